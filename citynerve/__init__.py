@@ -1,0 +1,1 @@
+"""The command line and the one-machine demo; imports the rooms lazily and holds no logic."""

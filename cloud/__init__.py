@@ -1,0 +1,1 @@
+"""The cloud: ingest, series store, registry, alarms, cases, notifications, API and console."""

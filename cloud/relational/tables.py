@@ -1,0 +1,247 @@
+"""The relational schema. Times are integer nanoseconds since the Unix epoch, UTC; positions WGS-84 degrees.
+
+Alembic's migrations make these tables; a test holds the two together.
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+__all__ = [
+    "alarms",
+    "case_alarms",
+    "case_steps",
+    "cases",
+    "devices",
+    "gateways",
+    "lanes",
+    "losses",
+    "metadata",
+    "notifications",
+    "quarantine",
+    "refusals",
+    "transitions",
+]
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_id = String(64)
+_ns = BigInteger
+_serial = BigInteger().with_variant(Integer, "sqlite")
+
+gateways = Table(
+    "gateways",
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("epoch", String(64), nullable=False, default=""),
+    Column("boot_id", String(64), nullable=False, default=""),
+    Column("agent_version", String(64), nullable=False, default=""),
+    Column("online", Boolean, nullable=False, default=False),
+    Column("first_seen_ns", _ns, nullable=False),
+    Column("last_seen_ns", _ns, nullable=False),
+    Column("status", JSON, nullable=False, default=dict),
+)
+
+# The account of one lane of one epoch: everything up to `watermark`, and every range above it, is done.
+lanes = Table(
+    "lanes",
+    metadata,
+    Column("gateway", _id, primary_key=True),
+    Column("epoch", String(64), primary_key=True),
+    Column("lane", String(16), primary_key=True),
+    Column("watermark", BigInteger, nullable=False, default=0),
+    Column("ranges", JSON, nullable=False, default=list),
+    Column("stored", BigInteger, nullable=False, default=0),
+    Column("quarantined", BigInteger, nullable=False, default=0),
+    Column("lost", BigInteger, nullable=False, default=0),
+    Column("next_seq", BigInteger, nullable=False, default=1),
+    Column("updated_ns", _ns, nullable=False),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("gateway", _id, primary_key=True),
+    Column("epoch", String(64), primary_key=True),
+    Column("lane", String(16), primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("reason", String(32), nullable=False),
+    Column("detail", Text, nullable=False, default=""),
+    Column("payload", LargeBinary, nullable=False),
+    Column("at_ns", _ns, nullable=False),
+)
+
+losses = Table(
+    "losses",
+    metadata,
+    Column("gateway", _id, primary_key=True),
+    Column("epoch", String(64), primary_key=True),
+    Column("lane", String(16), primary_key=True),
+    Column("seq_from", BigInteger, primary_key=True),
+    Column("seq_to", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("time_from_ns", _ns, nullable=False),
+    Column("time_to_ns", _ns, nullable=False),
+    Column("reason", String(32), nullable=False),
+    Column("at_ns", _ns, nullable=False),
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("id", _id, primary_key=True),
+    Column("gateway", _id, nullable=False, index=True),
+    Column("profile", _id, nullable=False),
+    Column("profile_version", Integer, nullable=False),
+    Column("kind", _id, nullable=False, index=True),
+    Column("name", String(200), nullable=False, default=""),
+    Column("component_code", String(32), nullable=False, default=""),
+    Column("longitude", Float),
+    Column("latitude", Float),
+    Column("first_seen_ns", _ns, nullable=False),
+    Column("last_reading_ns", _ns),
+)
+
+transitions = Table(
+    "transitions",
+    metadata,
+    Column("alarm", String(160), primary_key=True),
+    Column("origin", String(8), primary_key=True),
+    Column("n", Integer, primary_key=True),
+    Column("device", _id, nullable=False, index=True),
+    Column("rule", _id, nullable=False),
+    Column("profile", _id, nullable=False),
+    Column("profile_version", Integer, nullable=False),
+    Column("cause", String(32), nullable=False),
+    Column("priority", String(16), nullable=False),
+    Column("from_state", String(32), nullable=False),
+    Column("to_state", String(32), nullable=False),
+    Column("event_time_ns", _ns, nullable=False, index=True),
+    Column("recorded_ns", _ns, nullable=False),
+    Column("stored_ns", _ns, nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("evidence", JSON, nullable=False, default=dict),
+    Column("note", Text, nullable=False, default=""),
+)
+
+# The current row of each occurrence: a projection of `transitions` that can be rebuilt from it.
+alarms = Table(
+    "alarms",
+    metadata,
+    Column("id", String(160), primary_key=True),
+    Column("device", _id, nullable=False, index=True),
+    Column("rule", _id, nullable=False),
+    Column("profile", _id, nullable=False),
+    Column("profile_version", Integer, nullable=False),
+    Column("priority", String(16), nullable=False),
+    Column("state", String(32), nullable=False, index=True),
+    Column("uncertain", Boolean, nullable=False, default=False),
+    Column("raised_ns", _ns, nullable=False, index=True),
+    Column("returned_ns", _ns),
+    Column("acknowledged_ns", _ns),
+    Column("acknowledged_by", String(128), nullable=False, default=""),
+    Column("evidence", JSON, nullable=False, default=dict),
+    Column("case_id", _serial, index=True),
+)
+
+cases = Table(
+    "cases",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("device", _id, nullable=False, index=True),
+    Column("matter", _id, nullable=False),
+    Column("gbt_code", String(16), nullable=False),
+    Column("department", String(64), nullable=False),
+    Column("title_zh", String(200), nullable=False),
+    Column("title_en", String(200), nullable=False),
+    Column("priority", String(16), nullable=False),
+    Column("state", String(32), nullable=False, index=True),
+    Column("longitude", Float),
+    Column("latitude", Float),
+    Column("opened_ns", _ns, nullable=False, index=True),
+    Column("due_ns", _ns, nullable=False),
+    Column("closed_ns", _ns),
+    Column("assignee", String(128), nullable=False, default=""),
+    Column("version", Integer, nullable=False, default=1),
+    # One open case per device and matter.
+    Index(
+        "uq_cases_open",
+        "device",
+        "matter",
+        unique=True,
+        sqlite_where=text("closed_ns IS NULL"),
+        postgresql_where=text("closed_ns IS NULL"),
+    ),
+)
+
+case_steps = Table(
+    "case_steps",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("case_id", _serial, ForeignKey("cases.id"), nullable=False, index=True),
+    Column("step", String(32), nullable=False),
+    Column("from_state", String(32), nullable=False),
+    Column("to_state", String(32), nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("at_ns", _ns, nullable=False),
+    Column("note", Text, nullable=False, default=""),
+)
+
+case_alarms = Table(
+    "case_alarms",
+    metadata,
+    Column("case_id", _serial, ForeignKey("cases.id"), primary_key=True),
+    Column("alarm", String(160), primary_key=True),
+)
+
+# The durable outbox of messages to people: written in the transaction of what they tell of, sent afterwards.
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("case_id", _serial, ForeignKey("cases.id"), index=True),
+    Column("step", String(32), nullable=False),
+    Column("occasion", String(200), nullable=False),
+    Column("channel", _id, nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("next_attempt_ns", _ns, nullable=False),
+    Column("failure", String(32), nullable=False, default=""),
+    Column("vendor_code", String(64), nullable=False, default=""),
+    Column("detail", Text, nullable=False, default=""),
+    Column("created_ns", _ns, nullable=False),
+    Column("sent_ns", _ns),
+    UniqueConstraint("occasion", "step", "channel"),
+)
+
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("source", String(128), primary_key=True),
+    Column("reason", String(32), primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Column("last_detail", Text, nullable=False, default=""),
+    Column("last_ns", _ns, nullable=False),
+)

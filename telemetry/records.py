@@ -1,0 +1,230 @@
+"""What travels: readings, alarm transitions, loss records, commands and their results.
+
+Every struct is frozen and is checked where it is made: a record that exists is valid, and the wiring that tries
+to make an impossible one gets a `ContractError`. Ids are strings of 1 to 64 characters out of letters, digits and
+``. _ : -``; times are integer nanoseconds since the Unix epoch, UTC; units are the vocabulary's.
+"""
+
+import re
+from collections.abc import Mapping
+from enum import IntEnum, StrEnum
+
+import msgspec
+
+from telemetry.reason import Reason
+
+__all__ = [
+    "Cause",
+    "Command",
+    "CommandResult",
+    "ContractError",
+    "Event",
+    "Flaw",
+    "Lane",
+    "LossRecord",
+    "Origin",
+    "Outcome",
+    "Priority",
+    "Quality",
+    "Reading",
+    "Transition",
+    "Value",
+    "check_id",
+]
+
+Value = bool | int | float | str | None
+"""One metric's value; None means the device said that it has none."""
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+_LATEST_NS = 2**63 - 1
+
+
+class ContractError(ValueError):
+    """The product's own code tried to make a record that the contract forbids."""
+
+
+class Quality(IntEnum):
+    """How far a value may be trusted."""
+
+    GOOD = 0
+    UNCERTAIN = 1
+    BAD = 2
+
+
+class Priority(StrEnum):
+    """How soon a person must act (ISA-18.2: the share of each is a target, not a taste)."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+class Lane(StrEnum):
+    """An ordered stream from one gateway."""
+
+    EVENTS = "events"
+    READINGS = "readings"
+
+
+class Origin(StrEnum):
+    """Which half wrote a transition."""
+
+    EDGE = "edge"
+    CLOUD = "cloud"
+
+
+class Cause(StrEnum):
+    """What moved an alarm; the table of `telemetry.alarm_states` says from where to where."""
+
+    RAISE = "raise"
+    RETURN = "return"
+    RETURN_LATCHED = "return_latched"
+    ACKNOWLEDGE = "acknowledge"
+    RESET = "reset"
+    PRIORITY_RAISED = "priority_raised"
+    PRIORITY_LOWERED = "priority_lowered"
+    RE_ALARM = "re_alarm"
+    BECAME_UNCERTAIN = "became_uncertain"
+    BECAME_CERTAIN = "became_certain"
+    CONFIG = "config"
+
+
+class Outcome(StrEnum):
+    """How a command ended."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+def check_id(value: str, what: str) -> str:
+    """`value` itself when it may be an id; ContractError otherwise."""
+    if not _ID.fullmatch(value):
+        raise ContractError(f"{what} {value!r}: want 1 to 64 of letters, digits and . _ : -, starting with one of the first two")
+    return value
+
+
+def _check_time(value: int, what: str) -> None:
+    if not 0 < value <= _LATEST_NS:
+        raise ContractError(f"{what} {value}: want nanoseconds since the Unix epoch, above 0 and below 2**63")
+
+
+class Flaw(msgspec.Struct, frozen=True, array_like=True):
+    """Why one value is not good."""
+
+    quality: Quality
+    reason: Reason
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """The metrics of one device at one instant.
+
+    `time_ns` is the event time, `received_ns` the gateway's clock when the bytes came in. `values` maps metric
+    names to values in the vocabulary's units; `flaws` names the values that are not good, all others are.
+    """
+
+    device: str
+    profile: str
+    profile_version: int
+    time_ns: int
+    received_ns: int
+    values: Mapping[str, Value]
+    flaws: Mapping[str, Flaw] = {}
+
+    def __post_init__(self) -> None:
+        check_id(self.device, "device")
+        _check_time(self.time_ns, "time_ns")
+        _check_time(self.received_ns, "received_ns")
+        if not self.flaws.keys() <= self.values.keys():
+            raise ContractError(f"{self.device}: flaws of {sorted(self.flaws.keys() - self.values.keys())}, which have no value")
+
+    def quality(self, metric: str) -> Quality:
+        """The quality of one metric's value; KeyError where the reading does not hold it."""
+        if metric not in self.values:
+            raise KeyError(metric)
+        flaw = self.flaws.get(metric)
+        return Quality.GOOD if flaw is None else flaw.quality
+
+
+class Transition(msgspec.Struct, frozen=True, kw_only=True, tag="transition", array_like=True):
+    """One step of one alarm occurrence: append-only, and harmless when repeated or out of order.
+
+    `(alarm, origin, n)` is unique; `n` counts from 1 for each origin. The state of an occurrence is the fold of its
+    transitions in the order of (event_time_ns, origin, n) through `telemetry.alarm_states.TABLE`.
+    """
+
+    alarm: str
+    origin: Origin
+    n: int
+    device: str
+    rule: str
+    profile: str
+    profile_version: int
+    cause: Cause
+    priority: Priority
+    event_time_ns: int
+    recorded_ns: int
+    actor: str
+    evidence: dict[str, Value] = {}
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        check_id(self.device, "device")
+        _check_time(self.event_time_ns, "event_time_ns")
+        _check_time(self.recorded_ns, "recorded_ns")
+        if self.n < 1:
+            raise ContractError(f"{self.alarm}: transition number {self.n}, want 1 or more")
+
+
+class LossRecord(msgspec.Struct, frozen=True, kw_only=True, tag="loss", array_like=True):
+    """An edge's own statement that it dropped the records `seq_from` to `seq_to`, both included, of one lane."""
+
+    lane: Lane
+    epoch: str
+    seq_from: int
+    seq_to: int
+    bytes: int
+    time_from_ns: int
+    time_to_ns: int
+    reason: Reason
+
+    @property
+    def count(self) -> int:
+        """How many records were dropped."""
+        return self.seq_to - self.seq_from + 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.seq_from <= self.seq_to:
+            raise ContractError(f"loss of {self.seq_from} to {self.seq_to}: want 1 <= from <= to")
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, tag="command", array_like=True):
+    """One order to one device. `counter` grows for ever per gateway; an older one is a replay."""
+
+    id: str
+    gateway: str
+    device: str
+    action: str
+    args: dict[str, Value]
+    actor: str
+    counter: int
+    issued_ns: int
+    ttl_s: int
+
+
+class CommandResult(msgspec.Struct, frozen=True, kw_only=True, tag="command_result", array_like=True):
+    """What became of one command."""
+
+    id: str
+    device: str
+    outcome: Outcome
+    time_ns: int
+    reason: Reason | None = None
+    detail: str = ""
+
+
+Event = Transition | LossRecord | CommandResult
+"""What the events lane carries."""

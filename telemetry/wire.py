@@ -1,0 +1,308 @@
+"""The bytes on the wire: MessagePack behind one byte that says version and compression.
+
+    byte 0      bits 0-6 version (1), bit 7 set when the rest is one zstd frame
+    byte 1..    MessagePack, structs as arrays
+
+A readings batch names the profile, its metrics and its devices once per group and then carries rows, so that a
+reading of ten values costs ten small MessagePack items and no field name.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, TypeVar
+
+import msgspec
+
+from telemetry.reason import Reason
+from telemetry.records import Command, Event, Flaw, Lane, Quality, Reading, Value
+
+__all__ = [
+    "MAX_MESSAGE_BYTES",
+    "VERSION",
+    "Ack",
+    "DeviceDeclaration",
+    "EventsBatch",
+    "GatewayStatus",
+    "Hello",
+    "LaneSpan",
+    "ReadingGroup",
+    "ReadingsBatch",
+    "WireError",
+    "decode_ack",
+    "decode_command",
+    "decode_events",
+    "decode_hello",
+    "decode_readings",
+    "decode_status",
+    "encode",
+    "group_readings",
+    "spans",
+]
+
+VERSION: Final = 1
+_COMPRESSED: Final = 0x80
+MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
+"""No message is larger, before or after decompression; a larger one is refused, not read."""
+
+_T = TypeVar("_T")
+
+Compress = Callable[[bytes], bytes]
+Decompress = Callable[[bytes, int], bytes]
+"""Takes the compressed bytes and the most it may produce; raises ValueError when it cannot or may not."""
+
+
+class WireError(ValueError):
+    """A message that the contract cannot read; `reason` is the word to count it under."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class ReadingGroup(msgspec.Struct, frozen=True, array_like=True):
+    """The rows of one profile in a readings batch.
+
+    A row is (offset, device, time_ns, received_ns, values): its sequence number is the batch's `first_seq` plus
+    `offset`, its device the one at that index of `devices`, and its values stand in the order of `metrics`. A flaw is
+    (row, metric, quality, reason), the first two being indexes.
+    """
+
+    profile: str
+    version: int
+    metrics: tuple[str, ...]
+    devices: tuple[str, ...]
+    rows: list[tuple[int, int, int, int, list[Value]]]
+    flaws: list[tuple[int, int, Quality, Reason]]
+
+    def readings(self) -> Iterator[tuple[int, Reading]]:
+        """Each row as (offset, reading): the readable way out, not the fast one."""
+        flaws: dict[int, dict[str, Flaw]] = {}
+        for row, metric, quality, reason in self.flaws:
+            flaws.setdefault(row, {})[self.metrics[metric]] = Flaw(quality, reason)
+        for index, (offset, device, time_ns, received_ns, values) in enumerate(self.rows):
+            yield (
+                offset,
+                Reading(
+                    device=self.devices[device],
+                    profile=self.profile,
+                    profile_version=self.version,
+                    time_ns=time_ns,
+                    received_ns=received_ns,
+                    values=dict(zip(self.metrics, values, strict=True)),
+                    flaws=flaws.get(index, {}),
+                ),
+            )
+
+
+class ReadingsBatch(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Consecutive readings `first_seq` to `first_seq + count - 1` of one gateway's readings lane."""
+
+    gateway: str
+    epoch: str
+    first_seq: int
+    count: int
+    groups: list[ReadingGroup]
+
+
+class EventsBatch(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Consecutive events from `first_seq` on of one gateway's events lane."""
+
+    gateway: str
+    epoch: str
+    first_seq: int
+    events: list[Event]
+
+
+class LaneSpan(msgspec.Struct, frozen=True, array_like=True):
+    """What one lane of an outbox still holds: from the first record not yet acknowledged to the next to be given out."""
+
+    first_unacked: int
+    next_seq: int
+
+
+class DeviceDeclaration(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A device as its gateway's configuration states it. `position` is (longitude, latitude), WGS-84 degrees."""
+
+    device: str
+    profile: str
+    profile_version: int
+    kind: str
+    name: str = ""
+    position: tuple[float, float] | None = None
+    component_code: str = ""
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What a gateway says after each connect, and again whenever its devices change."""
+
+    gateway: str
+    epoch: str
+    boot_id: str
+    agent_version: str
+    sent_ns: int
+    lanes: dict[Lane, LaneSpan]
+    devices: list[DeviceDeclaration]
+
+
+class Ack(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """The cloud's word that records of one lane are committed in their final stores.
+
+    Everything up to and including `cumulative` is, and so is every closed `(from, to)` range above it. `quarantined`
+    records, each with its reason, were refused for good and count as done. `credit` is how many records beyond
+    `cumulative` the cloud is willing to hold. Idempotent and monotone: it may be lost, doubled or reordered.
+    """
+
+    gateway: str
+    epoch: str
+    lane: Lane
+    cumulative: int
+    ranges: list[tuple[int, int]] = []
+    quarantined: list[tuple[int, Reason]] = []
+    credit: int = 0
+    server_ns: int = 0
+
+
+class GatewayStatus(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What a gateway says of itself, retained; the will says `online` false with the rest as it last was."""
+
+    gateway: str
+    online: bool
+    at_ns: int
+    agent_version: str = ""
+    epoch: str = ""
+    backlog: dict[Lane, int] = {}
+    oldest_unacked_ns: int | None = None
+    outbox_bytes: int = 0
+    devices_expected: int = 0
+    devices_heard: int = 0
+    refusals: dict[str, int] = {}
+
+
+_encoder = msgspec.msgpack.Encoder()
+_readings = msgspec.msgpack.Decoder(ReadingsBatch)
+_events = msgspec.msgpack.Decoder(EventsBatch)
+_hello = msgspec.msgpack.Decoder(Hello)
+_ack = msgspec.msgpack.Decoder(Ack)
+_command = msgspec.msgpack.Decoder(Command)
+_status = msgspec.msgpack.Decoder(GatewayStatus)
+
+Message = ReadingsBatch | EventsBatch | Hello | Ack | Command | GatewayStatus
+
+
+def encode(message: Message, compress: Compress | None = None, above: int = 1024) -> bytes:
+    """The message as bytes; compressed when `compress` is given and the MessagePack is longer than `above` bytes."""
+    body = _encoder.encode(message)
+    if compress is not None and len(body) > above:
+        return bytes((VERSION | _COMPRESSED,)) + compress(body)
+    return bytes((VERSION,)) + body
+
+
+def decode_readings(payload: bytes, decompress: Decompress) -> ReadingsBatch:
+    """A readings batch whose every index has been checked; WireError otherwise."""
+    batch = _decode(_readings, payload, decompress)
+    _check_rows(batch)
+    return batch
+
+
+def decode_events(payload: bytes, decompress: Decompress) -> EventsBatch:
+    """An events batch; WireError otherwise."""
+    batch = _decode(_events, payload, decompress)
+    if batch.first_seq < 1 or not batch.events:
+        raise WireError(
+            Reason.BAD_FIELD, f"events from {batch.first_seq}: want a first number of 1 or more and at least one event"
+        )
+    return batch
+
+
+def decode_hello(payload: bytes, decompress: Decompress) -> Hello:
+    """A hello; WireError otherwise."""
+    return _decode(_hello, payload, decompress)
+
+
+def decode_ack(payload: bytes, decompress: Decompress) -> Ack:
+    """An acknowledgement; WireError otherwise."""
+    return _decode(_ack, payload, decompress)
+
+
+def decode_command(payload: bytes, decompress: Decompress) -> Command:
+    """A command; WireError otherwise."""
+    return _decode(_command, payload, decompress)
+
+
+def decode_status(payload: bytes, decompress: Decompress) -> GatewayStatus:
+    """A gateway's status; WireError otherwise."""
+    return _decode(_status, payload, decompress)
+
+
+def group_readings(gateway: str, epoch: str, first_seq: int, readings: Sequence[Reading]) -> ReadingsBatch:
+    """The batch that numbers `readings` from `first_seq` on, grouped by profile, version and set of metrics."""
+    builders: dict[tuple[str, int, tuple[str, ...]], _GroupBuilder] = {}
+    for offset, reading in enumerate(readings):
+        key = (reading.profile, reading.profile_version, tuple(reading.values))
+        builder = builders.get(key)
+        if builder is None:
+            builder = builders[key] = _GroupBuilder(*key)
+        builder.add(offset, reading)
+    return ReadingsBatch(
+        gateway=gateway, epoch=epoch, first_seq=first_seq, count=len(readings), groups=[b.build() for b in builders.values()]
+    )
+
+
+class _GroupBuilder:
+    def __init__(self, profile: str, version: int, metrics: tuple[str, ...]) -> None:
+        self._head = (profile, version, metrics)
+        self._devices: dict[str, int] = {}
+        self._rows: list[tuple[int, int, int, int, list[Value]]] = []
+        self._flaws: list[tuple[int, int, Quality, Reason]] = []
+
+    def add(self, offset: int, reading: Reading) -> None:
+        device = self._devices.setdefault(reading.device, len(self._devices))
+        if reading.flaws:
+            metrics, row = self._head[2], len(self._rows)
+            self._flaws += ((row, metrics.index(name), flaw.quality, flaw.reason) for name, flaw in reading.flaws.items())
+        self._rows.append((offset, device, reading.time_ns, reading.received_ns, list(reading.values.values())))
+
+    def build(self) -> ReadingGroup:
+        return ReadingGroup(*self._head, tuple(self._devices), self._rows, self._flaws)
+
+
+def _decode(decoder: "msgspec.msgpack.Decoder[_T]", payload: bytes, decompress: Decompress) -> _T:
+    if not payload or len(payload) > MAX_MESSAGE_BYTES:
+        raise WireError(Reason.OVERSIZED if payload else Reason.TRUNCATED, f"{len(payload)} bytes")
+    if payload[0] & ~_COMPRESSED != VERSION:
+        raise WireError(Reason.UNSUPPORTED_VERSION, f"first byte {payload[0]:#04x}, want version {VERSION}")
+    body = payload[1:]
+    if payload[0] & _COMPRESSED:
+        try:
+            body = decompress(body, MAX_MESSAGE_BYTES)
+        except ValueError as error:
+            raise WireError(Reason.NOT_MSGPACK, f"not a zstd frame within {MAX_MESSAGE_BYTES} bytes: {error}") from error
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise WireError(Reason.NOT_MSGPACK, str(error)) from error
+
+
+def _check_rows(batch: ReadingsBatch) -> None:
+    offsets = sorted(row[0] for group in batch.groups for row in group.rows)
+    if batch.first_seq < 1 or not offsets or offsets != list(range(batch.count)):
+        raise WireError(
+            Reason.BAD_FIELD, f"{len(offsets)} rows from {batch.first_seq}: want offsets 0 to {batch.count - 1}, once each"
+        )
+    for group in batch.groups:
+        width, devices = len(group.metrics), len(group.devices)
+        if any(len(row[4]) != width or not 0 <= row[1] < devices for row in group.rows):
+            raise WireError(Reason.BAD_FIELD, f"{group.profile}: a row with another number of values, or of no declared device")
+        if any(not (0 <= row < len(group.rows) and 0 <= metric < width) for row, metric, _, _ in group.flaws):
+            raise WireError(Reason.BAD_FIELD, f"{group.profile}: a flaw of a row or metric that is not there")
+
+
+def spans(seqs: Iterable[int]) -> list[tuple[int, int]]:
+    """Sorted closed ranges that cover exactly `seqs`."""
+    ranges: list[tuple[int, int]] = []
+    for seq in sorted(set(seqs)):
+        if ranges and ranges[-1][1] == seq - 1:
+            ranges[-1] = (ranges[-1][0], seq)
+        else:
+            ranges.append((seq, seq))
+    return ranges
