@@ -1,0 +1,51 @@
+"""One uvicorn server inside the cloud's own loop: no signal handlers, a known port, a prompt end."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+__all__ = ["listen", "serve"]
+
+_GRACE_S = 3
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket; port 0 takes a free one. OSError where the address is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=512)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the program that holds the loop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(app: FastAPI, bound: socket.socket, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
+    """Serve until `stop` is set, or until cancelled, which sets it; over within a few seconds either way.
+
+    `bound` comes from `listen` and is closed at the end; `ready` is called once requests are answered.
+    """
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S, server_header=False)
+    server = _Server(config)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(server.serve(sockets=[bound]))
+            while not server.started and not serving.done():
+                await asyncio.sleep(0.01)
+            ready()
+            try:
+                await stop.wait()
+            finally:
+                # Streams end first: uvicorn waits for open answers, and an event stream has no end of its own.
+                stop.set()
+                server.should_exit = True
+                await asyncio.wait({serving}, timeout=_GRACE_S + 2)
+    finally:
+        bound.close()

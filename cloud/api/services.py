@@ -1,0 +1,35 @@
+"""What the API is given by the wiring, and nothing else."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cloud.feed import Feed
+from cloud.notify.config import ChannelConfig
+from cloud.series.store import SeriesStore
+from device_profiles.model import Profile
+from telemetry.clock import Clock
+
+__all__ = ["Services"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The stores and streams behind the API. Setting `stop` ends every open event stream at once.
+
+    `counts` gives any msgspec struct (or mapping) of whole numbers; `channels` are those that case steps tell of.
+    """
+
+    engine: AsyncEngine
+    series: SeriesStore
+    catalog: Mapping[str, Profile]
+    feed: Feed
+    clock: Clock
+    counts: Callable[[], msgspec.Struct | Mapping[str, Any]]
+    channels: tuple[ChannelConfig, ...] = ()
+    notify: Callable[[], None] = lambda: None
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
