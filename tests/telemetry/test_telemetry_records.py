@@ -1,0 +1,128 @@
+"""Records that exist are valid; alarms fold to one state however their transitions arrive; topics parse back."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telemetry.alarm_states import ACTIVE, OPEN, TABLE, AlarmState, fold, next_state
+from telemetry.clock import SECOND_NS, ManualClock, SystemClock
+from telemetry.reason import Reason
+from telemetry.records import Cause, ContractError, Lane, LossRecord, Origin, Priority, Quality, Reading, Transition, check_id
+from telemetry.topics import Channel, all_gateways, channel, parse
+
+T = 1_763_600_000_000_000_000
+
+
+def reading(**changes: object) -> Reading:
+    fields = {"device": "d", "profile": "p", "profile_version": 1, "time_ns": T, "received_ns": T, "values": {"a": 1}}
+    return Reading(**(fields | changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"device": ""}, id="a device without a name"),
+        pytest.param({"device": "a/b"}, id="an id that would break a topic"),
+        pytest.param({"device": "x" * 65}, id="an id that is too long"),
+        pytest.param({"time_ns": 0}, id="no time"),
+        pytest.param({"time_ns": 2**63}, id="a time after the end of 64 bits"),
+        pytest.param({"flaws": {"b": None}}, id="a flaw of a metric that is not there"),
+    ],
+)
+def test_an_impossible_reading_cannot_be_made(changes: dict[str, object]) -> None:
+    with pytest.raises(ContractError):
+        reading(**changes)
+
+
+def test_a_value_without_a_flaw_is_good_and_one_that_is_not_there_has_no_quality() -> None:
+    assert reading().quality("a") is Quality.GOOD
+    with pytest.raises(KeyError):
+        reading().quality("b")
+
+
+def test_a_loss_counts_both_ends() -> None:
+    loss = LossRecord(
+        lane=Lane.READINGS, epoch="e", seq_from=5, seq_to=9, bytes=1, time_from_ns=T, time_to_ns=T, reason=Reason.OUTBOX_FULL
+    )
+    assert loss.count == 5
+    with pytest.raises(ContractError):
+        LossRecord(
+            lane=Lane.READINGS, epoch="e", seq_from=5, seq_to=4, bytes=1, time_from_ns=T, time_to_ns=T, reason=Reason.OUTBOX_FULL
+        )
+
+
+def step(cause: Cause, at: int, n: int, origin: Origin = Origin.EDGE) -> Transition:
+    return Transition(
+        alarm="d/r/1",
+        origin=origin,
+        n=n,
+        device="d",
+        rule="r",
+        profile="p",
+        profile_version=1,
+        cause=cause,
+        priority=Priority.HIGH,
+        event_time_ns=T + at,
+        recorded_ns=T,
+        actor="edge:g",
+    )
+
+
+STORY = [
+    step(Cause.RAISE, 1, 1),
+    step(Cause.ACKNOWLEDGE, 2, 1, Origin.CLOUD),
+    step(Cause.RETURN, 3, 2),
+]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_transitions_fold_to_the_same_state_in_every_order(order: tuple[int, ...]) -> None:
+    assert fold(STORY[i] for i in order) is AlarmState.NORMAL
+
+
+def test_a_condition_that_came_and_went_unseen_still_waits_for_a_person() -> None:
+    assert fold([STORY[0], STORY[2]]) is AlarmState.RETURNED_UNACKNOWLEDGED
+
+
+def test_every_state_can_be_reached_and_left() -> None:
+    assert {to for _, to in [(None, AlarmState.NORMAL), *((k, v) for k, v in TABLE.items())]} == set(AlarmState)
+    assert {state for state, _ in TABLE} == set(AlarmState)
+
+
+def test_what_the_table_does_not_name_changes_nothing() -> None:
+    assert next_state(AlarmState.NORMAL, Cause.ACKNOWLEDGE) is AlarmState.NORMAL
+    assert ACTIVE < OPEN
+
+
+@pytest.mark.parametrize("what", list(Channel))
+def test_a_topic_reads_back_as_it_was_made(what: Channel) -> None:
+    assert parse(channel("gw-1", what)) == ("gw-1", what)
+    assert all_gateways(what) == f"gw/+/{what}"
+
+
+@given(st.text(max_size=60))
+def test_a_foreign_topic_is_none_of_ours(topic: str) -> None:
+    parsed = parse(topic)
+    assert parsed is None or channel(*parsed) == topic
+
+
+def test_an_id_is_refused_before_it_becomes_a_topic() -> None:
+    with pytest.raises(ContractError):
+        channel("gw/+", Channel.HELLO)
+    assert check_id("gw-1.a:b_c", "gateway") == "gw-1.a:b_c"
+
+
+def test_a_manual_clock_moves_only_when_told() -> None:
+    clock = ManualClock(wall_ns=T)
+    clock.advance(1.5)
+    assert (clock.wall_ns(), clock.monotonic_ns()) == (T + 3 * SECOND_NS // 2, 3 * SECOND_NS // 2)
+    clock.set_wall(T)
+    assert (clock.wall_ns(), clock.monotonic_ns()) == (T, 3 * SECOND_NS // 2)
+
+
+def test_the_system_clock_is_the_machine_s() -> None:
+    clock = SystemClock()
+    assert clock.wall_ns() > 1_700_000_000 * SECOND_NS
+    assert clock.monotonic_ns() <= clock.monotonic_ns()

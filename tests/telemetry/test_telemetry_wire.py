@@ -1,0 +1,253 @@
+"""The wire format is a promise to gateways already in the street: a change of format must break a test here."""
+
+import contextlib
+import itertools
+from pathlib import Path
+
+import msgspec
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telemetry import wire
+from telemetry.reason import Reason
+from telemetry.records import (
+    Cause,
+    Command,
+    CommandResult,
+    Flaw,
+    Lane,
+    LossRecord,
+    Origin,
+    Outcome,
+    Priority,
+    Quality,
+    Reading,
+    Transition,
+)
+
+GOLDEN = Path(__file__).parent / "golden"
+T = 1_763_600_000_000_000_000
+
+
+def compress(data: bytes) -> bytes:
+    return zstandard.ZstdCompressor(level=3).compress(data)
+
+
+def decompress(data: bytes, limit: int) -> bytes:
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(data) as stream:
+            out = stream.read(limit + 1)
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from error
+    if len(out) > limit:
+        raise ValueError(f"more than {limit} bytes")
+    return out
+
+
+def readings() -> list[Reading]:
+    cover = {"tilt_deg": 1.5, "cover_open": False, "water_level_cm": 3, "firmware": "1.0.2"}
+    return [
+        Reading(device="cover-1", profile="cover_nbiot", profile_version=1, time_ns=T, received_ns=T + 5, values=cover),
+        Reading(
+            device="lamp-1",
+            profile="lamp_loop",
+            profile_version=2,
+            time_ns=T + 1,
+            received_ns=T + 6,
+            values={"voltage_a_v": 229.5},
+        ),
+        Reading(
+            device="cover-2",
+            profile="cover_nbiot",
+            profile_version=1,
+            time_ns=T + 2,
+            received_ns=T + 7,
+            values=cover | {"tilt_deg": None, "water_level_cm": 9999},
+            flaws={
+                "tilt_deg": Flaw(Quality.BAD, Reason.NO_VALUE),
+                "water_level_cm": Flaw(Quality.BAD, Reason.OUT_OF_RANGE),
+            },
+        ),
+    ]
+
+
+MESSAGES: dict[str, wire.Message] = {
+    "readings": wire.group_readings("gw-1", "e1", 41, readings()),
+    "events": wire.EventsBatch(
+        gateway="gw-1",
+        epoch="e1",
+        first_seq=7,
+        events=[
+            Transition(
+                alarm=f"cover-1/cover_open/{T}",
+                origin=Origin.EDGE,
+                n=1,
+                device="cover-1",
+                rule="cover_open",
+                profile="cover_nbiot",
+                profile_version=1,
+                cause=Cause.RAISE,
+                priority=Priority.CRITICAL,
+                event_time_ns=T,
+                recorded_ns=T + 9,
+                actor="edge:gw-1",
+                evidence={"cover_open": True, "tilt_deg": 62.5},
+            ),
+            LossRecord(
+                lane=Lane.READINGS,
+                epoch="e1",
+                seq_from=1,
+                seq_to=40,
+                bytes=4096,
+                time_from_ns=T,
+                time_to_ns=T + 40,
+                reason=Reason.OUTBOX_FULL,
+            ),
+            CommandResult(
+                id="c-1", device="lamp-1", outcome=Outcome.REFUSED, time_ns=T, reason=Reason.EXPIRED, detail="61 s old"
+            ),
+        ],
+    ),
+    "hello": wire.Hello(
+        gateway="gw-1",
+        epoch="e1",
+        boot_id="b1",
+        agent_version="0.1.0",
+        sent_ns=T,
+        lanes={Lane.EVENTS: wire.LaneSpan(7, 10), Lane.READINGS: wire.LaneSpan(41, 44)},
+        devices=[
+            wire.DeviceDeclaration(
+                device="cover-1",
+                profile="cover_nbiot",
+                profile_version=1,
+                kind="manhole_cover",
+                name="观前街 1 号井",
+                position=(120.62, 31.31),
+                component_code="3205080101000001",
+            )
+        ],
+    ),
+    "ack": wire.Ack(
+        gateway="gw-1",
+        epoch="e1",
+        lane=Lane.READINGS,
+        cumulative=43,
+        ranges=[(45, 47)],
+        quarantined=[(42, Reason.UNKNOWN_DEVICE)],
+        credit=10_000,
+        server_ns=T,
+    ),
+    "command": Command(
+        id="c-1",
+        gateway="gw-1",
+        device="lamp-1",
+        action="relay_1",
+        args={"on": True},
+        actor="user:li",
+        counter=3,
+        issued_ns=T,
+        ttl_s=60,
+    ),
+    "status": wire.GatewayStatus(
+        gateway="gw-1",
+        online=True,
+        at_ns=T,
+        agent_version="0.1.0",
+        epoch="e1",
+        backlog={Lane.EVENTS: 0, Lane.READINGS: 12},
+        oldest_unacked_ns=T - 1,
+        outbox_bytes=4096,
+        devices_expected=3,
+        devices_heard=2,
+        refusals={"bad_checksum": 4},
+    ),
+}
+
+DECODERS = {
+    "readings": wire.decode_readings,
+    "events": wire.decode_events,
+    "hello": wire.decode_hello,
+    "ack": wire.decode_ack,
+    "command": wire.decode_command,
+    "status": wire.decode_status,
+}
+
+
+@pytest.mark.parametrize("name", MESSAGES, ids=[f"{name} keeps its bytes" for name in MESSAGES])
+def test_golden(name: str) -> None:
+    golden = bytes.fromhex((GOLDEN / f"{name}.hex").read_text())
+    assert wire.encode(MESSAGES[name]).hex() == golden.hex()
+    assert DECODERS[name](golden, decompress) == MESSAGES[name]
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_a_compressed_message_says_the_same(name: str) -> None:
+    packed = wire.encode(MESSAGES[name], compress, above=0)
+    assert packed[0] == wire.VERSION | 0x80
+    assert DECODERS[name](packed, decompress) == MESSAGES[name]
+
+
+def test_small_messages_are_not_compressed() -> None:
+    assert wire.encode(MESSAGES["ack"], compress)[0] == wire.VERSION
+
+
+def test_readings_come_back_as_they_were_given() -> None:
+    given_in = readings()
+    batch = wire.group_readings("gw-1", "e1", 41, given_in)
+    back = dict(pair for group in batch.groups for pair in group.readings())
+    assert [back[offset] for offset in range(batch.count)] == given_in
+
+
+def test_flaws_find_their_metric_again_when_readings_share_a_group() -> None:
+    _, flawed = max(
+        (pair for group in MESSAGES["readings"].groups for pair in group.readings()), key=lambda pair: len(pair[1].flaws)
+    )
+    assert flawed.quality("water_level_cm") is Quality.BAD
+    assert flawed.quality("cover_open") is Quality.GOOD
+
+
+def _broken(**changes: object) -> bytes:
+    batch = MESSAGES["readings"]
+    return wire.encode(msgspec.structs.replace(batch, **changes))
+
+
+GROUP = MESSAGES["readings"].groups[0]
+REFUSED = [
+    pytest.param(b"", Reason.TRUNCATED, id="nothing at all"),
+    pytest.param(b"\x02\x90", Reason.UNSUPPORTED_VERSION, id="a version from the future"),
+    pytest.param(b"\x01\xc1", Reason.NOT_MSGPACK, id="bytes that are not MessagePack"),
+    pytest.param(b"\x81garbage", Reason.NOT_MSGPACK, id="a compressed body that is not zstd"),
+    pytest.param(b"\x81" + compress(bytes(wire.MAX_MESSAGE_BYTES + 1)), Reason.NOT_MSGPACK, id="a compressed bomb"),
+    pytest.param(b"\x01" + bytes(wire.MAX_MESSAGE_BYTES), Reason.OVERSIZED, id="more than the limit"),
+    pytest.param(_broken(count=4), Reason.BAD_FIELD, id="a count that the rows do not keep"),
+    pytest.param(_broken(first_seq=0), Reason.BAD_FIELD, id="a first number of 0"),
+    pytest.param(
+        _broken(groups=[msgspec.structs.replace(GROUP, devices=())], count=2),
+        Reason.BAD_FIELD,
+        id="rows of devices that are not named",
+    ),
+    pytest.param(wire.encode(MESSAGES["ack"]), Reason.NOT_MSGPACK, id="another kind of message"),
+]
+
+
+@pytest.mark.parametrize(("payload", "reason"), REFUSED)
+def test_what_is_not_a_readings_batch_is_refused_with_its_reason(payload: bytes, reason: Reason) -> None:
+    with pytest.raises(wire.WireError) as caught:
+        wire.decode_readings(payload, decompress)
+    assert caught.value.reason is reason
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_decoded_or_refused_and_nothing_else(payload: bytes) -> None:
+    for decode in DECODERS.values():
+        with contextlib.suppress(wire.WireError):
+            decode(payload, decompress)
+
+
+@given(st.sets(st.integers(1, 60)))
+def test_spans_cover_their_numbers_and_no_others(seqs: set[int]) -> None:
+    ranges = wire.spans(seqs)
+    assert {n for low, high in ranges for n in range(low, high + 1)} == seqs
+    assert all(low[1] + 1 < high[0] for low, high in itertools.pairwise(ranges))
