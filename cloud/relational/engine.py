@@ -1,0 +1,70 @@
+"""The relational store's engine: how connections are made, and the one way to write."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+__all__ = ["make_engine", "reading", "writing"]
+
+_BUSY_MS = 5_000
+_WRITES = "citynerve_writes"
+_locks: WeakKeyDictionary[AsyncEngine, asyncio.Lock] = WeakKeyDictionary()
+
+
+def make_engine(url: str) -> AsyncEngine:
+    """An engine for `sqlite+aiosqlite:///path`: write-ahead log, every commit on disk, foreign keys held.
+
+    Makes the folder of the database file. Any other dialect is taken as it is.
+    """
+    address = make_url(url)
+    if address.get_backend_name() != "sqlite":
+        return create_async_engine(url)
+    if address.database:
+        Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(url)
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+@contextlib.asynccontextmanager
+async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """One write transaction: committed at the end, rolled back on an error. One at a time for each engine, in turn.
+
+    Do nothing slow inside: everybody who writes waits for it.
+    """
+    lock = _locks.get(engine)
+    if lock is None:
+        lock = _locks[engine] = asyncio.Lock()
+    async with lock, engine.connect() as plain:
+        conn = await plain.execution_options(**{_WRITES: True})
+        async with conn.begin():
+            yield conn
+
+
+@contextlib.asynccontextmanager
+async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """One consistent view for reading; it waits for no writer."""
+    async with engine.connect() as conn:
+        yield conn
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # The driver must not begin transactions by itself: `_begin_sqlite` does, knowing whether they write.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_MS}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(conn: Connection) -> None:
+    # IMMEDIATE: a transaction that reads first and writes later could otherwise fail with "database is locked".
+    conn.exec_driver_sql("BEGIN IMMEDIATE" if conn.get_execution_options().get(_WRITES) else "BEGIN")
