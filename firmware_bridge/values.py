@@ -174,7 +174,7 @@ def undo_scaling(value: Value, scaling: Scaling, metric: Metric, onto: int = 0) 
     return raw
 
 
-def _raw_of(value: bool | float | str, scaling: Scaling, metric: Metric) -> int | float | bool | str:
+def _raw_of(value: float | str, scaling: Scaling, metric: Metric) -> int | float | bool | str:
     if scaling.enum:
         for raw, meaning in scaling.enum.items():
             if meaning == value and isinstance(meaning, bool) == isinstance(value, bool):
@@ -184,8 +184,8 @@ def _raw_of(value: bool | float | str, scaling: Scaling, metric: Metric) -> int 
         return value
     if not scaling.scale:
         raise ParseError(Reason.WRONG_TYPE, f"{metric.name}: a scale of 0 has no way back")
-    raw = (value - scaling.offset) / scaling.scale
-    return round(raw) if abs(raw - round(raw)) < 1e-6 * max(1.0, abs(raw)) else raw
+    exact = (value - scaling.offset) / scaling.scale
+    return round(exact) if abs(exact - round(exact)) < 1e-6 * max(1.0, abs(exact)) else exact
 
 
 def _wrong(metric: Metric, raw: object, wanted: str) -> ParseError:

@@ -1,0 +1,1 @@
+"""Modbus over a serial line and over TCP: frames, and the map between registers and metrics."""
