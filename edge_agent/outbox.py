@@ -1,0 +1,91 @@
+"""The outbox as the rest of the agent sees it: its own thread, and an event loop that never waits for the disk."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from edge_agent.outbox_store import Block, LaneAccount, OutboxError, Store
+from edge_agent.salvage import open_store
+from telemetry.clock import Clock
+from telemetry.records import Event, Lane, Reading
+from telemetry.wire import Ack, LaneSpan
+
+__all__ = ["Block", "LaneAccount", "Outbox", "OutboxError"]
+
+_T = TypeVar("_T")
+
+
+class Outbox:
+    """Everything the gateway has said and the cloud has not yet acknowledged, in one SQLite file.
+
+    `accounts` is the state after the last finished commit or acknowledgement. Methods raise apsw.Error for what the
+    disk says; nothing has then been stored or forgotten.
+    """
+
+    def __init__(self, store: Store, thread: ThreadPoolExecutor, clock: Clock) -> None:
+        self._store = store
+        self._thread = thread
+        self._clock = clock
+        self.epoch = store.epoch
+        self.accounts: Mapping[Lane, LaneAccount] = store.lanes
+        self.changed = asyncio.Event()
+        """Set whenever `accounts` changed; whoever waits for it clears it."""
+
+    @classmethod
+    async def open(cls, folder: Path, gateway: str, max_bytes: int, clock: Clock) -> "Outbox":
+        """Open or make the outbox in `folder`; OutboxError when it is another agent's or another gateway's."""
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
+        try:
+            opening = partial(open_store, folder, gateway, max_bytes, clock.wall_ns())
+            return cls(await asyncio.get_running_loop().run_in_executor(thread, opening), thread, clock)
+        except BaseException:
+            thread.shutdown(wait=False)
+            raise
+
+    async def close(self) -> None:
+        """Finish what is under way, then let go of file, lock and thread."""
+        await self._call(self._store.close)
+        self._thread.shutdown()
+
+    async def commit(
+        self, readings: Sequence[Reading], events: Sequence[Event] = (), states: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Number and store records, and what is to be remembered of devices, in one synced transaction."""
+        self._publish(await self._call(self._store.commit, readings, events, states or {}, self._clock.wall_ns()))
+
+    async def next_block(self, lane: Lane, after_seq: int) -> Block | None:
+        """The first held batch with a record numbered above `after_seq`."""
+        block = await self._call(self._store.next_block, lane, after_seq, self._clock.wall_ns())
+        self._publish(self._store.lanes)
+        return block
+
+    async def ack(self, ack: Ack) -> None:
+        """Forget what the cloud has for good; of another epoch, doubled, late: no effect."""
+        self._publish(await self._call(self._store.ack, ack))
+
+    async def spans(self) -> dict[Lane, LaneSpan]:
+        """What each lane still holds, for the hello."""
+        return {lane: LaneSpan(await self._call(self._store.first_unacked, lane), self.accounts[lane].next_seq) for lane in Lane}
+
+    async def oldest_ns(self) -> int | None:
+        """The event time of the oldest record still held."""
+        return await self._call(self._store.oldest_ns)
+
+    async def states(self) -> dict[str, bytes]:
+        """What was last remembered of each device."""
+        return await self._call(self._store.states)
+
+    async def advance_counter(self, counter: int) -> bool:
+        """Remember a command's counter before it is acted on; False when it is a replay."""
+        return await self._call(self._store.advance_counter, counter)
+
+    async def _call(self, work: Callable[..., _T], *args: object) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(work, *args))
+
+    def _publish(self, accounts: Mapping[Lane, LaneAccount]) -> None:
+        if accounts is not self.accounts:
+            self.accounts = accounts
+            self.changed.set()
