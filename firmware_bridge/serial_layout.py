@@ -1,6 +1,6 @@
 """Fixed binary frames on a serial line, driven by a profile's BinaryLayout: framer, decoder and encoder.
 
-    start | ... address ... length ... fields ... | checksum | end
+start | ... address ... length ... fields ... | checksum | end
 """
 
 from collections.abc import Callable, Mapping
