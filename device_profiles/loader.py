@@ -1,0 +1,140 @@
+"""A profile's folder as a `Profile`, or every mistake in it at once."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from device_profiles.branch import NAME, Branch
+from device_profiles.mistakes import Findings, Mistake, ProfileError, did_you_mean
+from device_profiles.model import CommandSpec, Matter, Metric, Profile, RegisterArea, Reporting
+from device_profiles.read_alarms import read_alarms
+from device_profiles.read_metrics import NUMERIC, read_profile_metrics, read_vocabulary
+from device_profiles.read_wire import read_wire
+from device_profiles.yaml_nodes import read_yaml
+
+__all__ = ["Mistake", "ProfileError", "load_matters", "load_profile", "load_vocabulary"]
+
+_HERE = Path(__file__).parent
+
+
+@cache
+def load_vocabulary(path: Path = _HERE / "vocabulary.yaml") -> Mapping[str, Metric]:
+    """Every metric of the product, by name. Raises ProfileError."""
+    findings = Findings(str(path))
+    vocabulary = read_vocabulary(_root(path, findings))
+    findings.raise_if_any()
+    return vocabulary
+
+
+@cache
+def load_matters(path: Path = _HERE / "matters.yaml") -> Mapping[str, Matter]:
+    """Every kind of problem a case can be about, by code. Raises ProfileError."""
+    findings = Findings(str(path))
+    matters = {code: _matter(code, branch) for code, branch in _root(path, findings).inner()}
+    findings.raise_if_any()
+    return matters
+
+
+def load_profile(path: Path, vocabulary: Mapping[str, Metric] | None = None) -> Profile:
+    """The profile in a folder, or in its profile.yaml. Raises ProfileError with every mistake; never anything else."""
+    file = path if path.suffix in {".yaml", ".yml"} else path / "profile.yaml"
+    words = load_vocabulary() if vocabulary is None else vocabulary
+    findings = Findings(str(file))
+    profile = _profile(_root(file, findings), words, load_matters(), file.absolute().parent.name)
+    findings.raise_if_any()
+    return profile
+
+
+def _root(path: Path, findings: Findings) -> Branch:
+    return Branch(findings, read_yaml(path, findings), "")
+
+
+def _matter(code: str, branch: Branch) -> Matter:
+    if not NAME.fullmatch(code):
+        branch.wrong("", f"{code!r} is not a matter's name", "small letters, digits and _")
+    matter = Matter(
+        code=code,
+        title=branch.both("title"),
+        gbt_code=branch.text("gbt_code"),
+        department=branch.text("department"),
+        limit_minutes=branch.integer("limit_minutes", low=1, high=527040),
+        closes_when=branch.both("closes_when"),
+    )
+    branch.finish()
+    return matter
+
+
+def _profile(root: Branch, words: Mapping[str, Metric], matters: Mapping[str, Matter], folder: str) -> Profile:
+    name = root.text("name", form=NAME, like="small letters, digits and _")
+    if name and name != folder:
+        root.wrong("name", f"{name!r} lies in the folder {folder!r}", "the folder's name")
+    metrics = read_profile_metrics(root, words)
+    alarms = read_alarms(root, metrics, matters)
+    profile = Profile(
+        name=name,
+        version=root.integer("version", low=1, high=1_000_000),
+        kind=root.text("kind", form=NAME, like="small letters, digits and _, such as manhole_cover"),
+        title=root.both("title"),
+        source=root.text("source"),
+        metrics=metrics,
+        wire=read_wire(root, metrics),
+        reporting=_reporting(root.branch("reporting"), metrics),
+        alarms=alarms,
+        matters={code: matters[code] for code in sorted({rule.matter or "" for rule in alarms.values()} & matters.keys())},
+        commands=_commands(root),
+    )
+    root.finish()
+    return profile
+
+
+def _reporting(branch: Branch, metrics: Mapping[str, Metric]) -> Reporting:
+    deadbands = branch.optional("deadband")
+    reporting = Reporting(
+        interval_s=branch.number("interval_s", low=0.1, high=31 * 86400),
+        on_change=branch.flag("on_change", default=False),
+        heartbeat_s=branch.number("heartbeat_s", 300.0, low=1, high=31 * 86400),
+        deadband={} if deadbands is None else _deadbands(deadbands, metrics),
+    )
+    if deadbands is not None and not reporting.on_change:
+        branch.wrong("deadband", "has no effect without on_change", "on_change: true beside it")
+    branch.finish()
+    return reporting
+
+
+def _deadbands(branch: Branch, metrics: Mapping[str, Metric]) -> dict[str, float]:
+    bands = {}
+    for name in branch:
+        bands[name] = branch.number(name, low=0)
+        if name not in metrics:
+            branch.wrong_key(name, "not a metric of this profile", did_you_mean(name, metrics))
+        elif metrics[name].type not in NUMERIC:
+            branch.wrong_key(name, f"{name} is a {metrics[name].type} metric", "deadbands for numbers only")
+    return bands
+
+
+def _commands(root: Branch) -> dict[str, CommandSpec]:
+    inner = root.optional("commands")
+    commands: dict[str, CommandSpec] = {}
+    for name, branch in () if inner is None else inner.inner():
+        if inner is not None and not NAME.fullmatch(name):
+            inner.wrong_key(name, f"{name!r} is not a command's name", "small letters, digits and _")
+        commands[name] = _command(name, branch)
+        branch.finish()
+    return commands
+
+
+def _command(name: str, branch: Branch) -> CommandSpec:
+    area = RegisterArea(branch.word("area", ("coil", "holding")))
+    highest = 1 if area is RegisterArea.COIL else 65535
+    command = CommandSpec(
+        name=name,
+        title=branch.both("title"),
+        area=area,
+        address=branch.integer("address", low=0, high=65535),
+        argument=branch.text("argument", form=NAME, like="small letters, digits and _"),
+        low=branch.integer("low", 0, low=0, high=highest),
+        high=branch.integer("high", highest, low=0, high=highest),
+    )
+    if command.low > command.high:
+        branch.wrong("high", f"{command.high} is below low {command.low}", "low to high")
+    return command

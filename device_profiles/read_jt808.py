@@ -1,0 +1,93 @@
+"""Which metric each JT/T 808 location field, alarm bit, status bit and additional item becomes."""
+
+from collections.abc import Mapping
+
+from device_profiles.branch import Branch, whole
+from device_profiles.mistakes import did_you_mean
+from device_profiles.model import Jt808Wire, Metric, MetricType, NumberType, Scaling
+from device_profiles.read_fields import read_scaling
+
+__all__ = ["LOCATION_FIELDS", "read_jt808"]
+
+Metrics = Mapping[str, Metric]
+
+# JT/T 808-2013 and -2019, the basic location body (message 0x0200).
+LOCATION_FIELDS = ("latitude", "longitude", "altitude_m", "speed_kmh", "course_deg")
+
+
+def read_jt808(branch: Branch, metrics: Metrics) -> Jt808Wire:
+    """The map of one terminal model; a metric is fed from one place only."""
+    fed: dict[str, str] = {}
+    wire = Jt808Wire(
+        fields=_fields(branch, metrics, fed),
+        alarm_bits=_bits(branch, "alarm_bits", metrics, fed),
+        status_bits=_bits(branch, "status_bits", metrics, fed),
+        items=_items(branch, metrics, fed),
+        utc_offset_h=branch.number("utc_offset_h", 8.0, low=-12, high=14),
+    )
+    branch.finish()
+    return wire
+
+
+def _fields(branch: Branch, metrics: Metrics, fed: dict[str, str]) -> dict[str, str]:
+    inner = branch.branch("fields")
+    fields = {}
+    for name in inner:
+        if name not in LOCATION_FIELDS:
+            inner.wrong_key(name, "not a field of a JT/T 808 location", did_you_mean(name, LOCATION_FIELDS))
+            continue
+        fields[name] = _metric(inner, name, metrics, fed, MetricType.FLOAT)
+    inner.finish()
+    return fields
+
+
+def _bits(branch: Branch, key: str, metrics: Metrics, fed: dict[str, str]) -> dict[int, str]:
+    inner = branch.optional(key)
+    bits: dict[int, str] = {}
+    if inner is None:
+        return bits
+    for name in inner:
+        bit = whole(name)
+        if bit is None or not 0 <= bit <= 31:
+            inner.wrong_key(name, f"{name!r} is not a bit of a 32-bit word", "0 to 31")
+            continue
+        bits[bit] = _metric(inner, name, metrics, fed, MetricType.BOOLEAN)
+    return bits
+
+
+def _items(branch: Branch, metrics: Metrics, fed: dict[str, str]) -> dict[int, tuple[str, NumberType, Scaling]]:
+    inner = branch.optional("items")
+    items: dict[int, tuple[str, NumberType, Scaling]] = {}
+    if inner is None:
+        return items
+    for key, item in inner.inner():
+        number = whole(key)
+        if number is None or not 0 <= number <= 255 or number in items:
+            inner.wrong_key(key, f"{key!r} is not an item id of its own", "an id as 0x01 to 0xFF, each once")
+            continue
+        items[number] = _item(item, metrics, fed)
+        item.finish()
+    return items
+
+
+def _item(item: Branch, metrics: Metrics, fed: dict[str, str]) -> tuple[str, NumberType, Scaling]:
+    name = _metric(item, "metric", metrics, fed)
+    kind = item.choice("type", NumberType)
+    if kind is NumberType.BCD:
+        item.wrong("type", "bcd has no size here", "an integer or float type")
+    return name, kind, read_scaling(item, metrics.get(name), kind)
+
+
+def _metric(branch: Branch, key: str, metrics: Metrics, fed: dict[str, str], only: MetricType | None = None) -> str:
+    """The name of the metric under `key`, after noting whatever is wrong with it."""
+    name = branch.text(key)
+    metric = metrics.get(name)
+    if metric is None:
+        branch.wrong(key, f"{name!r} is not a metric of this profile", did_you_mean(name, metrics))
+        return name
+    if only is not None and metric.type is not only:
+        branch.wrong(key, f"{name} is a {metric.type} metric", f"a {only} metric")
+    if name in fed:
+        branch.wrong(key, f"{name} is fed by {fed[name]} already", "a metric of its own")
+    fed[name] = f"{branch.where}.{key}"
+    return name
