@@ -1,7 +1,7 @@
 """What a store keeps of a value, decided once for every store."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -10,7 +10,7 @@ from telemetry.reason import Reason
 from telemetry.records import Flaw, Quality, Value
 from telemetry.wire import ReadingGroup, ReadingsBatch
 
-__all__ = ["MAX_TEXT", "MISSING", "counts", "flaws_by_row", "honest", "sound"]
+__all__ = ["MAX_TEXT", "MISSING", "counts", "flaws_by_row", "honest", "sound", "without"]
 
 MAX_TEXT = 16_384
 """Characters of a text value; the smallest string limit among the servers is InfluxDB's 64 KiB of UTF-8."""
@@ -61,6 +61,15 @@ def sound(batch: ReadingsBatch) -> tuple[ReadingsBatch, list[RowRefused]]:
     ]
     groups = [_only(group, [i for i, row in enumerate(group.rows) if 0 < row[2] < _INT64]) for group in batch.groups]
     return msgspec.structs.replace(batch, groups=[group for group in groups if group.rows]), refused
+
+
+def without(batch: ReadingsBatch, seqs: Collection[int]) -> ReadingsBatch:
+    """The batch without some of its readings; the batch itself where there is none to leave out."""
+    if not seqs:
+        return batch
+    first = batch.first_seq
+    groups = [_only(group, [i for i, row in enumerate(group.rows) if first + row[0] not in seqs]) for group in batch.groups]
+    return msgspec.structs.replace(batch, groups=[group for group in groups if group.rows])
 
 
 def _all_timed(group: ReadingGroup) -> bool:

@@ -1,0 +1,205 @@
+"""The series store over an InfluxDB server: line protocol in, InfluxQL out, nothing that only one version knows.
+
+Fields and their meaning are in `influx_lines`. Statements keep to the dialect that 1.x, 2.x and 3.x share: `db` only,
+explicit time bounds, no regular expression, no subquery.
+"""
+
+# ruff: noqa: S608 - every name that is put into a statement went through `quote`
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from cloud.series.civil import aggregate_values, edges, even_offset
+from cloud.series.honest import counts, sound, without
+from cloud.series.influx_http import InfluxAddress, InfluxClient, Series, WriteRefused, quote
+from cloud.series.influx_lines import BAD, FLAW, MEASUREMENT, NONE, Line, lines, read_flaw
+from cloud.series.latest import LatestValues
+from cloud.series.store import Bucket, Point, RowRefused, StoreUnavailable
+from telemetry.clock import SECOND_NS
+from telemetry.reason import Reason
+from telemetry.records import Value
+from telemetry.wire import ReadingsBatch
+
+__all__ = ["InfluxStore"]
+
+_MOST_LINES: Final = 5_000  # InfluxData's advice for one write
+_LAST_NS: Final = 2**63 - 2  # the server's own latest time
+_ALL: Final = 10_000_000
+_NUMBERS: Final = frozenset({"float", "integer"})
+_CASTS: Final[Mapping[frozenset[str], Callable[[Any], Value]]] = {
+    frozenset({"float"}): float,  # JSON writes 20.0 as 20
+    frozenset({"integer"}): int,
+}
+
+
+class InfluxStore:
+    """One database of one server. The latest values are read once at `open`, then followed."""
+
+    def __init__(self, address: InfluxAddress) -> None:
+        self._client = InfluxClient(address)
+        self._latest = LatestValues()
+        self._fields: dict[str, frozenset[str]] = {}
+
+    async def open(self) -> None:
+        await self._client.open()
+        try:
+            await self._learn_fields()
+            self._latest = LatestValues()
+            for some in _parts(sorted(self._metrics()), 50):
+                self._latest.learn(await self._newest(some))
+        except BaseException:
+            await self._client.close()
+            raise
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def write(self, batches: Sequence[ReadingsBatch]) -> list[RowRefused]:
+        refused: list[RowRefused] = []
+        pending: list[tuple[ReadingsBatch, Line]] = []
+        for batch in batches:
+            good, bad = sound(batch)
+            refused += bad
+            pending += [(batch, line) for line in lines(good)]
+        for some in _parts(pending, _MOST_LINES):
+            refused += await self._write_lines(some)
+        gone = {(row.gateway, row.seq) for row in refused}
+        for batch in batches:
+            self._latest.update(without(batch, {seq for gateway, seq in gone if gateway == batch.gateway}))
+        return refused
+
+    async def latest(self, devices: Sequence[str]) -> dict[str, dict[str, Point]]:
+        return {device: self._latest.get(device) for device in devices}
+
+    async def range(self, device: str, metrics: Sequence[str], start_ns: int, end_ns: int, limit: int) -> dict[str, list[Point]]:
+        await self._know(metrics)
+        where = _where(device, start_ns, end_ns)
+        asked = [f"{_select(metric)} {where} ORDER BY time ASC LIMIT {limit}" for metric in metrics]
+        answers = await self._client.query(asked) if asked else []
+        return {
+            metric: [point for series in answer for point in self._points(metric, series)]
+            for metric, answer in zip(metrics, answers, strict=True)
+        }
+
+    async def buckets(  # noqa: PLR0917 - the protocol's
+        self, device: str, metrics: Sequence[str], start_ns: int, end_ns: int, bucket_s: int, zone: str
+    ) -> dict[str, list[Bucket]]:
+        starts = edges(start_ns, end_ns, bucket_s, zone)
+        await self._know(metrics)
+        offset_ns = even_offset(starts, bucket_s)
+        found: dict[str, list[Bucket]] = {}
+        for metric in metrics:
+            kinds = self._fields.get(metric, frozenset())
+            if not starts or not kinds:
+                found[metric] = []
+            elif offset_ns is not None and kinds <= _NUMBERS:
+                grid = f"GROUP BY time({bucket_s}s, {offset_ns // SECOND_NS}s) fill(none)"
+                found[metric] = await self._grouped(metric, f"{_where(device, start_ns, end_ns)} {grid}")
+            else:
+                points = (await self.range(device, [metric], start_ns, end_ns, _ALL))[metric]
+                found[metric] = aggregate_values(starts, [(p.time_ns, p.value) for p in points if counts(p)])
+        return found
+
+    async def delete_before(self, time_ns: int) -> None:
+        """StoreUnavailable on servers later than 1.x, whose own retention must do it: their `/query` deletes nothing."""
+        if not self._client.version.lstrip("v").startswith("1."):
+            raise StoreUnavailable(f"influxdb {self._client.version}: set the bucket's own retention instead")
+        await self._client.query([f"DELETE FROM {quote(MEASUREMENT)} WHERE time < {time_ns}"])
+
+    async def count(self) -> int:
+        await self._learn_fields()
+        fields = [field for field in self._fields if not field.endswith(FLAW)]
+        total = 0
+        for some in _parts(fields, 50):
+            wanted = ", ".join(f"count({quote(field)})" for field in some)
+            [answer] = await self._client.query([f"SELECT {wanted} FROM {quote(MEASUREMENT)} WHERE {_ALL_TIME}"])
+            total += sum(value for series in answer for row in series.values for value in row[1:] if value)
+        return total
+
+    async def _write_lines(self, pending: Sequence[tuple[ReadingsBatch, Line]]) -> list[RowRefused]:
+        """Write what can be written, halving until every line that cannot stands alone; writing twice is harmless."""
+        try:
+            await self._client.write([text for _, (_, text) in pending])
+        except WriteRefused as error:
+            if len(pending) > 1:
+                middle = len(pending) // 2
+                return await self._write_lines(pending[:middle]) + await self._write_lines(pending[middle:])
+            batch, (seq, _) = pending[0]
+            reason = Reason.WRONG_TYPE if "field type conflict" in error.detail else Reason.STORE_REFUSED
+            return [RowRefused(batch.gateway, seq, reason, error.detail)]
+        return []
+
+    async def _grouped(self, metric: str, rest: str) -> list[Bucket]:
+        field = quote(metric)
+        wanted = ", ".join(f"{function}({field})" for function in ("min", "max", "mean", "last", "count"))
+        [answer] = await self._client.query([f"SELECT {wanted} FROM {quote(MEASUREMENT)} {rest}"])
+        cast = self._cast(metric)
+        return [
+            Bucket(start, float(low), float(high), float(mean), cast(last), count)
+            for series in answer
+            for start, low, high, mean, last, count in series.values
+            if count
+        ]
+
+    async def _newest(self, metrics: Sequence[str]) -> list[tuple[str, str, Point]]:
+        rest = f'WHERE {_ALL_TIME} GROUP BY "device" ORDER BY time DESC LIMIT 1'
+        answers = await self._client.query([f"{_select(metric)} {rest}" for metric in metrics])
+        return [
+            (series.tags["device"], metric, point)
+            for metric, answer in zip(metrics, answers, strict=True)
+            for series in answer
+            for point in self._points(metric, series)
+        ]
+
+    def _points(self, metric: str, series: Series) -> Iterator[Point]:
+        for time_ns, value, bad, flaw, none in series.values:
+            if value is None and bad is None and none is None:
+                continue
+            mark = none or flaw
+            held = self._cast(metric)(value) if value is not None else bad if bad is None else self._cast(metric + BAD)(bad)
+            if mark is None:
+                yield Point(time_ns, held)
+            else:
+                known = read_flaw(mark)
+                yield Point(time_ns, held, known.quality, known.reason)
+
+    def _cast(self, field: str) -> Callable[[Any], Value]:
+        return _CASTS.get(self._fields.get(field, frozenset()), lambda value: value)
+
+    async def _know(self, metrics: Sequence[str]) -> None:
+        """Types are learnt again when a metric is asked for whose values, good or bad, were not there before."""
+        if any(field not in self._fields for metric in metrics for field in (metric, metric + BAD)):
+            await self._learn_fields()
+
+    async def _learn_fields(self) -> None:
+        [answer] = await self._client.query([f"SHOW FIELD KEYS FROM {quote(MEASUREMENT)}"])
+        found: dict[str, set[str]] = {}
+        for series in answer:
+            for field, kind in series.values:
+                found.setdefault(field, set()).add(kind)
+        self._fields = {field: frozenset(kinds) for field, kinds in found.items()}
+
+    def _metrics(self) -> set[str]:
+        names = set()
+        for field in self._fields:
+            head, dot, tail = field.rpartition(".")
+            names.add(head if dot + tail in {BAD, FLAW, NONE} else field)
+        return names
+
+
+_ALL_TIME: Final = f"time >= 0 AND time <= {_LAST_NS}"
+
+
+def _select(metric: str) -> str:
+    return f"SELECT {', '.join(quote(metric + tail) for tail in ('', BAD, FLAW, NONE))} FROM {quote(MEASUREMENT)}"
+
+
+def _where(device: str, start_ns: int, end_ns: int) -> str:
+    escaped = device.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    last = min(end_ns, _LAST_NS)
+    return f"WHERE \"device\" = '{escaped}' AND time >= {max(start_ns, 0)} AND time < {last}"
+
+
+def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
