@@ -1,12 +1,52 @@
-"""The application: routers, problems, headers."""
+"""The application: routers, problems, headers, and a description that says all of it."""
+
+from typing import Any
 
 from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+from starlette.middleware.gzip import GZipMiddleware
 
+from cloud.api import alarms, cases, devices, gateways, history, problems, stream, system
+from cloud.api.headers import BodyLimit, OriginCheck, SecurityHeaders
+from cloud.api.schemas import Problem
 from cloud.api.services import Services
 
 __all__ = ["Services", "build_app"]
 
+_DESCRIPTION = """\
+Telemetry of a city's street furniture: devices, values, alarms, cases.
+
+Times are ISO 8601 in UTC with milliseconds; ages are seconds; positions are WGS-84; units are UCUM codes.
+Lists are paged: give `next` back as `cursor` for the next page; a page holds at most 1000 items, bodies at most 64 KiB.
+Parameters that a route does not know are refused. Every error is an RFC 9457 problem with a `reason`.
+"""
+
 
 def build_app(services: Services) -> FastAPI:
     """The API over `services`; the console is mounted beside it by the wiring."""
-    return FastAPI(title="citynerve")
+    # No /docs page: its scripts would come from elsewhere. The description itself is at /api/openapi.json.
+    app = FastAPI(
+        title="citynerve", version="1", description=_DESCRIPTION, openapi_url="/api/openapi.json", docs_url=None, redoc_url=None
+    )
+    app.state.services = services
+    app.state.streams = set()
+    for module in (devices, history, alarms, cases, gateways, stream, system):
+        app.include_router(module.router, prefix="/api", responses=problems.describe(422))
+    problems.install(app)
+    # The last one added stands outermost.
+    app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(OriginCheck)
+    app.add_middleware(SecurityHeaders)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign] # FastAPI's own way of changing it
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        _, defined = models_json_schema([(Problem, "serialization")], ref_template="#/components/schemas/{model}")
+        document["components"]["schemas"].update(defined["$defs"])
+        app.openapi_schema = document
+    return app.openapi_schema

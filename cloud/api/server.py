@@ -20,28 +20,36 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to the program that holds the loop."""
+    """Leaves signals to the program that holds the loop, and says when it is up."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
 
 async def serve(app: FastAPI, bound: socket.socket, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
     """Serve until `stop` is set, or until cancelled, which sets it; over within a few seconds either way.
 
-    `bound` comes from `listen` and is closed at the end; `ready` is called once requests are answered.
+    `bound` comes from `listen` and is closed at the end; `ready` is called once requests are answered. `stop` must be
+    the one of the app's `Services`: it ends the event streams.
     """
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S, server_header=False)
-    server = _Server(config)
+    server = _Server(config, ready)
     try:
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(server.serve(sockets=[bound]))
-            while not server.started and not serving.done():
-                await asyncio.sleep(0.01)
-            ready()
+            stopping = tasks.create_task(stop.wait())
             try:
-                await stop.wait()
+                await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 # Streams end first: uvicorn waits for open answers, and an event stream has no end of its own.
                 stop.set()
