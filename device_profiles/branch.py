@@ -86,6 +86,11 @@ class Branch:
         entry = self._entries.get(key)
         return entry is not None and isinstance(entry.value, Scalar) and not entry.value.plain and not entry.value.text
 
+    def is_null(self, key: str) -> bool:
+        """Written as a plain null."""
+        entry = self._entries.get(key)
+        return entry is not None and isinstance(entry.value, Scalar) and entry.value.plain and entry.value.text == "null"
+
     def line_of(self, key: str) -> int:
         """The line of a key's value, or of the mapping where the key is missing."""
         entry = self._entries.get(key)
@@ -208,6 +213,16 @@ class Branch:
             else:
                 numbers.append(number)
         return frozenset(numbers)
+
+    def texts(self, key: str) -> list[str]:
+        """An optional list of texts; empty where the key is missing."""
+        texts = []
+        for node in self._list(key):
+            if isinstance(node, Scalar) and not node.plain:
+                texts.append(node.text)
+            else:
+                self.wrong(key, f"{_shown(node)} is not a text in quotes", 'texts in quotes: ["...", "..."]')
+        return texts
 
     # Inner mappings.
 

@@ -45,7 +45,7 @@ def read_scaling(branch: Branch, metric: Metric | None, number: NumberType | Non
     scaling = Scaling(
         scale=branch.number("scale", 1.0),
         offset=branch.number("offset", 0.0),
-        no_value=branch.integers("no_value", low=-(2**63), high=2**64 - 1),
+        no_value=branch.integers("no_value", low=-(2 ** (bits_in_all - 1)), high=2**bits_in_all - 1),
         enum=_enum(branch, metric),
         bit=branch.integer("bit", low=0, high=bits_in_all - 1) if branch.has("bit") else None,
         bits=_bits(branch, bits_in_all),

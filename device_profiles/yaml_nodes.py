@@ -77,7 +77,8 @@ def parse_yaml(text: str, findings: Findings) -> Node:
     except _TooDeepError as error:
         findings.add(error.line, error.where, f"nested deeper than {MAX_DEPTH}", "a flatter structure")
     except yaml.MarkedYAMLError as error:
-        line = 1 if error.problem_mark is None else error.problem_mark.line + 1
+        mark = error.problem_mark
+        line = 1 if mark is None else mark.line + 1
         findings.add(line, "file", f"not YAML: {error.problem or error.context}", "valid YAML")
     except yaml.YAMLError as error:
         findings.add(1, "file", f"not YAML: {str(error).splitlines()[0]}", "valid YAML")

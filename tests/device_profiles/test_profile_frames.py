@@ -1,0 +1,109 @@
+"""Every profile's example frames, run through the real decoders.
+
+The bytes and the expected readings were written down apart from this project's codecs; where they disagree, a wire map
+or a decoder is wrong.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from device_profiles.frames import ExampleFrame, load_frames
+from device_profiles.model import Profile, RegisterArea
+from device_profiles.shelf import catalog_path, load_catalog
+from firmware_bridge.documents import CBOR, JSON, decode_document, identity, parse_document
+from firmware_bridge.jt808.frames import parse_frame
+from firmware_bridge.jt808.location import decode_location, parse_location
+from firmware_bridge.modbus.frames import ReadReply, ReadRequest, parse_reply, parse_request, parse_rtu
+from firmware_bridge.modbus.registers import decode_registers, plan_reads
+from firmware_bridge.serial_layout import decode_frame
+from firmware_bridge.values import Decoded
+
+_TRANSPORTS = ("modbus", "serial", "coap", "mqtt", "jt808")
+
+Read = tuple[Decoded, str | None]
+
+_AREA = {1: RegisterArea.COIL, 2: RegisterArea.DISCRETE, 3: RegisterArea.HOLDING, 4: RegisterArea.INPUT}
+
+
+def _coap(profile: Profile, example: ExampleFrame) -> Read:
+    wire = profile.wire.coap
+    assert wire is not None
+    document = parse_document(example.payloads[0], CBOR if example.transport == "coap_cbor" else JSON)
+    return decode_document(profile, wire.fields, wire.time, document), identity(document, wire.identity)
+
+
+def _mqtt(profile: Profile, example: ExampleFrame) -> Read:
+    wire = profile.wire.mqtt
+    assert wire is not None
+    return decode_document(profile, wire.fields, wire.time, parse_document(example.payloads[0], JSON)), None
+
+
+def _serial(profile: Profile, example: ExampleFrame) -> Read:
+    address, decoded = decode_frame(profile, example.payloads[0])
+    return decoded, f"address {address}"
+
+
+def _jt808(profile: Profile, example: ExampleFrame) -> Read:
+    frame = parse_frame(example.payloads[0])
+    return decode_location(profile, parse_location(frame.body)), frame.phone
+
+
+def _modbus(profile: Profile, example: ExampleFrame) -> Read:
+    wire = profile.wire.modbus
+    assert wire is not None
+    memory: dict[tuple[RegisterArea, int], int | bool] = {}
+    for asked, answered in zip(example.payloads[::2], example.payloads[1::2], strict=True):
+        memory |= _exchange(asked, answered)
+    # A gap that the plan reads along and the example does not hold is a register nobody asked for.
+    blocks = {
+        block: [memory.get((block.area, address), 0) for address in range(block.address, block.address + block.count)]
+        for block in plan_reads(wire)
+    }
+    return decode_registers(profile, blocks), None
+
+
+def _exchange(asked: bytes, answered: bytes) -> dict[tuple[RegisterArea, int], int | bool]:
+    request, reply = parse_request(parse_rtu(asked).pdu), parse_reply(parse_rtu(answered).pdu)
+    assert isinstance(request, ReadRequest)
+    assert isinstance(reply, ReadReply)
+    return {(_AREA[int(request.function)], request.address + n): word for n, word in enumerate(reply.values[: request.count])}
+
+
+_READERS: Mapping[str, Callable[[Profile, ExampleFrame], Read]] = {
+    "coap_cbor": _coap,
+    "coap_json": _coap,
+    "mqtt_json": _mqtt,
+    "serial": _serial,
+    "jt808": _jt808,
+    "modbus_rtu": _modbus,
+}
+
+
+def _examples() -> Iterator[Any]:
+    for name, profile in load_catalog().items():
+        for example in load_frames(catalog_path() / name, profile):
+            yield pytest.param(profile, example, id=f"{name}: {example.name}")
+
+
+@pytest.mark.parametrize(("profile", "example"), list(_examples()))
+def test_an_example_frame_becomes_the_reading_written_beside_it(profile: Profile, example: ExampleFrame) -> None:
+    decoded, address = _READERS[example.transport](profile, example)
+    assert decoded.values.keys() == example.values.keys()
+    for metric, value in example.values.items():
+        got = decoded.values[metric]
+        assert type(got) in ({float, int} if isinstance(value, int | float) and not isinstance(value, bool) else {type(value)})
+        assert got == (pytest.approx(value, abs=1e-9) if isinstance(value, float) else value), metric
+    assert {metric: flaw.reason for metric, flaw in decoded.flaws.items()} == dict(example.flaws)
+    assert address == example.identity
+    expected_ns = None if example.time is None else round(example.time.timestamp() * 1000) * 1_000_000
+    assert decoded.time_ns == expected_ns
+
+
+def test_every_profile_shows_every_transport_it_speaks() -> None:
+    for name, profile in load_catalog().items():
+        shown = {example.transport.partition("_")[0] for example in load_frames(catalog_path() / name, profile)}
+        assert shown == {
+            transport for transport in ("modbus", "serial", "coap", "mqtt", "jt808") if getattr(profile.wire, transport)
+        }
