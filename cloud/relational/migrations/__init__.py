@@ -1,0 +1,1 @@
+"""The steps from an empty database to the schema of `cloud.relational.tables`; they travel in the wheel."""
