@@ -1,0 +1,122 @@
+/** The API's shapes, as the console reads them, and the one way to ask. */
+import { clock } from './clock.svelte';
+import type { Value } from './format';
+import type { Text } from './words.svelte';
+
+export type DeviceState = 'normal' | 'alarm' | 'critical' | 'offline' | 'unknown';
+export const DEVICE_STATES: readonly DeviceState[] = ['critical', 'alarm', 'normal', 'offline', 'unknown'];
+export type Priority = 'critical' | 'high' | 'medium' | 'low';
+export type Quality = 'good' | 'uncertain' | 'bad';
+
+export type Device = {
+  id: string; name: string; kind: string; profile: string; profile_version: number; gateway: string;
+  longitude: number | null; latitude: number | null; component_code: string; state: DeviceState;
+  last_reading: string | null; age_s: number | null; open_alarms: number; open_cases: number;
+};
+export type Metric = { name: string; unit: string; type: 'float' | 'integer' | 'boolean' | 'string'; title: Text; low: number | null; high: number | null };
+export type DeviceDetail = Device & { metrics: Metric[] };
+export type LatestMetric = {
+  metric: string; value: Value; unit: string; quality: Quality; reason: string | null; time: string; age_s: number; title: Text | null;
+};
+export type Latest = { device: string; metrics: LatestMetric[] };
+export type RawPoint = { time: string; value: Value; quality: Quality };
+export type BucketPoint = { time: string; min: number | null; max: number | null; mean: number | null; last: Value; count: number };
+export type RawHistory = { device: string; tier: string; method: 'raw'; truncated: boolean; metrics: Record<string, RawPoint[]> };
+export type BucketHistory = { device: string; tier: string; method: 'bucket'; metrics: Record<string, BucketPoint[]> };
+
+export type Alarm = {
+  id: string; device: string; device_name: string; rule: string; title: Text | null; priority: Priority; state: string; uncertain: boolean;
+  raised: string; returned: string | null; acknowledged: string | null; acknowledged_by: string; case_id: number | null;
+};
+export type Transition = {
+  origin: string; n: number; cause: string; priority: Priority; from_state: string; to_state: string; event_time: string; actor: string; note: string;
+};
+export type CaseState = 'open' | 'acknowledged' | 'dispatched' | 'closed';
+export type Case = {
+  id: number; device: string; device_name: string; matter: string; gbt_code: string; department: string; title: Text; priority: Priority;
+  state: CaseState; longitude: number | null; latitude: number | null; opened: string; due: string; closed: string | null; assignee: string; version: number;
+};
+export type CaseStep = { id: number; step: string; from_state: string; to_state: string; actor: string; at: string; note: string };
+export type Notice = { id: number; step: string; channel: string; state: string; attempts: number; failure: string; detail: string; created: string; sent: string | null };
+export type CaseDetail = Case & { steps: CaseStep[]; alarms: Alarm[]; notifications: Notice[] };
+export type LaneAccount = {
+  epoch: string; lane: string; watermark: number; next_seq: number; stored: number; quarantined: number; lost: number; missing: number; balanced: boolean;
+};
+export type Gateway = { id: string; online: boolean; agent_version: string; epoch: string; last_seen: string; devices: number; lanes: LaneAccount[] };
+export type Page<T> = { items: T[]; next: string | null };
+
+/** An answer that is not 2xx, or none at all. `reason` is the API's one word for it. */
+export class ApiError extends Error {
+  constructor(readonly status: number, readonly reason: string, message: string) {
+    super(message);
+  }
+}
+
+async function refusal(response: Response): Promise<ApiError> {
+  const type = response.headers.get('content-type') ?? '';
+  if (!type.includes('json')) return new ApiError(response.status, 'invalid', `${response.status} ${response.statusText}`);
+  const problem = (await response.json()) as { reason?: string; title?: string; detail?: unknown };
+  const detail = typeof problem.detail === 'string' ? problem.detail : (problem.title ?? response.statusText);
+  return new ApiError(response.status, problem.reason ?? 'invalid', detail);
+}
+
+async function ask<T>(path: string, init: RequestInit = {}): Promise<T> {
+  let response: Response;
+  try {
+    response = await fetch(path, { ...init, headers: { Accept: 'application/json', ...init.headers } });
+  } catch (fault) {
+    if (init.signal?.aborted) throw fault;
+    throw new ApiError(0, 'network', String(fault));
+  }
+  clock.learn(response.headers.get('date'));
+  if (!response.ok) throw await refusal(response);
+  return (await response.json()) as T;
+}
+
+function query(values: Record<string, string | number | readonly string[] | null | undefined>): string {
+  const params = new URLSearchParams();
+  for (const [name, value] of Object.entries(values)) {
+    if (value === null || value === undefined || value === '') continue;
+    for (const one of Array.isArray(value) ? value : [value]) params.append(name, String(one));
+  }
+  const text = params.toString();
+  return text === '' ? '' : `?${text}`;
+}
+
+const at = encodeURIComponent;
+/** The most devices the page holds at once; above this the server must aggregate. */
+export const MOST_DEVICES = 20_000;
+
+async function allDevices(signal?: AbortSignal): Promise<Device[]> {
+  const devices: Device[] = [];
+  let cursor: string | null = null;
+  do {
+    const page: Page<Device> = await ask<Page<Device>>(`/api/devices${query({ cursor, limit: 1000 })}`, { signal: signal ?? null });
+    devices.push(...page.items);
+    cursor = page.next;
+  } while (cursor !== null && devices.length < MOST_DEVICES);
+  return devices;
+}
+
+export type CaseAction = 'acknowledge' | 'dispatch' | 'close';
+export type ActionBody = { actor: string; note: string; version?: number; assignee?: string };
+
+function post<T>(path: string, body: ActionBody): Promise<T> {
+  return ask<T>(path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) });
+}
+
+export const api = {
+  devices: allDevices,
+  device: (id: string) => ask<DeviceDetail>(`/api/devices/${at(id)}`),
+  latest: (id: string) => ask<Latest>(`/api/devices/${at(id)}/latest`),
+  rawHistory: (id: string, metric: string, start: string, end: string) =>
+    ask<RawHistory>(`/api/devices/${at(id)}/history${query({ metric, start, end, limit: 10000 })}`),
+  bucketHistory: (id: string, metric: string, start: string, end: string, bucket: number) =>
+    ask<BucketHistory>(`/api/devices/${at(id)}/history${query({ metric, start, end, bucket, zone: Intl.DateTimeFormat().resolvedOptions().timeZone })}`),
+  alarms: (filter: { state?: 'open' | 'all'; device?: string; limit?: number }) => ask<Page<Alarm>>(`/api/alarms${query(filter)}`),
+  acknowledgeAlarm: (id: string, body: ActionBody) => post<unknown>(`/api/alarms/${id.split('/').map(at).join('/')}/acknowledge`, body),
+  cases: (filter: { state?: string; device?: string; limit?: number; cursor?: string }) => ask<Page<Case>>(`/api/cases${query(filter)}`),
+  case: (id: string) => ask<CaseDetail>(`/api/cases/${at(id)}`),
+  actOnCase: (id: number, action: CaseAction, body: ActionBody) => post<unknown>(`/api/cases/${id}/${action}`, body),
+  gateways: () => ask<Page<Gateway>>('/api/gateways'),
+};

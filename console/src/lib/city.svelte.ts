@@ -1,0 +1,91 @@
+/** What the operations page knows of the city: devices, open alarms, open cases, kept fresh by the stream. */
+import { api, ApiError, type Alarm, type Case, type Device, type Page } from './api';
+import { coalesce, Resource } from './resource.svelte';
+import { stream, type News } from './stream.svelte';
+
+/** News come in bursts: one question answers them all. */
+const ALARMS_MS = 250;
+const DEVICES_MS = 4000;
+const ONE_DEVICE_MS = 500;
+/** Whatever the stream says, everything is asked again this often: offline is a matter of time passing, not of an event. */
+const EVERYTHING_MS = 30_000;
+/** More devices changed at once than this: ask for all of them. */
+const MANY = 12;
+export const LISTED = 200;
+
+const RANK: Record<string, number> = { critical: 0, high: 1, medium: 2, low: 3 };
+
+function urgentFirst<T extends { priority: string }>(time: (one: T) => string): (a: T, b: T) => number {
+  return (a, b) => (RANK[a.priority] ?? 9) - (RANK[b.priority] ?? 9) || time(a).localeCompare(time(b));
+}
+
+class City {
+  devices = new Resource<Device[]>(() => api.devices());
+  alarms = new Resource<Page<Alarm>>(() => api.alarms({ state: 'open', limit: LISTED }));
+  cases = new Resource<Page<Case>>(() => api.cases({ state: 'open', limit: LISTED }));
+  byId = $derived(new Map((this.devices.data ?? []).map((d) => [d.id, d])));
+  /** Newest first: a control room reads what just happened. */
+  openAlarms = $derived([...(this.alarms.data?.items ?? [])].sort((a, b) => b.raised.localeCompare(a.raised)));
+  openCases = $derived([...(this.cases.data?.items ?? [])].sort(urgentFirst((c) => c.due)));
+  /** When the newest of all that is shown came. */
+  asOf = $derived(Math.max(this.devices.at, this.alarms.at, this.cases.at, stream.heard));
+
+  #changed = new Set<string>();
+  #askAlarms = coalesce(() => void this.alarms.refresh(), ALARMS_MS);
+  #askCases = coalesce(() => void this.cases.refresh(), ALARMS_MS);
+  #askDevices = coalesce(() => void this.devices.refresh(), DEVICES_MS);
+  #askChanged = coalesce(() => void this.#refreshChanged(), ONE_DEVICE_MS);
+
+  start(): void {
+    stream.listen((news) => this.hear(news));
+    setInterval(() => this.refresh(), EVERYTHING_MS);
+    void stream.run();
+  }
+
+  refresh(): void {
+    void this.devices.refresh();
+    void this.alarms.refresh();
+    void this.cases.refresh();
+  }
+
+  hear(news: News): void {
+    const { kind, data } = news;
+    if (kind === 'gap') this.refresh();
+    if (kind === 'alarm' || kind === 'transition') this.#askAlarms();
+    if (kind === 'case' || kind === 'alarm') this.#askCases();
+    if (kind === 'device') this.#change(data['id'] ?? data['device']);
+    if (kind === 'alarm' || kind === 'transition' || kind === 'case') this.#change(data['device']);
+  }
+
+  nameOf(device: string): string {
+    return this.byId.get(device)?.name || device;
+  }
+
+  #change(device: unknown): void {
+    if (typeof device !== 'string') return this.#askDevices();
+    this.#changed.add(device);
+    this.#askChanged();
+  }
+
+  async #refreshChanged(): Promise<void> {
+    const ids = [...this.#changed];
+    this.#changed.clear();
+    if (ids.length > MANY || this.devices.data === null) return this.#askDevices();
+    try {
+      const fresh = await Promise.all(ids.map((id) => api.device(id)));
+      this.#merge(fresh);
+    } catch (fault) {
+      if (!(fault instanceof ApiError)) throw fault;
+      this.#askDevices();
+    }
+  }
+
+  #merge(fresh: Device[]): void {
+    const byId = new Map((this.devices.data ?? []).map((d) => [d.id, d]));
+    for (const device of fresh) byId.set(device.id, device);
+    this.devices.data = [...byId.values()];
+    this.devices.at = Math.max(this.devices.at, stream.heard);
+  }
+}
+
+export const city = new City();

@@ -1,0 +1,63 @@
+import { t, words, type Text, say } from './words.svelte';
+
+/** UCUM codes whose code is not what people write. */
+const UNITS: Readonly<Record<string, string>> = {
+  '1': '', '': '', Cel: '°C', deg: '°', '[ppm]': 'ppm', '[ppb]': 'ppb', '[ppth]': '‰', 'm3': 'm³', 'm3/h': 'm³/h', 'L/min': 'L/min',
+  'ug/m3': 'µg/m³', 'mg/m3': 'mg/m³', 'kW.h': 'kWh', 'W.h': 'Wh', 'V.A': 'VA', 'kV.A': 'kVA', 'm/s2': 'm/s²', 'B[mW]': 'Bm', 'dB[mW]': 'dBm',
+  '{count}': '', '{person}': '', 'var': 'var', 'km/h': 'km/h', '[degF]': '°F', 'min': 'min',
+};
+
+export function unitOf(ucum: string): string {
+  return UNITS[ucum] ?? ucum.replace(/^\{(.*)\}$/, '$1');
+}
+
+export function numberOf(value: number, digits = 4): string {
+  return new Intl.NumberFormat(words.tag, { maximumSignificantDigits: Math.abs(value) >= 1000 ? 8 : digits, useGrouping: Math.abs(value) >= 10000 }).format(value);
+}
+
+export type Value = number | boolean | string | null;
+
+export function valueOf(value: Value, digits = 4): string {
+  if (value === null) return t('value.none');
+  if (typeof value === 'boolean') return t(value ? 'value.true' : 'value.false');
+  return typeof value === 'number' ? numberOf(value, digits) : value;
+}
+
+/** Positions carry six decimals, a tenth of a metre. */
+export function positionOf(longitude: number | null, latitude: number | null): string {
+  return longitude === null || latitude === null ? t('device.no_position') : `${longitude.toFixed(6)}, ${latitude.toFixed(6)}`;
+}
+
+/** A length of time in its two largest parts: "3 h 12 min", "3小时12分". */
+export function spanOf(seconds: number): string {
+  const s = Math.max(0, Math.floor(seconds));
+  const parts: [number, 'd' | 'h' | 'm' | 's'][] = [
+    [Math.floor(s / 86400), 'd'], [Math.floor(s / 3600) % 24, 'h'], [Math.floor(s / 60) % 60, 'm'], [s % 60, 's'],
+  ];
+  const first = Math.max(0, parts.findIndex(([n]) => n > 0));
+  const start = s === 0 ? 3 : first;
+  const shown = parts.slice(start, start + (start >= 2 ? 1 : 2)).filter(([n], i) => n > 0 || i === 0);
+  const gap = words.lang === 'zh' ? '' : ' ';
+  return shown.map(([n, unit]) => `${n}${gap}${t(`time.${unit}`)}`).join(gap);
+}
+
+export function agoOf(seconds: number): string {
+  return seconds < 2 ? t('time.now') : t('time.ago', { age: spanOf(seconds) });
+}
+
+/** Seconds from an ISO time to `now` (milliseconds); negative for the future. */
+export function secondsSince(iso: string, now: number): number {
+  return (now - Date.parse(iso)) / 1000;
+}
+
+export function timeOf(iso: string): string {
+  return new Intl.DateTimeFormat(words.tag, {
+    month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23',
+  }).format(Date.parse(iso));
+}
+
+export function clockOf(ms: number): string {
+  return new Intl.DateTimeFormat(words.tag, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }).format(ms);
+}
+
+export { say, type Text };
