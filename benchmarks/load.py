@@ -1,0 +1,58 @@
+"""Readings to measure with: a street of loop controllers, ten numbers each, times that never repeat."""
+
+from collections.abc import Sequence
+from itertools import count
+
+from telemetry.records import Reading
+from telemetry.wire import DeviceDeclaration
+
+__all__ = ["DEVICES", "GATEWAY", "METRICS", "VALUES_EACH", "Street"]
+
+GATEWAY = "gw-bench"
+_PROFILE, _VERSION = "lamp_loop", 1
+DEVICES = tuple(f"bench-{n:03}" for n in range(200))
+METRICS = (
+    "voltage_a_v",
+    "voltage_b_v",
+    "voltage_c_v",
+    "current_a_a",
+    "current_b_a",
+    "current_c_a",
+    "power_kw",
+    "power_factor",
+    "frequency_hz",
+    "energy_kwh",
+)
+VALUES_EACH = len(METRICS)
+_START_NS = 1_750_000_000_000_000_000
+_STEP_NS = 1_000_000
+
+
+class Street:
+    """Readings of `DEVICES` in turn, each later than the one before; the numbers vary so that nothing compresses away."""
+
+    def __init__(self) -> None:
+        self._ticks = count()
+
+    def readings(self, number: int) -> list[Reading]:
+        """The next `number` readings."""
+        return [self._reading(tick) for tick, _ in zip(self._ticks, range(number), strict=False)]
+
+    @staticmethod
+    def declarations() -> Sequence[DeviceDeclaration]:
+        """The devices as a gateway declares them."""
+        return [DeviceDeclaration(device=name, profile=_PROFILE, profile_version=_VERSION, kind="lamp_loop") for name in DEVICES]
+
+    @staticmethod
+    def _reading(tick: int) -> Reading:
+        time_ns = _START_NS + tick * _STEP_NS
+        base = tick % 997 / 10
+        values = {metric: round(base + 13.7 * place, 3) for place, metric in enumerate(METRICS)}
+        return Reading(
+            device=DEVICES[tick % len(DEVICES)],
+            profile=_PROFILE,
+            profile_version=_VERSION,
+            time_ns=time_ns,
+            received_ns=time_ns,
+            values=values,
+        )
