@@ -14,7 +14,7 @@ import yaml
 
 from device_profiles.mistakes import Findings
 
-__all__ = ["ListNode", "MapNode", "Node", "Scalar", "Spoiled", "read_yaml"]
+__all__ = ["ListNode", "MapNode", "Node", "Scalar", "Spoiled", "line_at", "parse_yaml", "read_yaml"]
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 16
@@ -77,12 +77,22 @@ def parse_yaml(text: str, findings: Findings) -> Node:
     except _TooDeepError as error:
         findings.add(error.line, error.where, f"nested deeper than {MAX_DEPTH}", "a flatter structure")
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = 1 if mark is None else mark.line + 1
+        line = getattr(error.problem_mark, "line", 0) + 1
         findings.add(line, "file", f"not YAML: {error.problem or error.context}", "valid YAML")
     except yaml.YAMLError as error:
         findings.add(1, "file", f"not YAML: {str(error).splitlines()[0]}", "valid YAML")
     return Spoiled(1)
+
+
+def line_at(node: Node, *path: str) -> int:
+    """The line of the key at the end of `path`, or of as much of the path as there is."""
+    line = node.line
+    for key in path:
+        entry = node.entries.get(key) if isinstance(node, MapNode) else None
+        if entry is None:
+            break
+        node, line = entry.value, entry.line
+    return line
 
 
 def _read_text(path: Path, findings: Findings) -> str | None:
@@ -104,7 +114,7 @@ def _read_text(path: Path, findings: Findings) -> str | None:
 
 
 def _line(event: yaml.Event) -> int:
-    return int(event.start_mark.line) + 1
+    return getattr(event.start_mark, "line", 0) + 1
 
 
 class _Builder:

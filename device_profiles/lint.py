@@ -1,0 +1,134 @@
+"""What a profile's author should hear beyond whether it loads: warnings, in the same form as mistakes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from device_profiles.frames import load_frames
+from device_profiles.loader import load_profile
+from device_profiles.mistakes import Findings, Mistake, ProfileError
+from device_profiles.model import Above, AlarmRule, All, AnyCondition, AnyOf, Below, Not, Profile, Speed, Stale
+from device_profiles.yaml_nodes import Node, line_at, read_yaml
+from telemetry.records import Priority
+
+__all__ = ["Report", "lint_profile"]
+
+# Paths of keys and two sentences: where, what is doubtful, what to write instead.
+_Doubt = tuple[tuple[str, ...], str, str]
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found in one profile's folder. With mistakes it does not load; with warnings it does."""
+
+    path: str
+    profile: str | None
+    mistakes: tuple[Mistake, ...]
+    warnings: tuple[Mistake, ...] = ()
+
+
+def lint_profile(path: Path) -> Report:
+    """Everything that is wrong or doubtful in a profile's folder, profile.yaml and frames.yaml together."""
+    file = path if path.suffix in {".yaml", ".yml"} else path / "profile.yaml"
+    try:
+        profile = load_profile(file)
+    except ProfileError as error:
+        return Report(path=str(file), profile=None, mistakes=error.mistakes)
+    mistakes, warnings = _beside(file.parent, profile)
+    root = read_yaml(file, Findings(str(file)))
+    warnings += [_warning(file, root, doubt) for doubt in _doubts(profile)]
+    return Report(path=str(file), profile=profile.name, mistakes=mistakes, warnings=tuple(sorted(warnings, key=lambda w: w.line)))
+
+
+def _warning(file: Path, root: Node, doubt: _Doubt) -> Mistake:
+    keys, what, instead = doubt
+    return Mistake(str(file), line_at(root, *keys), ".".join(keys), what, instead)
+
+
+def _beside(folder: Path, profile: Profile) -> tuple[tuple[Mistake, ...], list[Mistake]]:
+    """What is missing beside profile.yaml, and the mistakes of frames.yaml."""
+    warnings = []
+    if not (folder / "README.md").is_file():
+        what = "no README.md in the folder"
+        warnings.append(Mistake(str(folder), 1, "README.md", what, "what the model is, whose map it is, how it is wired"))
+    if not (folder / "frames.yaml").is_file():
+        instead = "at least one frame from outside with its expected reading"
+        return (), [*warnings, Mistake(str(folder), 1, "frames.yaml", "no example frame", instead)]
+    try:
+        load_frames(folder, profile)
+    except ProfileError as error:
+        return error.mistakes, warnings
+    return (), warnings
+
+
+def _doubts(profile: Profile) -> Iterator[_Doubt]:
+    yield from _unfed(profile)
+    yield from _silence(profile)
+    yield from _mix(profile)
+    for rule in profile.alarms.values():
+        yield from _rule(rule, profile)
+
+
+def _unfed(profile: Profile) -> Iterator[_Doubt]:
+    fed = _fed(profile)
+    for name in profile.metrics:
+        if name not in fed:
+            yield ("metrics", name), "no wire map provides it", "a field for it, or leave the metric out"
+
+
+def _fed(profile: Profile) -> set[str]:
+    wire = profile.wire
+    fed = {field.metric for field in wire.modbus.registers} if wire.modbus else set()
+    fed |= {field.metric for field in wire.serial.layout.fields} if wire.serial else set()
+    for document in (wire.coap, wire.mqtt):
+        fed |= {field.metric for field in document.fields} if document else set()
+    if wire.jt808:
+        fed |= {*wire.jt808.fields.values(), *wire.jt808.alarm_bits.values(), *wire.jt808.status_bits.values()}
+        fed |= {metric for metric, _, _ in wire.jt808.items.values()}
+    return fed
+
+
+def _silence(profile: Profile) -> Iterator[_Doubt]:
+    reporting = profile.reporting
+    if reporting.on_change and reporting.heartbeat_s < reporting.interval_s:
+        what = f"{reporting.heartbeat_s:g} s is shorter than interval_s ({reporting.interval_s:g}), which it can never beat"
+        yield ("reporting", "heartbeat_s"), what, "interval_s or more"
+    if not any(isinstance(part, Stale) for rule in profile.alarms.values() for part in _parts(rule.when)):
+        yield ("alarms",), "no rule speaks when the device falls silent", "a rule with stale_after_s"
+
+
+def _mix(profile: Profile) -> Iterator[_Doubt]:
+    """ISA-18.2 wants about 5 % of the highest priority and 15 % of the next; a model has few rules, so half is the mark."""
+    urgent = [rule.name for rule in profile.alarms.values() if rule.priority in {Priority.CRITICAL, Priority.HIGH}]
+    if len(profile.alarms) > 3 and 2 * len(urgent) > len(profile.alarms):
+        what = f"{len(urgent)} of {len(profile.alarms)} rules are critical or high"
+        yield ("alarms",), what, "critical and high for what cannot wait an hour, medium and low for the rest"
+
+
+def _rule(rule: AlarmRule, profile: Profile) -> Iterator[_Doubt]:
+    at = ("alarms", rule.name)
+    if rule.matter is None:
+        yield at, "no matter: the alarm opens no case", "matter: one of matters.yaml"
+    for part in _parts(rule.when):
+        if isinstance(part, Above | Below | Speed) and part.deadband == 0:
+            yield (
+                (*at, "when"),
+                "no deadband: a value on the limit raises and returns for ever",
+                "deadband: a step the value must go back",
+            )
+        if isinstance(part, Stale) and part.after_s <= profile.reporting.interval_s:
+            what = f"{part.after_s:g} s is not longer than interval_s ({profile.reporting.interval_s:g})"
+            yield (*at, "when"), what, "longer than the device's own silence"
+
+
+def _parts(condition: AnyCondition) -> Iterator[AnyCondition]:
+    """The condition and all conditions in it."""
+    yield condition
+    match condition:
+        case All(of=inner) | AnyOf(of=inner):
+            for part in inner:
+                yield from _parts(part)
+        case Not(of=inner_one):
+            yield from _parts(inner_one)
+        case _:
+            return
