@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -18,6 +19,7 @@ __all__ = [
     "Options",
     "OutboxLimits",
     "SerialOptions",
+    "broker_address",
 ]
 
 
@@ -128,3 +130,12 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     outbox: OutboxLimits = OutboxLimits()
     status_s: float = 60.0
     retransmit_s: float = 10.0
+
+
+def broker_address(url: str) -> tuple[str, int, bool]:
+    """Host, port and whether to use TLS of `mqtt://host[:port]` or `mqtts://host[:port]`; ValueError otherwise."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname or parts.path not in {"", "/"} or parts.username:
+        raise ValueError(f"{url!r}: want mqtt://host:port or mqtts://host:port, without a user name")
+    tls = parts.scheme == "mqtts"
+    return parts.hostname, parts.port or (8883 if tls else 1883), tls

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from edge_agent.outbox_store import Block, LaneAccount, OutboxError, Store
-from edge_agent.salvage import open_store
+from edge_agent.salvage import open_store, renew_store
 from telemetry.clock import Clock
 from telemetry.records import Event, Lane, Reading
 from telemetry.wire import Ack, LaneSpan
@@ -31,8 +31,7 @@ class Outbox:
         self._clock = clock
         self.epoch = store.epoch
         self.accounts: Mapping[Lane, LaneAccount] = store.lanes
-        self.changed = asyncio.Event()
-        """Set whenever `accounts` changed; whoever waits for it clears it."""
+        self._watches: list[asyncio.Event] = []
 
     @classmethod
     async def open(cls, folder: Path, gateway: str, max_bytes: int, clock: Clock) -> "Outbox":
@@ -44,6 +43,16 @@ class Outbox:
         except BaseException:
             thread.shutdown(wait=False)
             raise
+
+    def watch(self) -> asyncio.Event:
+        """An event of the caller's own that is set whenever `accounts` changes; the caller clears it."""
+        event = asyncio.Event()
+        self._watches.append(event)
+        return event
+
+    def unwatch(self, event: asyncio.Event) -> None:
+        """Stop setting an event that `watch` gave out."""
+        self._watches.remove(event)
 
     async def close(self) -> None:
         """Finish what is under way, then let go of file, lock and thread."""
@@ -78,6 +87,12 @@ class Outbox:
         """What was last remembered of each device."""
         return await self._call(self._store.states)
 
+    async def renew(self) -> None:
+        """Begin a new epoch with everything still held: the cloud knows more of the present one than this file does."""
+        self._store = await self._call(renew_store, self._store, self._clock.wall_ns())
+        self.epoch = self._store.epoch
+        self._publish(self._store.lanes)
+
     async def advance_counter(self, counter: int) -> bool:
         """Remember a command's counter before it is acted on; False when it is a replay."""
         return await self._call(self._store.advance_counter, counter)
@@ -88,4 +103,5 @@ class Outbox:
     def _publish(self, accounts: Mapping[Lane, LaneAccount]) -> None:
         if accounts is not self.accounts:
             self.accounts = accounts
-            self.changed.set()
+            for watch in self._watches:
+                watch.set()

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import apsw
 import msgspec
@@ -104,7 +104,7 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "outbox.db"
         self.gateway = gateway
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._lock = _take_lock(folder)
         try:
             self._db = _connect(self.path)
@@ -195,10 +195,10 @@ class Store:
         query = "SELECT key, last_seq, crc32, payload FROM block WHERE key > ? AND key < ?"
         wanted = low + after_seq + 1
         around = f"{query} ORDER BY key DESC LIMIT 1"
-        found: list[tuple[int, int, int, bytes]] = self._db.execute(around, (low, wanted + 1)).fetchall()
+        found: list[Any] = self._db.execute(around, (low, wanted + 1)).fetchall()
         if not found or found[0][1] <= after_seq:
             found = self._db.execute(f"{query} ORDER BY key LIMIT 1", (wanted, high)).fetchall()
-        return found[0] if found else None
+        return tuple(found[0]) if found else None
 
     def ack(self, ack: Ack) -> Mapping[Lane, LaneAccount]:
         """Delete every block that the acknowledgement covers wholly and remember how far the cloud is.
@@ -253,16 +253,16 @@ class Store:
 
         The slack keeps the loss records few: one for each sixteenth of the quota, not one for each commit.
         """
-        excess = sum(account.bytes for account in self.lanes.values()) - self._max_bytes
+        excess = sum(account.bytes for account in self.lanes.values()) - self.max_bytes
         if excess <= 0:
             return
-        excess += self._max_bytes // 16
+        excess += self.max_bytes // 16
         for lane in (Lane.READINGS, Lane.EVENTS):
             doomed = self._oldest(lane, excess)
             if doomed:
                 self._declare(lane, doomed, Reason.OUTBOX_FULL, now_ns)
                 excess -= sum(row.bytes for row in doomed)
-            if excess <= self._max_bytes // 16:
+            if excess <= self.max_bytes // 16:
                 return
 
     def _oldest(self, lane: Lane, at_least: int) -> list[_Row]:

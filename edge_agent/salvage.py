@@ -21,7 +21,7 @@ from telemetry.reason import Reason
 from telemetry.records import Event, Lane, LossRecord, Reading
 from telemetry.wire import WireError, decode_events, decode_readings
 
-__all__ = ["open_store"]
+__all__ = ["open_store", "renew_store"]
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +69,20 @@ def open_store(folder: Path, gateway: str, max_bytes: int, now_ns: int) -> Store
         )
     _note_epoch(folder, store.epoch)
     return store
+
+
+def renew_store(store: Store, now_ns: int) -> Store:
+    """Close a sound store and carry all that it holds into a new epoch.
+
+    For a store that was restored from an old copy, or cloned: its next numbers may already have been given to others.
+    """
+    folder, gateway, max_bytes = store.path.parent, store.gateway, store.max_bytes
+    store.close()
+    copy = _set_aside(folder)
+    renewed = Store(folder, gateway, max_bytes, now_ns)
+    _refill(renewed, copy, "", now_ns)
+    _note_epoch(folder, renewed.epoch)
+    return renewed
 
 
 def _set_aside(folder: Path) -> Path:

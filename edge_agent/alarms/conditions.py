@@ -1,0 +1,131 @@
+"""Whether a condition holds, in three values: true, false, and None where it cannot be known.
+
+Unknown goes through the connectives as Kleene's logic has it: `all` is false as soon as one part is, `any` true as
+soon as one is, and otherwise one unknown part makes the whole unknown.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import assert_never
+
+import msgspec
+
+from device_profiles.model import Above, All, AnyCondition, AnyOf, Below, Bit, Equals, Not, Speed, Stale
+from telemetry.records import Value
+
+__all__ = ["Facts", "Truth", "evaluate", "evidence", "has_stale", "leaves"]
+
+Truth = bool | None
+
+Leaf = Above | Below | Equals | Bit | Stale | Speed
+
+POSITION_FIX = "position_fixed"
+"""Where a reading holds this boolean and it is false, the terminal repeats an old fix: its speed says nothing."""
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a condition is judged by: the values that may be believed, and how long the device has been silent."""
+
+    values: Mapping[str, Value]
+    silent_s: float = 0.0
+
+
+def evaluate(condition: AnyCondition, facts: Facts, held: int) -> tuple[Truth, int]:
+    """The truth of `condition`, and the new `held`.
+
+    Bit i of `held` says whether the i-th leaf (counted from the left) was true when last known: the memory that
+    deadbands need. A leaf that is unknown keeps its bit.
+    """
+    truths: list[Truth] = []
+    for index, leaf in enumerate(leaves(condition)):
+        truth = _leaf(leaf, facts, was_true=bool(held >> index & 1))
+        truths.append(truth)
+        if truth is not None:
+            held = held | 1 << index if truth else held & ~(1 << index)
+    return _combine(condition, iter(truths)), held
+
+
+def leaves(condition: AnyCondition) -> Iterator[Leaf]:
+    """The comparisons of a condition, from left to right."""
+    match condition:
+        case All(of=parts) | AnyOf(of=parts):
+            for part in parts:
+                yield from leaves(part)
+        case Not(of=part):
+            yield from leaves(part)
+        case _:
+            yield condition
+
+
+def has_stale(condition: AnyCondition) -> bool:
+    """Whether silence alone can change the condition."""
+    return any(isinstance(leaf, Stale) for leaf in leaves(condition))
+
+
+def evidence(condition: AnyCondition, facts: Facts) -> dict[str, Value]:
+    """What the condition was judged by: each metric's value, and each limit as `limit`, or `METRIC.limit` of several."""
+    shown: dict[str, Value] = {}
+    limits: dict[str, Value] = {}
+    for leaf in leaves(condition):
+        match leaf:
+            case Stale(after_s=after_s):
+                shown["silent_s"] = round(facts.silent_s, 3)
+                limits["silent_s"] = after_s
+            case Above(metric=metric, limit=limit) | Below(metric=metric, limit=limit) | Speed(metric=metric, limit_kmh=limit):
+                shown[metric] = facts.values.get(metric)
+                limits[metric] = limit
+            case Equals(metric=metric) | Bit(metric=metric):
+                shown[metric] = facts.values.get(metric)
+            case _:
+                assert_never(leaf)
+    if len(limits) == 1:
+        return shown | {"limit": next(iter(limits.values()))}
+    return shown | {f"{metric}.limit": limit for metric, limit in limits.items()}
+
+
+def _combine(condition: AnyCondition, truths: Iterator[Truth]) -> Truth:
+    match condition:
+        case All(of=parts):
+            return _all([_combine(part, truths) for part in parts])
+        case AnyOf(of=parts):
+            return _not(_all([_not(_combine(part, truths)) for part in parts]))
+        case Not(of=part):
+            return _not(_combine(part, truths))
+        case _:
+            return next(truths)
+
+
+def _all(parts: list[Truth]) -> Truth:
+    if False in parts:
+        return False
+    return None if None in parts else True
+
+
+def _not(truth: Truth) -> Truth:
+    return None if truth is None else not truth
+
+
+def _leaf(leaf: Leaf, facts: Facts, *, was_true: bool) -> Truth:
+    match leaf:
+        case Above(metric=metric, limit=limit, deadband=deadband):
+            value = _number(facts.values.get(metric))
+            return None if value is None else value > (limit - deadband if was_true else limit)
+        case Below(metric=metric, limit=limit, deadband=deadband):
+            value = _number(facts.values.get(metric))
+            return None if value is None else value < (limit + deadband if was_true else limit)
+        case Speed(metric=metric, limit_kmh=limit, deadband=deadband):
+            value = None if facts.values.get(POSITION_FIX) is False else _number(facts.values.get(metric))
+            return None if value is None else value > (limit - deadband if was_true else limit)
+        case Equals(metric=metric, value=wanted):
+            found = facts.values.get(metric)
+            return None if found is None else found == wanted
+        case Bit(metric=metric, bit=bit):
+            bits = facts.values.get(metric)
+            return bool(bits >> bit & 1) if isinstance(bits, int) else None
+        case Stale(after_s=after_s):
+            return facts.silent_s >= after_s
+        case _:
+            assert_never(leaf)
+
+
+def _number(value: Value) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,0 +1,176 @@
+"""Group commit: many waiting drivers share one synced transaction."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import apsw
+import msgspec
+
+from edge_agent.alarms.state import DeviceState, pack
+from edge_agent.config import OutboxLimits
+from edge_agent.outbox import Outbox
+from telemetry.records import Event, Reading
+
+__all__ = ["Committer", "Entry"]
+
+logger = logging.getLogger(__name__)
+
+_CAPACITY = 4096
+"""Entries that may wait for a commit; whoever brings the next one waits for room."""
+_GROUP = 4000
+"""Entries in one transaction at most."""
+_RETRY_S = (0.1, 0.5, 2.0, 5.0)
+"""Pauses after a commit that the disk refused; the last one repeats."""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """What belongs into one transaction: a reading, the events that it led to, the state after it."""
+
+    device: str
+    reading: Reading | None = None
+    events: Sequence[Event] = ()
+    state: DeviceState | None = None
+
+
+class _Waiting(msgspec.Struct, frozen=True):
+    entry: Entry
+    due_s: float
+    done: asyncio.Future[None]
+
+
+class Committer:
+    """Takes entries in order and commits them in groups.
+
+    An entry with events is committed at once, one that somebody waits for after at most `linger_ms`, the rest after
+    at most `commit_s`. A commit that the disk refuses is tried again for ever: meanwhile all room is taken and the
+    drivers wait.
+    """
+
+    def __init__(self, outbox: Outbox, limits: OutboxLimits) -> None:
+        self._outbox = outbox
+        self._limits = limits
+        self._room = asyncio.Semaphore(_CAPACITY)
+        self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue()
+        """Bounded by `_room`, which each entry holds until it is on disk."""
+        self.finished = asyncio.Event()
+        """Set when `run` has committed everything and ended."""
+        self.waited_for_room = 0
+        """How often there was no room and somebody had to wait."""
+        self.failures = 0
+        """How often the disk refused a commit."""
+        self.unfinished = 0
+        """Entries handed over and not committed yet."""
+
+    async def reserve(self) -> None:
+        """Wait for the room of one entry; follow it by `put` or `give_back`.
+
+        Room comes first so that between judging a reading and handing over what it led to nothing can be cancelled.
+        """
+        if self._room.locked():
+            self.waited_for_room += 1
+        await self._room.acquire()
+
+    def give_back(self) -> None:
+        """Free room that was not needed after all."""
+        self._room.release()
+
+    def put(self, entry: Entry, *, awaited: bool = True) -> "asyncio.Future[None]":
+        """Hand over an entry; the future is done once it is on disk."""
+        loop = asyncio.get_running_loop()
+        patience_s = 0.0 if entry.events else self._limits.linger_ms / 1000 if awaited else self._limits.commit_s
+        waiting = _Waiting(entry, loop.time() + patience_s, loop.create_future())
+        self.unfinished += 1
+        self._queue.put_nowait(waiting)
+        return waiting.done
+
+    async def run(self) -> None:
+        """Commit until `stop`, then commit the rest."""
+        open_ = True
+        while open_:
+            group, open_ = await self._gather()
+            if group:
+                await self._commit(group)
+        self.finished.set()
+
+    def stop(self) -> None:
+        """Let `run` end once everything handed over before is committed."""
+        self._queue.put_nowait(None)
+
+    async def _gather(self) -> tuple[list[_Waiting], bool]:
+        """The next group, and whether more may come."""
+        group: list[_Waiting] = []
+        due_s = float("inf")
+        while len(group) < _GROUP:
+            waiting = await self._next(due_s)
+            if waiting is None:
+                return group, False
+            if isinstance(waiting, _Nothing):
+                break
+            group.append(waiting)
+            due_s = min(due_s, waiting.due_s)
+        return group, True
+
+    async def _next(self, due_s: float) -> "_Waiting | _Nothing | None":
+        if not self._queue.empty():
+            return self._queue.get_nowait()
+        if due_s <= asyncio.get_running_loop().time():
+            return _NOTHING
+        try:
+            async with asyncio.timeout_at(None if due_s == float("inf") else due_s):
+                return await self._queue.get()
+        except TimeoutError:
+            return _NOTHING
+
+    async def _commit(self, group: list[_Waiting]) -> None:
+        """Commit a group; an entry that cannot even be encoded fails alone, and its future says why."""
+        entries = [waiting.entry for waiting in group]
+        readings = [entry.reading for entry in entries if entry.reading is not None]
+        events = [event for entry in entries for event in entry.events]
+        states = {entry.device: pack(entry.state) for entry in entries if entry.state is not None}
+        try:
+            await self._persist(readings, events, states)
+        except (ValueError, TypeError) as error:
+            if len(group) > 1:
+                await self._commit(group[: len(group) // 2])
+                await self._commit(group[len(group) // 2 :])
+                return
+            logger.exception("an entry cannot be stored", extra={"event": "outbox.entry_failed", "device": entries[0].device})
+            self._settle(group, error)
+            return
+        self._settle(group, None)
+
+    def _settle(self, group: list[_Waiting], error: Exception | None) -> None:
+        self.unfinished -= len(group)
+        for waiting in group:
+            self._room.release()
+            if waiting.done.done():
+                continue
+            if error is None:
+                waiting.done.set_result(None)
+            else:
+                waiting.done.set_exception(error)
+
+    async def _persist(self, readings: list[Reading], events: list[Event], states: dict[str, bytes]) -> None:
+        attempt = 0
+        while True:
+            try:
+                await self._outbox.commit(readings, events, states)
+            except (apsw.Error, OSError) as error:
+                self.failures += 1
+                pause_s = _RETRY_S[min(attempt, len(_RETRY_S) - 1)]
+                attempt += 1
+                logger.exception(
+                    "the outbox cannot commit; trying again",
+                    extra={"event": "outbox.commit_failed", "error": str(error), "retry_s": pause_s, "attempt": attempt},
+                )
+                await asyncio.sleep(pause_s)
+            else:
+                return
+
+
+class _Nothing:
+    """Nothing more came in time."""
+
+
+_NOTHING = _Nothing()

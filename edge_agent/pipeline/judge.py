@@ -1,0 +1,22 @@
+"""Step 3: the alarms."""
+
+from msgspec.structs import replace
+
+from edge_agent.alarms.engine import Timeliness, judge_reading
+from edge_agent.pipeline.work import Doubt, Work
+from telemetry.reason import Reason
+
+__all__ = ["judge"]
+
+
+def judge(work: Work) -> Work:
+    """Judge the reading by the profile's rules; one that comes too late for that is counted and goes on unjudged."""
+    reading = work.reading
+    if reading is None:
+        return work
+    judged = judge_reading(work.heard.profile, work.memory.alarms, reading)
+    doubts = work.doubts
+    if judged.timeliness is Timeliness.LATE:
+        behind_ns = work.memory.alarms.judged_ns - reading.time_ns
+        doubts = (*doubts, Doubt(Reason.LATE, f"{behind_ns / 1e9:.3f} s behind the newest reading judged"))
+    return replace(work, memory=replace(work.memory, alarms=judged.state), transitions=judged.transitions, doubts=doubts)

@@ -1,0 +1,119 @@
+"""Step 1: a reading with a plausible time and values of the right types."""
+
+import math
+
+from msgspec.structs import replace
+
+from device_profiles.model import Metric, MetricType, Profile
+from edge_agent.pipeline.work import Doubt, Work
+from firmware_bridge.values import Decoded
+from telemetry.clock import SECOND_NS
+from telemetry.reason import Reason
+from telemetry.records import Flaw, Quality, Reading, Value
+
+__all__ = ["EARLIEST_NS", "MAX_AHEAD_NS", "MAX_TEXT", "normalise"]
+
+EARLIEST_NS = 946_684_800 * SECOND_NS
+"""2000-01-01T00:00:00Z: a device that says an earlier time has lost its clock."""
+
+MAX_AHEAD_NS = 300 * SECOND_NS
+"""How far a device's clock may be ahead of the gateway's."""
+
+MAX_TEXT = 1024
+"""Characters in a text value."""
+
+
+def normalise(work: Work) -> Work:
+    """Make the reading; a value of the wrong type or of no known metric is refused alone.
+
+    A time that cannot be true is replaced by the instant of reception, and every value becomes uncertain.
+    """
+    heard = work.heard
+    values, flaws, doubts = _values(heard.profile, heard.decoded)
+    if not values:
+        doubts = doubts or [Doubt(Reason.NO_VALUE, "no metric in it")]
+        return replace(work, doubts=(*work.doubts, *doubts))
+    time_ns, wrong = _event_time(heard.decoded.time_ns, heard.received_ns)
+    if wrong is not None:
+        flaws = dict.fromkeys(values, Flaw(Quality.UNCERTAIN, wrong)) | flaws
+        doubts.append(Doubt(wrong, f"device time {heard.decoded.time_ns} ns, received at {heard.received_ns} ns"))
+    reading = Reading(
+        device=heard.device,
+        profile=heard.profile.name,
+        profile_version=heard.profile.version,
+        time_ns=time_ns,
+        received_ns=heard.received_ns,
+        values=values,
+        flaws=flaws,
+    )
+    return replace(work, reading=reading, doubts=(*work.doubts, *doubts))
+
+
+def _event_time(told_ns: int | None, received_ns: int) -> tuple[int, Reason | None]:
+    if told_ns is None:
+        return received_ns, None
+    if told_ns < EARLIEST_NS:
+        return received_ns, Reason.IMPLAUSIBLE_TIME
+    if told_ns > received_ns + MAX_AHEAD_NS:
+        return received_ns, Reason.FUTURE_TIME
+    return told_ns, None
+
+
+def _values(profile: Profile, decoded: Decoded) -> tuple[dict[str, Value], dict[str, Flaw], list[Doubt]]:
+    values: dict[str, Value] = {}
+    flaws: dict[str, Flaw] = {}
+    doubts: list[Doubt] = []
+    for name, raw in decoded.values.items():
+        metric = profile.metrics.get(name)
+        value = (
+            Doubt(Reason.UNKNOWN_METRIC, f"{name[:64]}: not in profile {profile.name}") if metric is None else coerce(metric, raw)
+        )
+        if isinstance(value, Doubt):
+            doubts.append(value)
+            continue
+        values[name] = value
+        flaw = decoded.flaws.get(name)
+        if flaw is not None or value is None:
+            flaws[name] = flaw or Flaw(Quality.BAD, Reason.NO_VALUE)
+    return values, flaws, doubts
+
+
+def coerce(metric: Metric, raw: object) -> Value | Doubt:
+    """The value as the metric's type, or why it is not one: int is good for float, bool is good for no number."""
+    if raw is None:
+        return None
+    match metric.type:
+        case MetricType.BOOLEAN:
+            return raw if isinstance(raw, bool) else _wrong(metric, raw)
+        case MetricType.STRING:
+            return _text(metric, raw)
+        case MetricType.FLOAT | MetricType.INTEGER:
+            return _number(metric, raw)
+
+
+def _text(metric: Metric, raw: object) -> str | Doubt:
+    if not isinstance(raw, str):
+        return _wrong(metric, raw)
+    if len(raw) > MAX_TEXT:
+        return Doubt(Reason.OVERSIZED, f"{metric.name}: {len(raw)} characters, want at most {MAX_TEXT}")
+    if not raw.isprintable() and any("\ud800" <= character <= "\udfff" for character in raw):
+        return Doubt(Reason.BAD_FIELD, f"{metric.name}: half a surrogate pair, want whole characters")
+    return raw
+
+
+def _number(metric: Metric, raw: object) -> int | float | Doubt:
+    if isinstance(raw, bool) or not isinstance(raw, int | float):
+        return _wrong(metric, raw)
+    if isinstance(raw, float) and not math.isfinite(raw):
+        return Doubt(Reason.NOT_A_NUMBER, f"{metric.name}: {raw}")
+    if isinstance(raw, int) and not -(2**63) <= raw < 2**63:
+        return Doubt(Reason.OUT_OF_RANGE, f"{metric.name}: an integer beyond 64 bits")
+    if metric.type is MetricType.FLOAT:
+        return float(raw)
+    if isinstance(raw, float):
+        return int(raw) if raw.is_integer() and abs(raw) < 2**53 else _wrong(metric, raw)
+    return raw
+
+
+def _wrong(metric: Metric, raw: object) -> Doubt:
+    return Doubt(Reason.WRONG_TYPE, f"{metric.name}: {type(raw).__name__} {str(raw)[:32]!r}, want {metric.type}")

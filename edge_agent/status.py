@@ -1,0 +1,134 @@
+"""What a person on the gateway asks first, answered on a Unix socket in the data folder: one JSON object, then the end."""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from edge_agent.desk import DeskCounts
+from edge_agent.drivers.base import LinkHealth
+from edge_agent.outbox import LaneAccount
+from edge_agent.refusals import Refusal
+from edge_agent.uplink import UplinkCounts
+from telemetry.records import Lane
+
+__all__ = ["AgentStatus", "LaneStatus", "LinkStatus", "StatusSocket", "ask"]
+
+_NAME = "agent.sock"
+_MAX_BYTES = 8 * 1024 * 1024
+
+
+class LinkStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One link: its driver's health, and how often the driver had to be started again."""
+
+    health: LinkHealth
+    restarts: int
+
+    @classmethod
+    def of(cls, health: LinkHealth, restarts: int) -> "LinkStatus":
+        return cls(health=health, restarts=restarts)
+
+
+class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One lane: where all its records are."""
+
+    next_seq: int
+    cumulative: int
+    acked: int
+    quarantined: int
+    lost: int
+    backlog: int
+    bytes: int
+
+    @classmethod
+    def of(cls, account: LaneAccount) -> "LaneStatus":
+        return cls(
+            next_seq=account.next_seq,
+            cumulative=account.cumulative,
+            acked=account.acked,
+            quarantined=account.quarantined,
+            lost=account.lost,
+            backlog=account.depth,
+            bytes=account.bytes,
+        )
+
+
+class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole agent at one instant; times are wall clock nanoseconds."""
+
+    gateway: str
+    epoch: str
+    now_ns: int
+    uplink_connected: bool
+    uplink_error: str
+    uplink: UplinkCounts
+    links: list[LinkStatus]
+    devices: Mapping[str, int | None]
+    alarms: list[str]
+    lanes: Mapping[Lane, LaneStatus]
+    oldest_unacked_ns: int | None
+    counts: DeskCounts
+    commit_failures: int
+    waited_for_room: int
+    refusals: list[Refusal]
+
+
+class StatusSocket:
+    """Answers whoever connects; only the agent's own user may."""
+
+    def __init__(self, folder: Path, status: Callable[[], AgentStatus]) -> None:
+        self._folder = folder
+        self._status = status
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        with _short(self._folder) as folder:
+            path = folder / _NAME
+            path.unlink(missing_ok=True)
+            server = await asyncio.start_unix_server(self._answer, path)
+            path.chmod(0o600)
+            try:
+                async with server:
+                    await server.serve_forever()
+            finally:
+                path.unlink(missing_ok=True)
+
+    async def _answer(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            writer.write(msgspec.json.encode(self._status()))
+            async with asyncio.timeout(5):
+                await writer.drain()
+        except (TimeoutError, ConnectionError):
+            return
+        finally:
+            writer.close()
+
+
+async def ask(folder: Path) -> AgentStatus:
+    """The status of the agent that uses `folder`; OSError when none answers, msgspec.MsgspecError for nonsense."""
+    with _short(folder) as short:
+        reader, writer = await asyncio.open_unix_connection(short / _NAME)
+    try:
+        async with asyncio.timeout(5):
+            answer = await reader.read(_MAX_BYTES)
+            while more := await reader.read(_MAX_BYTES):
+                answer += more
+    finally:
+        writer.close()
+    return msgspec.json.decode(answer, type=AgentStatus)
+
+
+@contextmanager
+def _short(folder: Path) -> Iterator[Path]:
+    """A name for `folder` that fits into a socket address, which ends at 107 bytes."""
+    if len(os.fsencode(folder / _NAME)) < 100:
+        yield folder
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield Path(f"/proc/self/fd/{handle}")
+    finally:
+        os.close(handle)

@@ -1,0 +1,352 @@
+"""The way to the cloud: what the outbox holds goes out by MQTT and stays there until the cloud says that it is stored.
+
+A PUBACK means only that the broker has seen a message. What counts is the cloud's `Ack`: nothing is forgotten before
+it, and everything not acknowledged goes out again after each reconnect, or when a lane has stood still for too long.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import aiomqtt
+import msgspec
+
+from edge_agent.backoff import Backoff
+from edge_agent.compression import compress_message, decompress
+from edge_agent.config import broker_address
+from edge_agent.outbox import Block, Outbox
+from edge_agent.window import LaneWindow
+from telemetry.clock import Clock
+from telemetry.reason import Reason
+from telemetry.records import Command, Lane
+from telemetry.topics import Channel, channel
+from telemetry.wire import Ack, DeviceDeclaration, GatewayStatus, Hello, WireError, decode_ack, decode_command, encode
+
+__all__ = ["Uplink", "UplinkCounts", "UplinkSettings"]
+
+logger = logging.getLogger(__name__)
+
+_IN_FLIGHT = {Lane.EVENTS: 2, Lane.READINGS: 4}
+"""Batches of a lane that may wait for their PUBACK: all of the backlog that is ever in memory."""
+_HELLO_AGAIN_S = 5.0
+_KEEPALIVE_S = 30
+_MAX_ACKS = 1000
+"""Acknowledgements that may wait for the disk; a later one says it again."""
+
+
+class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the cloud is and how patient to be."""
+
+    gateway: str
+    broker: str
+    boot_id: str
+    agent_version: str
+    username: str = ""
+    password_file: Path | None = None
+    status_s: float = 60.0
+    retransmit_s: float = 10.0
+    reconnect_first_s: float = 0.5
+    reconnect_most_s: float = 60.0
+
+
+class UplinkCounts(msgspec.Struct):
+    """What the link has seen since the agent started."""
+
+    connections: int = 0
+    batches_sent: int = 0
+    bytes_sent: int = 0
+    retransmissions: int = 0
+    acks: int = 0
+    bad_messages: int = 0
+
+
+class _EpochOverError(Exception):
+    """The store began a new epoch; the session must start over with a new hello."""
+
+
+class Uplink:
+    """Keeps one connection to the cloud's broker.
+
+    `devices` says what to declare in a hello, `status` what to publish of the gateway; `on_command` takes a command
+    and must not wait.
+    """
+
+    def __init__(
+        self,
+        settings: UplinkSettings,
+        outbox: Outbox,
+        clock: Clock,
+        *,
+        devices: Callable[[], Sequence[DeviceDeclaration]],
+        status: Callable[[bool], GatewayStatus],
+        on_command: Callable[[Command], None],
+        refuse: Callable[[str, Reason, str, bytes], None],
+    ) -> None:
+        self._settings = settings
+        self._outbox = outbox
+        self._clock = clock
+        self._devices = devices
+        self._status = status
+        self._on_command = on_command
+        self._refuse = refuse
+        self._windows = {lane: LaneWindow(settings.retransmit_s) for lane in Lane}
+        self._moved = {lane: asyncio.Event() for lane in Lane}
+        self._events_idle = asyncio.Event()
+        self._hello_due = asyncio.Event()
+        self._acks: list[Ack] = []
+        self._acked = asyncio.Event()
+        self.counts = UplinkCounts()
+        self.connected = False
+        self.last_error = ""
+
+    def announce(self) -> None:
+        """Say hello again: the devices have changed."""
+        self._hello_due.set()
+
+    async def run(self) -> None:
+        """Connect, serve, reconnect, until cancelled."""
+        backoff = Backoff(self._settings.reconnect_first_s, self._settings.reconnect_most_s)
+        while True:
+            try:
+                await self._session(backoff)
+            except* (aiomqtt.MqttError, OSError) as errors:
+                self._note_down(str(_first(errors)))
+            except* _EpochOverError:
+                backoff.reset()
+            self.connected = False
+            await asyncio.sleep(backoff.next_s())
+
+    def _note_down(self, error: str) -> None:
+        if self.connected or error != self.last_error:
+            logger.warning("uplink down: %s", error, extra={"event": "uplink.down", "error": error})
+        self.last_error = error
+
+    async def _session(self, backoff: Backoff) -> None:
+        async with self._client() as client:
+            self.connected, self.last_error = True, ""
+            self.counts.connections += 1
+            backoff.reset()
+            logger.info("uplink up", extra={"event": "uplink.up", "broker": self._settings.broker, "epoch": self._outbox.epoch})
+            for window in self._windows.values():
+                window.restart()
+            for down in (Channel.ACK, Channel.COMMAND):
+                await client.subscribe(self._topic(down), qos=1)
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._receive(client), name="uplink receive")
+                    tasks.create_task(self._note_acks(), name="uplink acks")
+                    tasks.create_task(self._greet(client), name="uplink hello")
+                    tasks.create_task(self._report(client), name="uplink status")
+                    tasks.create_task(self._wake_lanes(), name="uplink wake")
+                    for lane in Lane:
+                        tasks.create_task(self._send_lane(client, lane), name=f"uplink {lane}")
+            except asyncio.CancelledError:
+                await self._say_goodbye(client)
+                raise
+
+    def _client(self) -> aiomqtt.Client:
+        settings = self._settings
+        host, port, tls = broker_address(settings.broker)
+        password = settings.password_file.read_text("utf-8").strip() if settings.password_file else None
+        return aiomqtt.Client(
+            host,
+            port,
+            identifier=f"gw-{settings.gateway}",
+            username=settings.username or None,
+            password=password,
+            keepalive=_KEEPALIVE_S,
+            max_queued_incoming_messages=_MAX_ACKS,
+            tls_params=aiomqtt.TLSParameters() if tls else None,
+            will=aiomqtt.Will(self._topic(Channel.STATUS), encode(self._status(False)), qos=1, retain=True),  # noqa: FBT003 - online
+            logger=logging.getLogger(f"{__name__}.mqtt"),
+        )
+
+    def _topic(self, what: Channel) -> str:
+        return channel(self._settings.gateway, what)
+
+    # What the gateway says of itself.
+
+    async def _greet(self, client: aiomqtt.Client) -> None:
+        """Say hello until the cloud has answered for each lane, and again whenever there is news."""
+        while True:
+            self._hello_due.clear()
+            await client.publish(self._topic(Channel.HELLO), encode(await self._hello()), qos=1)
+            welcomed = all(window.welcomed for window in self._windows.values())
+            try:
+                async with asyncio.timeout(None if welcomed else _HELLO_AGAIN_S):
+                    await self._hello_due.wait()
+            except TimeoutError:
+                if all(window.welcomed for window in self._windows.values()):
+                    await self._hello_due.wait()
+
+    async def _hello(self) -> Hello:
+        return Hello(
+            gateway=self._settings.gateway,
+            epoch=self._outbox.epoch,
+            boot_id=self._settings.boot_id,
+            agent_version=self._settings.agent_version,
+            sent_ns=self._clock.wall_ns(),
+            lanes=await self._outbox.spans(),
+            devices=list(self._devices()),
+        )
+
+    async def _report(self, client: aiomqtt.Client) -> None:
+        while True:
+            await self._publish_status(client, online=True)
+            await asyncio.sleep(self._settings.status_s)
+
+    async def _publish_status(self, client: aiomqtt.Client, *, online: bool) -> None:
+        await client.publish(self._topic(Channel.STATUS), encode(self._status(online)), qos=1, retain=True)
+
+    async def _say_goodbye(self, client: aiomqtt.Client) -> None:
+        """Tell the cloud that this is a planned end; a link that is too slow for that has the will."""
+        try:
+            async with asyncio.timeout(1.0):
+                await self._publish_status(client, online=False)
+        except (aiomqtt.MqttError, TimeoutError) as error:
+            logger.info("no goodbye: %s", error, extra={"event": "uplink.no_goodbye"})
+
+    # What the cloud says.
+
+    async def _receive(self, client: aiomqtt.Client) -> None:
+        topics = {self._topic(Channel.ACK): self._take_ack, self._topic(Channel.COMMAND): self._take_command}
+        async for message in client.messages:
+            take = topics.get(str(message.topic))
+            if take is None:
+                continue
+            try:
+                take(message.payload)
+            except WireError as error:
+                self.counts.bad_messages += 1
+                self._refuse("cloud", error.reason, f"{message.topic}: {error.detail}", b"")
+
+    def _take_ack(self, payload: bytes) -> None:
+        ack = decode_ack(payload, decompress)
+        self.counts.acks += 1
+        if ack.epoch != self._outbox.epoch or ack.gateway != self._settings.gateway:
+            return
+        if len(self._acks) < _MAX_ACKS:
+            self._acks.append(ack)
+            self._acked.set()
+
+    def _take_command(self, payload: bytes) -> None:
+        self._on_command(decode_command(payload, decompress))
+
+    async def _note_acks(self) -> None:
+        """Forget on disk first, then let the lane move on."""
+        while True:
+            await self._acked.wait()
+            self._acked.clear()
+            acks, self._acks = self._acks, []
+            for ack in _condense(acks):
+                if ack.epoch != self._outbox.epoch:
+                    continue
+                if ack.cumulative >= self._outbox.accounts[ack.lane].next_seq:
+                    await self._begin_epoch(ack)
+                await self._outbox.ack(ack)
+                self._windows[ack.lane].on_ack(ack, self._clock.monotonic_ns())
+                self._moved[ack.lane].set()
+
+    async def _begin_epoch(self, ack: Ack) -> NoReturn:
+        logger.error(
+            "the cloud has records of this epoch that this outbox never gave out: it was restored or cloned; a new epoch begins",
+            extra={"event": "uplink.rolled_back", "lane": ack.lane, "cumulative": ack.cumulative, "epoch": ack.epoch},
+        )
+        await self._outbox.renew()
+        self._windows = {lane: LaneWindow(self._settings.retransmit_s) for lane in Lane}
+        raise _EpochOverError
+
+    # What goes out.
+
+    async def _wake_lanes(self) -> None:
+        changed = self._outbox.watch()
+        try:
+            while True:
+                await changed.wait()
+                changed.clear()
+                for moved in self._moved.values():
+                    moved.set()
+        finally:
+            self._outbox.unwatch(changed)
+
+    async def _send_lane(self, client: aiomqtt.Client, lane: Lane) -> None:
+        window, slots = self._windows[lane], asyncio.Semaphore(_IN_FLIGHT[lane])
+        block: Block | None = None
+        async with asyncio.TaskGroup() as under_way:
+            while True:
+                self._retransmit_if_stalled(lane)
+                if lane is Lane.READINGS:
+                    await self._events_idle.wait()
+                block = await self._next(lane, block)
+                if block is None or not window.may_send(block.last_seq):
+                    await self._rest(lane)
+                    continue
+                if lane is Lane.EVENTS:
+                    self._events_idle.clear()
+                await slots.acquire()
+                window.on_sent(block.last_seq, self._clock.monotonic_ns())
+                under_way.create_task(self._publish(client, block, slots), name=f"publish {lane} {block.first_seq}")
+
+    async def _next(self, lane: Lane, block: Block | None) -> Block | None:
+        """The batch after what was sent; one read before and not sent yet is not read again."""
+        sent = self._windows[lane].sent
+        if not self._windows[lane].welcomed or sent >= self._outbox.accounts[lane].next_seq - 1:
+            return None
+        if block is not None and block.first_seq <= sent + 1 <= block.last_seq:
+            return block
+        return await self._outbox.next_block(lane, sent)
+
+    async def _rest(self, lane: Lane) -> None:
+        """Wait for news of the lane, at most until its patience should be looked at again."""
+        if lane is Lane.EVENTS:
+            self._events_idle.set()
+        try:
+            async with asyncio.timeout(min(1.0, self._settings.retransmit_s / 2)):
+                await self._moved[lane].wait()
+        except TimeoutError:
+            return
+        self._moved[lane].clear()
+
+    def _retransmit_if_stalled(self, lane: Lane) -> None:
+        window, now_ns = self._windows[lane], self._clock.monotonic_ns()
+        if not window.stalled(now_ns):
+            return
+        logger.warning(
+            "no progress: sending again",
+            extra={"event": "uplink.retransmit", "lane": lane, "cumulative": window.cumulative, "sent": window.sent},
+        )
+        self.counts.retransmissions += 1
+        if window.credit <= 0:
+            self._hello_due.set()
+        window.rewind(now_ns)
+
+    async def _publish(self, client: aiomqtt.Client, block: Block, slots: asyncio.Semaphore) -> None:
+        payload = compress_message(block.payload)
+        try:
+            await client.publish(self._topic(Channel.of_lane(block.lane)), payload, qos=1)
+        finally:
+            slots.release()
+        self.counts.batches_sent += 1
+        self.counts.bytes_sent += len(payload)
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first thing that went wrong, out of the groups it is wrapped in."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _condense(acks: Sequence[Ack]) -> list[Ack]:
+    """The same word in fewer commits: of plain acknowledgements that follow one another in a lane, the furthest."""
+    kept: dict[Lane, list[Ack]] = {}
+    for ack in acks:
+        lane = kept.setdefault(ack.lane, [])
+        if lane and not (lane[-1].ranges or lane[-1].quarantined) and ack.cumulative >= lane[-1].cumulative:
+            lane[-1] = ack
+        else:
+            lane.append(ack)
+    return [ack for lane in kept.values() for ack in lane]
