@@ -78,9 +78,13 @@ class Body:
         self._speed = speed
         self._pins: dict[str, tuple[Value, int | None]] = {}
 
+    def begin(self, now_ns: int) -> None:
+        """Be switched on now: ages count from here."""
+        self._born_ns = now_ns
+
     def age_s(self, now_ns: int) -> int:
         """Whole simulated seconds since the device was switched on."""
-        return int((now_ns - self._born_ns) * self._speed) // SECOND_NS
+        return max(0, int((now_ns - self._born_ns) * self._speed) // SECOND_NS)
 
     def pin(self, metric: str, value: Value, until_ns: int | None = None) -> None:
         """Hold `metric` at `value` until that time, or until it is freed."""
@@ -89,6 +93,11 @@ class Body:
     def free(self, metric: str) -> None:
         """Let `metric` go its own way again."""
         self._pins.pop(metric, None)
+
+    def pinned(self, metric: str, now_ns: int) -> bool:
+        """Whether `metric` is held now."""
+        _, until_ns = self._pins.get(metric, (None, now_ns))
+        return metric in self._pins and (until_ns is None or now_ns < until_ns)
 
     def values(self, now_ns: int) -> dict[str, Value]:
         """Every metric's value now."""

@@ -56,6 +56,8 @@ class _Peers:
             writer.write(data)
             await writer.drain()
         except ConnectionError:
+            if not self._ears:  # nobody has ever answered there: that is no fault of the line
+                raise
             self._summary.broken += 1
             self._streams.pop(peer, None)
 
