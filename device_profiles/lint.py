@@ -111,11 +111,8 @@ def _rule(rule: AlarmRule, profile: Profile) -> Iterator[_Doubt]:
         yield at, "no matter: the alarm opens no case", "matter: one of matters.yaml"
     for part in _parts(rule.when):
         if isinstance(part, Above | Below | Speed) and part.deadband == 0:
-            yield (
-                (*at, "when"),
-                "no deadband: a value on the limit raises and returns for ever",
-                "deadband: a step the value must go back",
-            )
+            what = "no deadband: a value on the limit raises and returns for ever"
+            yield (*at, "when"), what, "deadband: how far the value must go back"
         if isinstance(part, Stale) and part.after_s <= profile.reporting.interval_s:
             what = f"{part.after_s:g} s is not longer than interval_s ({profile.reporting.interval_s:g})"
             yield (*at, "when"), what, "longer than the device's own silence"

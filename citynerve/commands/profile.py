@@ -26,9 +26,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of
 
 @app.command()
 def lint(
-    paths: Annotated[
-        list[Path] | None, typer.Argument(help="Profile folders, or folders of such; all built-in ones if none.")
-    ] = None,
+    paths: Annotated[list[Path] | None, typer.Argument(help="Profile folders, or folders of such; none: all built in.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell every mistake and every doubt in profiles at once; exit 1 when one does not load."""
@@ -151,7 +149,7 @@ def _metrics(profile: "Profile", lang: str) -> "Table":
 
 
 def _wire(profile: "Profile") -> "Table":
-    from citynerve.commands.profile_wire import wire_rows
+    from device_profiles.describe import wire_rows
 
     table = _table("Wire", "transport", "metric", "where", "how")
     for row in wire_rows(profile.wire):
@@ -160,7 +158,7 @@ def _wire(profile: "Profile") -> "Table":
 
 
 def _alarms(profile: "Profile", lang: str) -> "Table":
-    from citynerve.commands.profile_wire import condition_text
+    from device_profiles.describe import condition_text
 
     table = _table("Alarms", "rule", "priority", "when", "opens", "response")
     for rule in profile.alarms.values():
@@ -183,6 +181,5 @@ def _reporting(profile: "Profile") -> str:
     policy = profile.reporting
     if not policy.on_change:
         return f"Reporting: every reading; the device speaks at least every {policy.interval_s:g} s"
-    return (
-        f"Reporting: on change beyond the deadbands, at least every {policy.heartbeat_s:g} s; asked every {policy.interval_s:g} s"
-    )
+    asked = f"the device speaks at least every {policy.interval_s:g} s"
+    return f"Reporting: on change beyond the deadbands, and every {policy.heartbeat_s:g} s; {asked}"

@@ -10,7 +10,9 @@ from device_profiles.model import (
     Below,
     Bit,
     Equals,
+    Jt808Wire,
     Not,
+    RegisterArea,
     RegisterField,
     Scaling,
     SerialWire,
@@ -18,7 +20,6 @@ from device_profiles.model import (
     Stale,
     Wire,
 )
-from device_profiles.model import Jt808Wire as _Jt808Wire
 
 __all__ = ["condition_text", "wire_rows"]
 
@@ -43,6 +44,8 @@ def wire_rows(wire: Wire) -> Iterator[Row]:
 
 
 def _register(register: RegisterField) -> str:
+    if register.area in {RegisterArea.COIL, RegisterArea.DISCRETE}:
+        return _scaling(register.scaling)
     order = "" if register.word_order == "big" else ", low word first"
     swapped = "" if register.byte_order == "big" else ", low byte first"
     return f"{register.type}{order}{swapped} {_scaling(register.scaling)}".strip()
@@ -53,7 +56,7 @@ def _serial(wire: SerialWire) -> Iterator[Row]:
         yield "serial", field.metric, f"byte {field.at}", f"{field.type} {_scaling(field.scaling)}".strip()
 
 
-def _jt808(wire: _Jt808Wire) -> Iterator[Row]:
+def _jt808(wire: Jt808Wire) -> Iterator[Row]:
     for name, metric in wire.fields.items():
         yield "jt808", metric, f"location {name}", ""
     for bit, metric in wire.alarm_bits.items():
@@ -85,6 +88,18 @@ def _scaling(scaling: Scaling) -> str:
 def condition_text(condition: AnyCondition) -> str:
     """One condition in words and signs."""
     match condition:
+        case All(of=inner):
+            return " and ".join(map(_inner, inner))
+        case AnyOf(of=inner):
+            return " or ".join(map(_inner, inner))
+        case Not(of=negated):
+            return f"not {_inner(negated)}"
+        case _:
+            return _single(condition)
+
+
+def _single(condition: Above | Below | Equals | Bit | Stale | Speed) -> str:
+    match condition:
         case Above(metric=metric, limit=limit):
             return f"{metric} > {limit:g}"
         case Below(metric=metric, limit=limit):
@@ -97,12 +112,6 @@ def condition_text(condition: AnyCondition) -> str:
             return f"silent for {after:g} s"
         case Speed(metric=metric, limit_kmh=limit):
             return f"{metric} > {limit:g} while moving"
-        case All(of=inner):
-            return " and ".join(map(_inner, inner))
-        case AnyOf(of=inner):
-            return " or ".join(map(_inner, inner))
-        case Not(of=negated):
-            return f"not {_inner(negated)}"
 
 
 def _inner(condition: AnyCondition) -> str:
