@@ -23,14 +23,14 @@ class Cursor:
     """Walks through `data`; every read names its field and raises ParseError(truncated) where too few bytes are left."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
+        self.data = data
         self.at = 0
         self.shown: list[Shown] = []
 
     @property
     def left(self) -> int:
         """Bytes not read yet."""
-        return len(self._data) - self.at
+        return len(self.data) - self.at
 
     def take(self, name: str, size: int) -> bytes:
         """The next `size` bytes as they are, shown as hex."""
@@ -82,7 +82,7 @@ class Cursor:
     def _next(self, name: str, size: int) -> bytes:
         if size > self.left:
             raise ParseError(Reason.TRUNCATED, f"{name} needs {size} bytes, {self.left} are left", self.at)
-        data = self._data[self.at : self.at + size]
+        data = self.data[self.at : self.at + size]
         self.at += size
         return data
 

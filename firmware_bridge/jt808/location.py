@@ -21,13 +21,14 @@ from telemetry.records import Flaw, Quality, Value
 __all__ = ["BASE_BYTES", "Location", "decode_location", "encode_location", "encode_values", "parse_location"]
 
 BASE_BYTES = 28
-_LAYOUT = struct.Struct(">IIIIHHH")
+_LAYOUT = struct.Struct(">IIIIhHH")
 _FIXED, _SOUTH, _WEST, _SHIFTED = 1 << 1, 1 << 2, 1 << 3, 1 << 5
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 (the terminal's own civil time, before its zone is known)
 
 
 class Location(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a terminal was. Degrees are signed and exact to the wire's 1e-6; `altitude_m` is the WORD as sent.
+    """Where a terminal was. Degrees are signed and exact to the wire's 1e-6; the standard's altitude WORD is
+    read as signed, for cities below the sea.
 
     `time` is the terminal's civil time (GMT+8 by the standard), None where its digits are no date: `time_raw` has them.
     `items` are (id, value) in the order sent, repeats included. `flaw` says where the tail stopped making sense;

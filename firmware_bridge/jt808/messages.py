@@ -11,7 +11,7 @@ from firmware_bridge.cursor import Cursor
 from firmware_bridge.errors import ParseError, Refused
 from firmware_bridge.jt808.frames import Frame
 from firmware_bridge.jt808.location import BASE_BYTES, Location, parse_location
-from firmware_bridge.jt808.others import OTHERS, Fields
+from firmware_bridge.jt808.others import OTHERS, Fields, Reader
 from firmware_bridge.jt808.register import REGISTER_SIZES, register_layout
 from firmware_bridge.jt808.tables import MESSAGES
 from telemetry.reason import Reason
@@ -159,37 +159,41 @@ def message_name(message_id: int) -> str:
     return MESSAGES.get(message_id, f"vendor_{message_id:04x}")
 
 
-def parse_message(frame: Frame) -> Message:
-    """What `frame` says. ParseError, `at` counted from the body's first byte, where a message the product acts on is short."""
+def parse_message(frame: Frame, cursor: Cursor | None = None) -> Message:
+    """What `frame` says. ParseError, `at` counted from the body's first byte, where a message the product acts on is short.
+
+    A `cursor` over the frame's body, where given, knows afterwards where each field stood.
+    """
+    cursor = Cursor(frame.body) if cursor is None else cursor
     if frame.encryption:
         return Unknown(reason=Reason.UNSUPPORTED_ENCRYPTION, body=frame.body)
     if frame.packet is not None and frame.packet[0] > 1:
         return Unknown(reason=Reason.TRUNCATED, body=frame.body)
     reader = _READERS.get(frame.message_id)
     if reader is not None:
-        return reader(frame.body, frame.version)
+        return reader(cursor, frame.version)
     other = OTHERS.get(frame.message_id)
     if other is not None:
-        return _read_other(other, frame)
+        return _read_other(other, cursor, frame.version)
     return Unknown(reason=Reason.UNKNOWN_MESSAGE, body=frame.body)
 
 
-def _read_other(read: Callable[[Cursor, int, Fields], None], frame: Frame) -> Other:
-    cursor, fields = Cursor(frame.body), Fields()
+def _read_other(read: Reader, cursor: Cursor, version: int) -> Other:
+    fields = Fields()
     try:
-        read(cursor, frame.version, fields)
+        read(cursor, version, fields)
     except ParseError as error:
-        return Other(fields=fields, flaw=Refused.of(error, frame.body[cursor.at :]))
+        return Other(fields=fields, flaw=Refused.of(error, cursor.data[cursor.at :]))
     if cursor.left:
         detail = f"byte {cursor.at}: {cursor.left} bytes more than the message has"
-        return Other(fields=fields, flaw=Refused(reason=Reason.BAD_LENGTH, detail=detail, raw=frame.body[cursor.at :]))
+        return Other(fields=fields, flaw=Refused(reason=Reason.BAD_LENGTH, detail=detail, raw=cursor.data[cursor.at :]))
     return Other(fields=fields)
 
 
-def _register(body: bytes, version: int) -> Register:
+def _register(cursor: Cursor, version: int) -> Register:
+    body = cursor.data
     layout = 2019 if version == 2019 and len(body) >= 76 else register_layout(body)
     manufacturer, model, terminal_id = REGISTER_SIZES[layout]
-    cursor = Cursor(body)
     return Register(
         province=cursor.u16("province"),
         city=cursor.u16("city"),
@@ -202,25 +206,22 @@ def _register(body: bytes, version: int) -> Register:
     )
 
 
-def _authenticate(body: bytes, version: int) -> Authenticate:
+def _authenticate(cursor: Cursor, version: int) -> Authenticate:
     """2019: length, code, IMEI 15, software 20. A 2019 flag on a bare code is common, so the length has to fit."""
-    if version == 2019 and body and len(body) >= 1 + body[0]:
-        cursor = Cursor(body)
+    if version == 2019 and cursor.data and len(cursor.data) >= 1 + cursor.data[0]:
         code = cursor.counted_text("auth_code")
         imei = cursor.text("imei", min(15, cursor.left))
         return Authenticate(auth_code=code, imei=imei, software_version=cursor.text("software_version"))
-    return Authenticate(auth_code=Cursor(body).text("auth_code"))
+    return Authenticate(auth_code=cursor.text("auth_code"))
 
 
-def _general_answer(body: bytes, _: int) -> GeneralAnswer:
-    cursor = Cursor(body)
+def _general_answer(cursor: Cursor, _: int) -> GeneralAnswer:
     return GeneralAnswer(
         ack_serial=cursor.u16("ack_serial"), ack_message_id=cursor.u16("ack_message_id"), result=cursor.u8("result")
     )
 
 
-def _batch(body: bytes, _: int) -> LocationBatch:
-    cursor = Cursor(body)
+def _batch(cursor: Cursor, _: int) -> LocationBatch:
     count, kind = cursor.u16("count"), cursor.u8("kind")
     locations: list[Location] = []
     refused: list[Refused] = []
@@ -229,7 +230,7 @@ def _batch(body: bytes, _: int) -> LocationBatch:
         try:
             item = cursor.take("item", cursor.u16("length"))
         except ParseError as error:  # where the next item would begin cannot be known
-            refused.append(_refused_item(error, start, index, count, body[start:]))
+            refused.append(_refused_item(error, start, index, count, cursor.data[start:]))
             break
         try:
             locations.append(parse_location(item))
@@ -246,8 +247,7 @@ def _refused_item(error: ParseError, at: int, index: int, count: int, raw: bytes
     return Refused(reason=error.reason, detail=f"byte {at}: item {index + 1} of {count}: {error.detail}", raw=raw)
 
 
-def _location_answer(body: bytes, _: int) -> LocationAnswer:
-    cursor = Cursor(body)
+def _location_answer(cursor: Cursor, _: int) -> LocationAnswer:
     serial = cursor.u16("ack_serial")
     return LocationAnswer(ack_serial=serial, location=_located(cursor.rest("location"), 2))
 
@@ -259,8 +259,7 @@ def _located(body: bytes, at: int) -> Location:
         raise ParseError(error.reason, error.detail, None if error.at is None else error.at + at) from error
 
 
-def _multimedia(body: bytes, _: int) -> MultimediaData:
-    cursor = Cursor(body)
+def _multimedia(cursor: Cursor, _: int) -> MultimediaData:
     return MultimediaData(
         multimedia_id=cursor.u32("multimedia_id"),
         multimedia_type=cursor.u8("multimedia_type"),
@@ -272,10 +271,9 @@ def _multimedia(body: bytes, _: int) -> MultimediaData:
     )
 
 
-def _attributes(body: bytes, version: int) -> Attributes:
+def _attributes(cursor: Cursor, version: int) -> Attributes:
     """2019 has model 30 and id 30; many terminals with a 2019 flag keep the sizes of 2013, and some have a maker of 11."""
-    sizes = next((s for s in _attribute_sizes(version) if _counted_tail_fits(body, sum(s) + 2)), REGISTER_SIZES[2013])
-    cursor = Cursor(body)
+    sizes = next((s for s in _attribute_sizes(version) if _counted_tail_fits(cursor.data, sum(s) + 2)), REGISTER_SIZES[2013])
     return Attributes(
         terminal_type=cursor.u16("terminal_type"),
         manufacturer=cursor.text("manufacturer", sizes[0]),
@@ -304,15 +302,15 @@ def _counted_tail_fits(body: bytes, iccid_at: int) -> bool:
     return at + 2 == len(body)
 
 
-_READERS: dict[int, Callable[[bytes, int], Message]] = {
+_READERS: dict[int, Callable[[Cursor, int], Message]] = {
     0x0001: _general_answer,
     0x8001: _general_answer,
-    0x0002: lambda body, _: Heartbeat(extra=body),
-    0x0003: lambda _body, _version: Logout(),
+    0x0002: lambda cursor, _: Heartbeat(extra=cursor.rest("extra")),
+    0x0003: lambda _cursor, _version: Logout(),
     0x0100: _register,
     0x0102: _authenticate,
     0x0107: _attributes,
-    0x0200: lambda body, _: LocationReport(location=parse_location(body)),
+    0x0200: lambda cursor, _: LocationReport(location=parse_location(cursor.rest("location"))),
     0x0201: _location_answer,
     0x0500: _location_answer,
     0x0704: _batch,
