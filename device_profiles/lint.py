@@ -109,6 +109,10 @@ def _rule(rule: AlarmRule, profile: Profile) -> Iterator[_Doubt]:
     at = ("alarms", rule.name)
     if rule.matter is None:
         yield at, "no matter: the alarm opens no case", "matter: one of matters.yaml"
+    for key, delay in (("on_delay_s", rule.on_delay_s), ("off_delay_s", rule.off_delay_s)):
+        if 0 < delay < profile.reporting.interval_s:
+            what = f"{delay:g} s is over only at the next reading, up to {profile.reporting.interval_s:g} s later"
+            yield (*at, key), what, "0, or interval_s or more"
     for part in _parts(rule.when):
         if isinstance(part, Above | Below | Speed) and part.deadband == 0:
             what = "no deadband: a value on the limit raises and returns for ever"
