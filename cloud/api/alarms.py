@@ -66,7 +66,7 @@ async def acknowledge_alarm(
     now_ns = given.clock.wall_ns()
     async with writing(given.engine) as conn:
         row = await log.acknowledge(conn, alarm, note.actor, note.note, now_ns)
-    given.feed.publish("alarm", alarm_news(row))
+    given.feed.publish("alarm", log.alarm_news(row))
     return await _detail(given, alarm)
 
 
@@ -96,11 +96,6 @@ async def _detail(given: Services, alarm: str) -> dict[str, Any]:
 def alarm_select() -> Select[Any]:
     """Rows of `alarms` with their device's name."""
     return select(alarms, devices.c.name.label("device_name")).outerjoin(devices, devices.c.id == alarms.c.device)
-
-
-def alarm_news(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What the feed tells of an alarm."""
-    return {name: row[name] for name in ("id", "device", "rule", "priority", "state", "case_id")}
 
 
 def shown_alarm(given: Services, row: Mapping[str, Any], now_ns: int) -> dict[str, Any]:

@@ -1,0 +1,20 @@
+"""A served city for each test, and one that a whole file shares for questions that change nothing."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from cloud_api_world import World, world
+
+
+@pytest_asyncio.fixture
+async def city(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def quiet_city(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    async with world(tmp_path_factory.mktemp("quiet")) as made:
+        yield made
