@@ -1,0 +1,236 @@
+"""One table of the languages: what a frame says as a JSON-ready record, and field by field with offsets."""
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import msgspec
+
+from device_profiles.model import Profile
+from firmware_bridge.coap import CoapMessage, parse_coap
+from firmware_bridge.cursor import Shown
+from firmware_bridge.documents import CBOR, JSON, parse_document
+from firmware_bridge.errors import ParseError
+from firmware_bridge.jt808.explain import explain as explain_jt808
+from firmware_bridge.jt808.record import record as record_jt808
+from firmware_bridge.modbus.frames import (
+    EXCEPTIONS,
+    ExceptionReply,
+    ReadReply,
+    ReadRequest,
+    WriteReply,
+    WriteRequest,
+    parse_reply,
+    parse_request,
+    parse_rtu,
+    parse_tcp,
+)
+from firmware_bridge.numbers import size_of
+from firmware_bridge.serial_layout import decode_frame
+from telemetry.reason import Reason
+
+__all__ = ["LANGUAGES", "PROTOCOLS", "Language", "Record", "with_profiles"]
+
+Record = dict[str, object]
+
+
+class Language(msgspec.Struct, frozen=True, kw_only=True):
+    """How to show the frames of one protocol: `describe` as a record, `explain` as fields with offsets; both raise ParseError."""
+
+    describe: Callable[[bytes], Record]
+    explain: Callable[[bytes], list[Shown]]
+
+
+def _modbus_rtu(raw: bytes) -> Record:
+    frame = parse_rtu(raw)
+    return {"protocol": "modbus-rtu", "unit": frame.unit, **_pdu(frame.pdu, 1), "crc_ok": True}
+
+
+def _modbus_tcp(raw: bytes) -> Record:
+    frame = parse_tcp(raw)
+    return {"protocol": "modbus-tcp", "transaction": frame.transaction, "unit": frame.unit, **_pdu(frame.pdu, 7)}
+
+
+def _pdu(pdu: bytes, at: int) -> Record:
+    """A PDU as a record. Nothing in it says who speaks: its length does, and writes of one value read the same both ways."""
+    try:
+        return _pdu_record(_request_or_reply(pdu))
+    except ParseError as error:
+        raise ParseError(error.reason, error.detail, None if error.at is None else error.at + at) from error
+
+
+def _request_or_reply(pdu: bytes) -> ReadRequest | WriteRequest | ReadReply | WriteReply | ExceptionReply:
+    readable = [_tried(parse, pdu) for parse in (parse_request, parse_reply)]
+    return next((found for found in readable if found is not None), None) or parse_reply(pdu)
+
+
+def _tried(
+    parse: Callable[[bytes], ReadRequest | WriteRequest | ReadReply | WriteReply | ExceptionReply], pdu: bytes
+) -> ReadRequest | WriteRequest | ReadReply | WriteReply | ExceptionReply | None:
+    try:
+        return parse(pdu)
+    except ParseError:
+        return None
+
+
+def _pdu_record(said: ReadRequest | WriteRequest | ReadReply | WriteReply | ExceptionReply) -> Record:
+    match said:
+        case ReadRequest():
+            return {"function": int(said.function), "kind": "request", "address": said.address, "count": said.count}
+        case WriteRequest():
+            return {"function": int(said.function), "kind": "write", "address": said.address, "values": list(said.values)}
+        case ReadReply():
+            return {"function": int(said.function), "kind": "reply", "values": list(said.values)}
+        case WriteReply():
+            return {"function": int(said.function), "kind": "reply", "address": said.address, "count": said.value}
+        case ExceptionReply():
+            meaning = EXCEPTIONS.get(said.code, "the vendor's own")
+            return {"function": said.function, "kind": "exception", "code": said.code, "exception": meaning}
+
+
+def _explain_modbus(
+    raw: bytes, *, head: tuple[tuple[str, int], ...], tail: int, describe: Callable[[bytes], Record]
+) -> list[Shown]:
+    record = describe(raw)
+    fields: list[Shown] = []
+    at = 0
+    for name, size in head:
+        fields.append(Shown(name, at, size, int.from_bytes(raw[at : at + size], "big")))
+        at += size
+    fields.append(Shown("function", at, 1, f"{record['function']} {record['kind']}"))
+    rest = {name: value for name, value in record.items() if name in {"address", "count", "values", "code", "exception"}}
+    fields.append(Shown("data", at + 1, len(raw) - at - 1 - tail, ", ".join(f"{name} {value}" for name, value in rest.items())))
+    if tail:
+        fields.append(Shown("crc", len(raw) - tail, tail, "right"))
+    return fields
+
+
+def _coap(raw: bytes) -> Record:
+    message = parse_coap(raw)
+    options = [{"number": o.number, "name": o.name, "value": o.value} for o in message.options]
+    return {
+        "protocol": "coap",
+        "type": message.type,
+        "code": message.code,
+        "message_id": message.message_id,
+        "token": message.token.hex(),
+        "options": options,
+        "payload_hex": message.payload.hex(),
+        "document": _payload(message),
+    }
+
+
+def _payload(message: CoapMessage) -> object:
+    """The payload read by its content format, None where that is no document."""
+    if message.content_format not in {JSON, CBOR} or not message.payload:
+        return None
+    try:
+        return _speakable(parse_document(message.payload, message.content_format))
+    except ParseError as error:
+        return {"refused": error.reason, "where": str(error)}
+
+
+def _explain_coap(raw: bytes) -> list[Shown]:
+    message = parse_coap(raw)
+    fields = [
+        Shown("version, type, token length", 0, 1, f"1, {message.type}, {len(message.token)}"),
+        Shown("code", 1, 1, message.code),
+        Shown("message_id", 2, 2, message.message_id),
+    ]
+    if message.token:
+        fields.append(Shown("token", 4, len(message.token), message.token.hex()))
+    payload_at = len(raw) - len(message.payload)
+    ends = [option.at for option in message.options[1:]] + [payload_at - (1 if message.payload else 0)]
+    fields += (Shown(o.name, o.at, end - o.at, o.value) for o, end in zip(message.options, ends, strict=False))
+    if message.payload:
+        fields.append(Shown("payload", payload_at, len(message.payload), message.payload.hex()))
+    return fields
+
+
+def _document(raw: bytes, *, name: str, content_format: int) -> Record:
+    return {"protocol": name, "document": _speakable(parse_document(raw, content_format))}
+
+
+def _explain_document(raw: bytes, *, content_format: int) -> list[Shown]:
+    document = parse_document(raw, content_format)
+    return [Shown("document", 0, len(raw), json.dumps(_speakable(document), ensure_ascii=False))]
+
+
+def _speakable(value: object) -> object:
+    """A CBOR document as JSON can write it: bytes as hex, keys as text, what JSON has no word for as text."""
+    if isinstance(value, dict):
+        return {str(key): _speakable(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_speakable(entry) for entry in value]
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, float) and (value != value or value in {float("inf"), float("-inf")}):  # noqa: PLR0124 (NaN)
+        return str(value)
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def _serial(raw: bytes, *, profile: Profile) -> Record:
+    address, decoded = decode_frame(profile, raw)
+    flaws = {metric: {"quality": flaw.quality.name.lower(), "reason": flaw.reason} for metric, flaw in decoded.flaws.items()}
+    values = dict(decoded.values)
+    return {"protocol": profile.name, "address": address, "checksum_ok": True, "values": values, "flaws": flaws}
+
+
+def _explain_serial(raw: bytes, *, profile: Profile) -> list[Shown]:
+    address, decoded = decode_frame(profile, raw)
+    if profile.wire.serial is None:
+        raise ParseError(Reason.UNKNOWN_PROFILE, f"{profile.name} has no serial wire")
+    layout = profile.wire.serial.layout
+    fields = [Shown("start", 0, len(layout.start), layout.start.hex()), Shown("address", layout.address_at, 1, address)]
+    if layout.type_at is not None:
+        fields.append(Shown("type", layout.type_at, 1, layout.type_value))
+    if layout.length_at is not None:
+        fields.append(Shown("length", layout.length_at, layout.length_size, len(raw)))
+    for field in layout.fields:
+        flaw = decoded.flaws.get(field.metric)
+        value = decoded.values[field.metric] if flaw is None else flaw.reason
+        unit = profile.metrics[field.metric].unit
+        told = value if unit == "1" or flaw is not None else f"{value} {unit}"
+        fields.append(Shown(field.metric, field.at, size_of(field.type, field.size), told))
+    return sorted(fields, key=lambda field: field.at)
+
+
+LANGUAGES: Mapping[str, Language] = {
+    "jt808": Language(describe=record_jt808, explain=explain_jt808),
+    "modbus-rtu": Language(
+        describe=_modbus_rtu, explain=partial(_explain_modbus, head=(("unit", 1),), tail=2, describe=_modbus_rtu)
+    ),
+    "modbus-tcp": Language(
+        describe=_modbus_tcp,
+        explain=partial(
+            _explain_modbus,
+            head=(("transaction", 2), ("protocol", 2), ("length", 2), ("unit", 1)),
+            tail=0,
+            describe=_modbus_tcp,
+        ),
+    ),
+    "coap": Language(describe=_coap, explain=_explain_coap),
+    "json": Language(
+        describe=partial(_document, name="json", content_format=JSON), explain=partial(_explain_document, content_format=JSON)
+    ),
+    "cbor": Language(
+        describe=partial(_document, name="cbor", content_format=CBOR), explain=partial(_explain_document, content_format=CBOR)
+    ),
+}
+"""The languages that need no profile."""
+
+PROTOCOLS: Mapping[str, Callable[[bytes], Record]] = {name: language.describe for name, language in LANGUAGES.items()}
+
+_ALIASES = {"toilet-serial": "toilet_node_serial"}
+
+
+def with_profiles(catalog: Mapping[str, Profile]) -> dict[str, Language]:
+    """All languages: those above, and every profile with a serial wire by its name."""
+    languages = dict(LANGUAGES)
+    for name, profile in catalog.items():
+        if profile.wire.serial is not None:
+            languages[name] = Language(
+                describe=partial(_serial, profile=profile), explain=partial(_explain_serial, profile=profile)
+            )
+    languages |= {alias: languages[name] for alias, name in _ALIASES.items() if name in languages}
+    return languages
