@@ -1,4 +1,5 @@
 /** What the operations page knows of the city: devices, open alarms, open cases, kept fresh by the stream. */
+import { clock } from './clock.svelte';
 import { api, ApiError, type Alarm, type Case, type Device, type Page } from './api';
 import { coalesce, Resource } from './resource.svelte';
 import { stream, type News } from './stream.svelte';
@@ -31,6 +32,8 @@ class City {
   asOf = $derived(Math.max(this.devices.at, this.alarms.at, this.cases.at, stream.heard));
 
   #changed = new Set<string>();
+  #spoken = new Map<string, string>();
+  #takeSpoken = coalesce(() => this.#mergeSpoken(), ONE_DEVICE_MS);
   #askAlarms = coalesce(() => void this.alarms.refresh(), ALARMS_MS);
   #askCases = coalesce(() => void this.cases.refresh(), ALARMS_MS);
   #askDevices = coalesce(() => void this.devices.refresh(), DEVICES_MS);
@@ -53,12 +56,30 @@ class City {
     if (kind === 'gap') this.refresh();
     if (kind === 'alarm' || kind === 'transition') this.#askAlarms();
     if (kind === 'case' || kind === 'alarm') this.#askCases();
-    if (kind === 'device') this.#change(data['id'] ?? data['device']);
+    if (kind === 'device') this.#spoke(data['id'] ?? data['device'], data['last_reading']);
     if (kind === 'alarm' || kind === 'transition' || kind === 'case') this.#change(data['device']);
   }
 
   nameOf(device: string): string {
     return this.byId.get(device)?.name || device;
+  }
+
+  /** A reading came: most often only its time is news. Who was silent has another state now, and who is new has no row. */
+  #spoke(id: unknown, at: unknown): void {
+    const known = typeof id === 'string' ? this.byId.get(id) : undefined;
+    if (known === undefined) return this.#askDevices();
+    if (known.state === 'offline' || known.state === 'unknown') return this.#change(known.id);
+    this.#spoken.set(known.id, typeof at === 'string' ? at : new Date(clock.exact()).toISOString());
+    this.#takeSpoken();
+  }
+
+  #mergeSpoken(): void {
+    const spoken = this.#spoken;
+    this.#spoken = new Map();
+    this.devices.data = (this.devices.data ?? []).map((d) => {
+      const at = spoken.get(d.id);
+      return at === undefined || (d.last_reading !== null && at <= d.last_reading) ? d : { ...d, last_reading: at };
+    });
   }
 
   #change(device: unknown): void {

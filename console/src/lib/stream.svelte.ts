@@ -14,7 +14,8 @@ export class EventParser {
   #rest = '';
   #kind = '';
   #data: string[] = [];
-  lastId = '';
+
+  constructor(public lastId = '') {}
 
   *feed(text: string): Generator<News> {
     const lines = (this.#rest + text).split(/\r\n|\n|\r/);
@@ -103,7 +104,7 @@ class Stream {
   }
 
   async #read(body: ReadableStream<Uint8Array>): Promise<void> {
-    const parser = new EventParser();
+    const parser = new EventParser(this.#lastId);
     const reader = body.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>).getReader();
     for (;;) {
       const { done, value } = await reader.read();

@@ -68,17 +68,18 @@ function styleNow(): StyleSpecification {
         id: 'chosen', type: 'circle', source: 'devices', filter: ['==', ['get', 'id'], ''],
         paint: { 'circle-radius': 18, 'circle-opacity': 0.16, 'circle-color': token('accent'), 'circle-stroke-width': 2.2, 'circle-stroke-color': token('accent') },
       },
-      {
-        id: 'devices', type: 'symbol', source: 'devices',
-        layout: {
-          'icon-image': ['concat', 'mark-', ['get', 'state']], 'icon-allow-overlap': true, 'icon-ignore-placement': true,
-          'icon-size': ['interpolate', ['linear'], ['zoom'], 8, 0.62, 13, 0.9, 17, 1.15], 'symbol-sort-key': ['get', 'order'],
-        },
-      },
+      // Below the marks in the stack, so placed after them: a name never covers a mark.
       {
         id: 'names', type: 'symbol', source: 'devices', minzoom: 13,
         layout: { 'text-field': ['get', 'name'], 'text-size': 11.5, 'text-anchor': 'top', 'text-offset': [0, 1.15], 'text-optional': true, 'symbol-sort-key': ['-', 0, ['get', 'order']] },
         paint: { 'text-color': token('text'), 'text-halo-color': token('map-ground'), 'text-halo-width': 1.4 },
+      },
+      {
+        id: 'devices', type: 'symbol', source: 'devices',
+        layout: {
+          'icon-image': ['concat', 'mark-', ['get', 'state']], 'icon-allow-overlap': true,
+          'icon-size': ['interpolate', ['linear'], ['zoom'], 8, 0.62, 13, 0.9, 17, 1.15], 'symbol-sort-key': ['get', 'order'],
+        },
       },
     ],
   };

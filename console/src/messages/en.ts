@@ -20,6 +20,7 @@ export const en: Catalogue = {
   'link.connecting': 'Connecting',
   'link.live': 'Live',
   'link.retrying': 'Reconnecting in {seconds} s',
+  'link.lost': 'No connection, the data may be old',
   'link.stale': 'No data for {age}',
 
   'state.normal': 'Normal',
@@ -171,6 +172,7 @@ export const en: Catalogue = {
   'chart.week': '7 d',
   'chart.raw': 'raw points, {count} in all',
   'chart.bucket': 'mean of each {bucket} with its minimum to maximum, {count} buckets',
+  'chart.time': 'Time',
   'chart.bad': 'Bad',
   'chart.uncertain': 'Uncertain',
   'chart.value': 'Value',
@@ -187,6 +189,7 @@ export const en: Catalogue = {
   'alarm.none': 'No open alarms',
   'alarm.none_text': 'A new alarm appears here at once.',
   'alarm.acknowledge': 'Acknowledge alarm',
+  'alarm.ack': 'Ack',
   'alarm.case': 'Case {id}',
   'alarm.uncertain': 'uncertain',
   'alarm.new_critical_one': '{count} new critical: {what}',
@@ -194,6 +197,7 @@ export const en: Catalogue = {
   'alarm.raised': 'Raised',
 
   'case.one': 'Case',
+  'actor.system': 'system',
   'case.many': 'Cases',
   'case.open_many': 'Open cases',
   'case.none': 'No open cases',

@@ -19,6 +19,7 @@ export const zh = {
   'link.connecting': '连接中',
   'link.live': '实时',
   'link.retrying': '重连中，{seconds} 秒后',
+  'link.lost': '没有连接，数据可能已旧',
   'link.stale': '数据已停 {age}',
 
   'state.normal': '正常',
@@ -170,6 +171,7 @@ export const zh = {
   'chart.week': '7 天',
   'chart.raw': '原始点，共 {count} 个',
   'chart.bucket': '每 {bucket} 的平均值与最小至最大范围，共 {count} 段',
+  'chart.time': '时间',
   'chart.bad': '坏值',
   'chart.uncertain': '存疑',
   'chart.value': '数值',
@@ -186,6 +188,7 @@ export const zh = {
   'alarm.none': '没有未结报警',
   'alarm.none_text': '新的报警会立即出现在这里。',
   'alarm.acknowledge': '确认报警',
+  'alarm.ack': '确认',
   'alarm.case': '案件 {id}',
   'alarm.uncertain': '存疑',
   'alarm.new_critical_one': '{count} 条新的紧急报警：{what}',
@@ -193,6 +196,7 @@ export const zh = {
   'alarm.raised': '触发于',
 
   'case.one': '案件',
+  'actor.system': '系统',
   'case.many': '案件',
   'case.open_many': '未结案件',
   'case.none': '没有未结案件',

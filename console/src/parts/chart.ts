@@ -7,12 +7,12 @@ import { token } from '../lib/theme.svelte';
 import { t } from '../lib/words.svelte';
 
 export type Picture =
-  | { kind: 'raw'; columns: RawColumns; boolean: boolean; unit: string; from: number; to: number }
-  | { kind: 'bucket'; columns: BucketColumns; unit: string; from: number; to: number };
+  | { kind: 'raw'; columns: RawColumns; boolean: boolean; from: number; to: number }
+  | { kind: 'bucket'; columns: BucketColumns; from: number; to: number };
 
 const DENSE = 240;
 
-function axes(unit: string, boolean: boolean): uPlot.Axis[] {
+function axes(boolean: boolean): uPlot.Axis[] {
   const common = { stroke: token('muted'), grid: { stroke: token('line'), width: 1 }, ticks: { stroke: token('line-strong'), width: 1, size: 5 }, font: '12px system-ui, sans-serif' };
   const time: uPlot.Axis = { ...common, values: [
     [86400, '{MM}-{DD}', null, null, null, null, null, null, 1],
@@ -21,7 +21,7 @@ function axes(unit: string, boolean: boolean): uPlot.Axis[] {
     [1, '{HH}:{mm}:{ss}', '\n{MM}-{DD}', null, '\n{MM}-{DD}', null, null, null, 1],
   ] };
   const value: uPlot.Axis = { ...common, size: 62, values: (_u, ticks) => ticks.map((v) => (boolean ? (v === 0 ? t('value.false') : v === 1 ? t('value.true') : '') : numberOf(v))) };
-  return [time, unit === '' ? value : { ...value, label: unit, labelSize: 20, labelFont: '12px system-ui, sans-serif', size: 58 }];
+  return [time, value];
 }
 
 const shown = (_u: uPlot, value: number | null) => (value === null ? '—' : numberOf(value));
@@ -58,10 +58,10 @@ export function draw(holder: HTMLElement, picture: Picture): () => void {
   const options: uPlot.Options = {
     ...size(),
     scales: { x: { min: picture.from, max: picture.to }, y: boolean ? { range: [-0.15, 1.15] } : {} },
-    axes: axes(picture.unit, boolean),
+    axes: axes(boolean),
     legend: { live: true, markers: { width: 2 } },
     cursor: { y: false, points: { size: 7 } },
-    series: [{ label: '', value: (_u, v) => (v === null ? '—' : new Intl.DateTimeFormat('sv-SE', { dateStyle: 'short', timeStyle: 'medium' }).format(v * 1000)) }, ...(picture.kind === 'raw' ? rawSeries(picture.columns.time.length, boolean) : bands())],
+    series: [{ label: t('chart.time'), value: (_u, v) => (v === null ? '—' : new Intl.DateTimeFormat('sv-SE', { dateStyle: 'short', timeStyle: 'medium' }).format(v * 1000)) }, ...(picture.kind === 'raw' ? rawSeries(picture.columns.time.length, boolean) : bands())],
   };
   if (picture.kind === 'bucket') options.bands = [{ series: [1, 2], fill: `${token('accent')}38` }];
   const plot = new uPlot(options, dataOf(picture), holder);

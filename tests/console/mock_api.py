@@ -1,0 +1,319 @@
+"""A small city with the shapes of `cloud.api.schemas`, held in memory: what the page's tests talk to.
+
+Every answer is checked against the real schemas, so that the page is never tested against a shape that the API has not.
+"""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import uvicorn
+from fastapi import Body, FastAPI, HTTPException, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from cloud.api import schemas
+from cloud.api.headers import SecurityHeaders
+from cloud.console.serve import mount_console
+
+__all__ = ["City", "MockServer", "build_mock"]
+
+_KINDS = (
+    ("manhole_cover", "cover_nbiot", "中山路{n}号井盖"),
+    ("lamp_loop", "lamp_loop", "滨河路{n}号路灯回路"),
+    ("toilet_sensor", "toilet_node_serial", "人民公园公厕{n}号厕位"),
+    ("vehicle_terminal", "vehicle_terminal", "环卫车粤A{n}环"),
+    ("people_counter", "toilet_counter_mqtt", "东门公厕{n}号客流"),
+)
+_METRICS = (
+    ("tilt_deg", "deg", "float", "倾角", "Tilt", 0.0, 180.0),
+    ("water_level_cm", "cm", "float", "水位", "Water level", 0.0, 500.0),
+    ("battery_v", "V", "float", "电池电压", "Battery voltage", 2.0, 4.0),
+    ("temperature_c", "Cel", "float", "温度", "Temperature", -40.0, 85.0),
+    ("cover_open", "1", "boolean", "井盖打开", "Cover open", None, None),
+    ("firmware", "1", "string", "固件版本", "Firmware", None, None),
+)
+
+
+def iso(at: float) -> str:
+    """Unix seconds as the API writes a time."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _device(n: int, now: float) -> dict[str, Any]:
+    kind, profile, name = _KINDS[n % len(_KINDS)]
+    state = "offline" if n % 17 == 9 else "unknown" if n % 23 == 11 else "normal"
+    heard = None if state == "unknown" else now - (90_000 if state == "offline" else n % 50)
+    ring = 0.004 + 0.0011 * (n % 29)
+    return {
+        "id": f"{kind.split('_')[0]}-{n:03d}",
+        "name": name.format(n=n + 1),
+        "kind": kind,
+        "profile": profile,
+        "profile_version": 1,
+        "gateway": "gw-tianhe-1",
+        "longitude": None if n == 59 else 113.3200 + ring * ((n * 7) % 13 - 6) / 6,
+        "latitude": None if n == 59 else 23.1290 + ring * ((n * 5) % 11 - 5) / 6,
+        "component_code": f"44010601010{n:05d}",
+        "state": state,
+        "last_reading": None if heard is None else iso(heard),
+        "age_s": None if heard is None else now - heard,
+        "open_alarms": 0,
+        "open_cases": 0,
+    }
+
+
+class City:
+    """The state behind the mock. Tests change it, from their own thread, and `publish` what changed."""
+
+    def __init__(self, devices: int = 60) -> None:
+        self.now = time.time()
+        self.devices = {d["id"]: d for d in (_device(n, self.now) for n in range(devices))}
+        self.alarms: dict[str, dict[str, Any]] = {}
+        self.cases: dict[int, dict[str, Any]] = {}
+        self.steps: dict[int, list[dict[str, Any]]] = {}
+        self.posts: list[tuple[str, dict[str, Any]]] = []
+        self.gap = (self.now - 1500, self.now - 900)
+        self.fail: set[str] = set()
+        self.streams_open = True
+        self._news: list[tuple[str, dict[str, Any]]] = []
+
+    def publish(self, kind: str, data: dict[str, Any]) -> None:
+        self._news.append((kind, data))
+
+    def news_after(self, place: int) -> list[tuple[str, dict[str, Any]]]:
+        return self._news[place:]
+
+    def raise_alarm(self, device: str, rule: str, zh: str, en: str, *, priority: str = "high", ago: float = 5, due_s: float = 7200) -> int:
+        """An alarm with its case, as the cloud would make them; the case's number."""
+        number = len(self.cases) + 101
+        raised = time.time() - ago
+        row = self.devices[device]
+        alarm = f"{device}/{rule}/{int(raised * 1e9)}"
+        title = {"zh": zh, "en": en}
+        self.alarms[alarm] = {
+            "id": alarm, "device": device, "device_name": row["name"], "rule": rule, "title": title, "priority": priority,
+            "state": "unacknowledged", "uncertain": False, "raised": iso(raised), "age_s": ago, "returned": None,
+            "acknowledged": None, "acknowledged_by": "", "case_id": number, "evidence": {"tilt_deg": 41.5},
+        }  # fmt: skip
+        self.cases[number] = {
+            "id": number, "device": device, "device_name": row["name"], "matter": rule, "gbt_code": "0101", "department": "市政养护",
+            "title": title, "priority": priority, "state": "open", "longitude": row["longitude"], "latitude": row["latitude"],
+            "opened": iso(raised), "age_s": ago, "due": iso(raised + due_s), "overdue": ago > due_s, "closed": None, "assignee": "",
+            "version": 1,
+        }  # fmt: skip
+        self.steps[number] = []
+        self.add_step(number, "opened", "open", "system", at=raised)
+        row["state"] = "critical" if priority == "critical" else "alarm"
+        row["open_alarms"] += 1
+        row["open_cases"] += 1
+        return number
+
+    def add_step(self, number: int, step: str, state: str, actor: str, note: str = "", at: float | None = None) -> None:
+        case = self.cases[number]
+        self.steps[number].append(
+            {"id": len(self.steps[number]) + 1, "step": step, "from_state": case["state"], "to_state": state, "actor": actor,
+             "at": iso(at or time.time()), "note": note}
+        )  # fmt: skip
+        case["state"] = state
+
+    def latest(self, device: str) -> list[dict[str, Any]]:
+        values: dict[str, tuple[Any, str, str | None]] = {
+            "tilt_deg": (41.5, "good", None),
+            "water_level_cm": (812.0, "bad", "out_of_range"),
+            "battery_v": (3.42, "uncertain", "implausible_time"),
+            "temperature_c": (23.6, "good", None),
+            "cover_open": (True, "good", None),
+            "firmware": ("2.4.1", "good", None),
+        }
+        if self.devices[device]["last_reading"] is None:
+            return []
+        at = time.time() - 12
+        return [
+            {"metric": name, "value": values[name][0], "unit": unit, "quality": values[name][1], "reason": values[name][2],
+             "time": iso(at), "age_s": 12.0, "title": {"zh": zh, "en": en}}
+            for name, unit, _, zh, en, _, _ in _METRICS
+        ]  # fmt: skip
+
+
+def _checked(schema: type[schemas.BaseModel], document: Any) -> JSONResponse:
+    schema.model_validate(document)
+    return JSONResponse(document)
+
+
+def _problem(status: int, reason: str, detail: str) -> JSONResponse:
+    document = {"type": "about:blank", "title": reason, "status": status, "detail": detail, "instance": "", "reason": reason, "errors": []}
+    return JSONResponse(document, status, media_type="application/problem+json")
+
+
+def build_mock(city: City) -> FastAPI:
+    """The API's routes that the page uses, over `city`, with the real console and the real headers."""
+    app = FastAPI()
+    app.add_middleware(SecurityHeaders)
+
+    @app.middleware("http")
+    async def faults(request: Request, call_next: Callable[[Request], Any]) -> Response:
+        if any(request.url.path.startswith(path) for path in city.fail):
+            return _problem(503, "store_unavailable", "the relational store does not answer; try again later")
+        answer: Response = await call_next(request)
+        return answer
+
+    @app.exception_handler(KeyError)
+    async def unknown(_request: Request, error: Exception) -> Response:
+        return _problem(404, "not_found", f"{error}: there is none")
+
+    _add_devices(app, city)
+    _add_work(app, city)
+    _add_stream(app, city)
+    mount_console(app)
+    return app
+
+
+def _add_devices(app: FastAPI, city: City) -> None:
+    @app.get("/api/devices")
+    async def devices(cursor: str = "", limit: int = 100) -> Response:
+        rows = [d for d in sorted(city.devices.values(), key=lambda d: str(d["id"])) if d["id"] > cursor]
+        page = rows[: min(limit, 25)]  # small pages, so that following the cursor is tested too
+        return _checked(schemas.DevicePage, {"items": page, "next": page[-1]["id"] if len(rows) > len(page) else None})
+
+    @app.get("/api/devices/{device}")
+    async def device(device: str) -> Response:
+        metrics = [
+            {"name": name, "unit": unit, "type": kind, "title": {"zh": zh, "en": en}, "low": low, "high": high}
+            for name, unit, kind, zh, en, low, high in _METRICS
+        ]
+        return _checked(schemas.DeviceDetail, {**city.devices[device], "metrics": metrics})
+
+    @app.get("/api/devices/{device}/latest")
+    async def latest(device: str) -> Response:
+        return _checked(schemas.Latest, {"device": device, "metrics": city.latest(device)})
+
+    @app.get("/api/devices/{device}/history")
+    async def history(device: str, metric: str, start: datetime, end: datetime, bucket: int = 0) -> Response:
+        step = bucket or 10
+        times = [t for t in range(int(start.timestamp()), int(end.timestamp()), step) if not city.gap[0] < t < city.gap[1]]
+        points = [_bucket(t, step) if bucket else _point(metric, t) for t in times]
+        document = {
+            "device": device, "tier": "raw", "method": "bucket" if bucket else "raw", "start": iso(start.timestamp()),
+            "end": iso(end.timestamp()), "truncated": False, "metrics": {metric: points},
+        }  # fmt: skip
+        return _checked(schemas.History, document)
+
+    @app.get("/api/gateways")
+    async def gateways() -> Response:
+        lanes = [_lane("events", 214, 0), _lane("readings", 120_433, 3)]
+        common = {"agent_version": "0.1.0", "epoch": "e7f3", "first_seen": iso(city.now - 9e5), "devices": 30, "status": {}}
+        here = {"id": "gw-tianhe-1", "online": True, "last_seen": iso(time.time()), "age_s": 0.1, "lanes": lanes, **common}
+        gone = {"id": "gw-yuexiu-2", "online": False, "last_seen": iso(city.now - 7200), "age_s": 7200.0, "lanes": [], **common}
+        return _checked(schemas.GatewayPage, {"items": [here, gone], "next": None})
+
+
+def _point(metric: str, at: int) -> dict[str, Any]:
+    if metric == "cover_open":
+        return {"time": iso(at), "value": (at // 600) % 2 == 0, "quality": "good"}
+    wave = 20 + 8 * ((at // 10) % 60) / 60 + (at % 70) / 35
+    bad = at % 400 < 10
+    return {"time": iso(at), "value": 44.0 if bad else wave, "quality": "bad" if bad else "good"}
+
+
+def _bucket(at: int, step: int) -> dict[str, Any]:
+    middle = 20 + 8 * ((at // step) % 50) / 50
+    return {"time": iso(at), "min": middle - 2.5, "max": middle + 3.5, "mean": middle, "last": middle, "count": 12}
+
+
+def _lane(lane: str, stored: int, missing: int) -> dict[str, Any]:
+    return {
+        "epoch": "e7f3", "lane": lane, "watermark": stored - missing, "next_seq": stored + missing + 1, "stored": stored,
+        "quarantined": 0, "lost": 0, "missing": missing, "balanced": missing == 0, "gaps": [], "updated": iso(time.time()),
+    }  # fmt: skip
+
+
+def _add_work(app: FastAPI, city: City) -> None:
+    @app.get("/api/alarms")
+    async def alarms(state: str = "open") -> Response:
+        rows = [a for a in city.alarms.values() if state == "all" or a["state"] != "normal"]
+        return _checked(schemas.AlarmPage, {"items": rows, "next": None})
+
+    @app.post("/api/alarms/{alarm:path}/acknowledge")
+    async def acknowledge(alarm: str, note: dict[str, Any] = Body()) -> Response:  # noqa: B008 - FastAPI's way to say "the body"
+        schemas.Note.model_validate(note)
+        city.posts.append((alarm, note))
+        city.alarms[alarm].update(state="acknowledged", acknowledged=iso(time.time()), acknowledged_by=note["actor"])
+        return JSONResponse(city.alarms[alarm])
+
+    @app.get("/api/cases")
+    async def cases(state: str = "open") -> Response:
+        rows = [c for c in city.cases.values() if state == "all" or (c["closed"] is None) == (state == "open")]
+        return _checked(schemas.CasePage, {"items": rows, "next": None})
+
+    @app.get("/api/cases/{number}")
+    async def case(number: int) -> Response:
+        row = city.cases[number]
+        notice = {
+            "id": 1, "step": "opened", "channel": "crew-webhook", "state": "sent", "attempts": 1, "failure": "", "vendor_code": "0",
+            "detail": "", "created": row["opened"], "sent": row["opened"], "next_attempt": None,
+        }  # fmt: skip
+        alarms = [a for a in city.alarms.values() if a["case_id"] == number]
+        return _checked(schemas.CaseDetail, {**row, "steps": city.steps[number], "alarms": alarms, "notifications": [notice]})
+
+    @app.post("/api/cases/{number}/{action}")
+    async def act(number: int, action: str, body: dict[str, Any] = Body()) -> Response:  # noqa: B008 - as above
+        states = {"acknowledge": "acknowledged", "dispatch": "dispatched", "close": "closed"}
+        if action not in states:
+            raise HTTPException(404)
+        (schemas.Dispatch if action == "dispatch" else schemas.Step).model_validate(body)
+        case = city.cases[number]
+        if body["version"] != case["version"]:
+            return _problem(409, "conflict", f"case {number}: is at version {case['version']}, the step was for {body['version']}")
+        city.posts.append((f"{number}/{action}", body))
+        city.add_step(number, states[action], states[action], body["actor"], body["note"])
+        case["version"] += 1
+        case["assignee"] = body.get("assignee", case["assignee"])
+        case["closed"] = iso(time.time()) if action == "close" else None
+        city.publish("case", {"id": number, "device": case["device"], "state": case["state"], "version": case["version"]})
+        return JSONResponse(case)
+
+
+def _add_stream(app: FastAPI, city: City) -> None:
+    async def news() -> AsyncIterator[bytes]:
+        place = len(city.news_after(0))
+        yield b"retry: 2000\n\n"
+        while city.streams_open:
+            for kind, data in city.news_after(place):
+                place += 1
+                yield f"id: {place}\nevent: {kind}\ndata: {json.dumps(data)}\n\n".encode()
+            await asyncio.sleep(0.02)
+
+    @app.get("/api/stream")
+    async def stream() -> Response:
+        if not city.streams_open:
+            return _problem(503, "store_unavailable", "closed by the test")
+        return StreamingResponse(news(), media_type="text/event-stream")
+
+
+class MockServer:
+    """The mock on a free loopback port, in a thread of its own; a context manager that gives the address."""
+
+    def __init__(self, city: City) -> None:
+        config = uvicorn.Config(build_mock(city), host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=1)
+        self._city = city
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, name="mock-api", daemon=True)
+
+    def __enter__(self) -> str:
+        self._thread.start()
+        until = time.monotonic() + 10
+        while not self._server.started:
+            if time.monotonic() > until:
+                raise TimeoutError("the mock server did not start within 10 s")
+            time.sleep(0.01)
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}"
+
+    def __exit__(self, *_: object) -> None:
+        self._city.streams_open = False
+        self._server.should_exit = True
+        self._thread.join(10)
