@@ -1,15 +1,24 @@
-"""The agent's configuration as values; what is in here has been checked."""
+"""The agent's configuration: the values, and how they are read from a TOML file with every mistake told at once."""
 
+import re
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 
+from device_profiles.mistakes import Findings, Mistake, ProfileError, did_you_mean
+from device_profiles.model import Profile, Wire
+from device_profiles.shelf import load_catalog
+from edge_agent.toml_table import Table, read_toml
+from telemetry.records import check_id
+
 __all__ = [
     "Admit",
     "AgentConfig",
     "CoapOptions",
+    "ConfigError",
     "DeviceConfig",
     "DriverName",
     "Jt808Options",
@@ -20,6 +29,7 @@ __all__ = [
     "OutboxLimits",
     "SerialOptions",
     "broker_address",
+    "load_config",
 ]
 
 
@@ -139,3 +149,240 @@ def broker_address(url: str) -> tuple[str, int, bool]:
         raise ValueError(f"{url!r}: want mqtt://host:port or mqtts://host:port, without a user name")
     tls = parts.scheme == "mqtts"
     return parts.hostname, parts.port or (8883 if tls else 1883), tls
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; `mistakes` holds every reason, in the order of lines."""
+
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
+
+
+def load_config(path: Path) -> AgentConfig:
+    """The configuration in a TOML file; paths in it are taken from the file's own folder.
+
+    Raises ConfigError with every mistake, those of the site's own profiles included; nothing is connected to.
+    """
+    findings = Findings(str(path))
+    root = read_toml(path, findings)
+    if root is None:
+        raise ConfigError(findings.in_order())
+    profile_dirs = _folders(root, path.parent)
+    catalog, foreign = _catalog(profile_dirs)
+    config = _agent(root, path.parent, profile_dirs, catalog)
+    root.finish()
+    if len(findings) or foreign:
+        raise ConfigError((*findings.in_order(), *foreign))
+    return config
+
+
+def _catalog(profile_dirs: tuple[Path, ...]) -> tuple[Mapping[str, Profile] | None, tuple[Mistake, ...]]:
+    try:
+        return load_catalog(*profile_dirs), ()
+    except ProfileError as error:
+        return None, error.mistakes
+
+
+def _folders(root: Table, folder: Path) -> tuple[Path, ...]:
+    listed = root.raw("profile_dirs")
+    if listed is None:
+        return ()
+    if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
+        root.wrong("profile_dirs", f"{listed!r}"[:80], 'a list of folders, like ["profiles"]')
+        return ()
+    paths = tuple(folder / item for item in listed)
+    for path in paths:
+        if not path.is_dir():
+            root.wrong("profile_dirs", f"{path} is no folder", "the path of a folder that exists")
+    return tuple(path for path in paths if path.is_dir())
+
+
+def _agent(root: Table, folder: Path, profile_dirs: tuple[Path, ...], catalog: Mapping[str, Profile] | None) -> AgentConfig:
+    gateway = _id(root, "gateway")
+    links = tuple(_link(table, folder, catalog) for table in root.tables("links"))
+    _refuse_repeats(root, links)
+    return AgentConfig(
+        gateway=gateway,
+        data_dir=folder / root.text("data_dir"),
+        broker=root.checked("broker", root.text("broker"), _broker, "mqtt://host:port or mqtts://host:port"),
+        username=root.text("username", ""),
+        password_file=_password_file(root, folder),
+        profile_dirs=profile_dirs,
+        links=links,
+        outbox=_outbox(root.table("outbox")),
+        status_s=root.number("status_s", 60.0, low=1, high=86400),
+        retransmit_s=root.number("retransmit_s", 10.0, low=1, high=3600),
+    )
+
+
+def _outbox(table: Table) -> OutboxLimits:
+    limits = OutboxLimits(
+        max_bytes=table.integer("max_bytes", OutboxLimits().max_bytes, low=1024 * 1024, high=1 << 40),
+        commit_s=table.number("commit_s", OutboxLimits().commit_s, low=0.01, high=60),
+        linger_ms=table.integer("linger_ms", OutboxLimits().linger_ms, low=0, high=1000),
+    )
+    table.finish()
+    return limits
+
+
+def _link(table: Table, folder: Path, catalog: Mapping[str, Profile] | None) -> LinkConfig:
+    name = _id(table, "name")
+    driver = DriverName(table.choice("driver", list(DriverName)))
+    if table.raw("driver") != driver.value:
+        # Nothing else in the link can be judged without knowing its driver.
+        return LinkConfig(name=name, driver=driver, devices=(), options=CoapOptions())
+    options = _options(table, driver, folder)
+    devices = tuple(_device(inner, driver, catalog) for inner in table.tables("devices"))
+    admits = isinstance(options, Jt808Options) and options.admit is Admit.ANY
+    if isinstance(options, Jt808Options) and (options.default_profile or admits):
+        _check_profile(table, "default_profile", options.default_profile, driver, catalog)
+    if not devices and not admits:
+        table.wrong("devices", "no device", "a [[links.devices]] table for each device of this link")
+    table.finish()
+    return LinkConfig(name=name, driver=driver, devices=devices, options=options)
+
+
+def _options(table: Table, driver: DriverName, folder: Path) -> Options:
+    match driver:
+        case DriverName.MODBUS_TCP:
+            return ModbusTcpOptions(host=table.text("host"), port=table.integer("port", 502, low=1, high=65535))
+        case DriverName.MODBUS_RTU | DriverName.SERIAL:
+            return SerialOptions(
+                port=table.text("port"),
+                baudrate=table.integer("baudrate", 9600, low=50, high=4_000_000),
+                parity=table.choice("parity", ("N", "E", "O"), "N"),
+                stopbits=table.integer("stopbits", 1, low=1, high=2),
+            )
+        case DriverName.COAP:
+            return CoapOptions(host=table.text("host", "127.0.0.1"), port=table.integer("port", 5683, low=0, high=65535))
+        case DriverName.MQTT:
+            return MqttOptions(
+                broker=table.checked("broker", table.text("broker"), _broker, "mqtt://host:port or mqtts://host:port"),
+                username=table.text("username", ""),
+                password_file=_password_file(table, folder),
+            )
+        case DriverName.JT808:
+            return Jt808Options(
+                host=table.text("host", "127.0.0.1"),
+                port=table.integer("port", 7611, low=0, high=65535),
+                admit=Admit(table.choice("admit", list(Admit), "listed")),
+                default_profile=table.text("default_profile", ""),
+                require_auth=table.flag("require_auth", default=True),
+            )
+
+
+def _device(table: Table, driver: DriverName, catalog: Mapping[str, Profile] | None) -> DeviceConfig:
+    profile = table.text("profile")
+    _check_profile(table, "profile", profile, driver, catalog)
+    device = DeviceConfig(
+        id=_id(table, "id"),
+        profile=profile,
+        address=_address(table, driver),
+        name=table.text("name", ""),
+        position=_position(table),
+        component_code=table.checked("component_code", table.text("component_code", ""), _component_code, "16 digits"),
+    )
+    table.finish()
+    return device
+
+
+def _id(table: Table, key: str) -> str:
+    return table.checked(key, table.text(key), lambda value: check_id(value, key), "1 to 64 of letters, digits and . _ : -")
+
+
+_WIRE_OF = {
+    DriverName.MODBUS_TCP: "modbus",
+    DriverName.MODBUS_RTU: "modbus",
+    DriverName.SERIAL: "serial",
+    DriverName.COAP: "coap",
+    DriverName.MQTT: "mqtt",
+    DriverName.JT808: "jt808",
+}
+"""The part of a profile's `wire` that a driver needs."""
+
+
+def _check_profile(table: Table, key: str, name: str, driver: DriverName, catalog: Mapping[str, Profile] | None) -> None:
+    if catalog is None or (not name and key == "profile"):
+        return
+    wire = _WIRE_OF[driver]
+    fitting = [profile.name for profile in catalog.values() if getattr(profile.wire, wire) is not None]
+    if name not in catalog:
+        table.wrong(key, f"{name!r} is not in the catalog", did_you_mean(name, fitting))
+    elif name not in fitting:
+        speaks = ", ".join(part for part in Wire.__struct_fields__ if getattr(catalog[name].wire, part) is not None)
+        table.wrong(key, f"{name} speaks {speaks or 'nothing'}, not {wire}", did_you_mean(name, fitting))
+
+
+_ADDRESS: Mapping[DriverName, tuple[range | re.Pattern[str], str]] = {
+    # Modbus over Serial Line V1.02, 2.2: 0 is broadcast, 248 to 255 are reserved.
+    DriverName.MODBUS_TCP: (range(1, 248), "a unit number from 1 to 247"),
+    DriverName.MODBUS_RTU: (range(1, 248), "a unit number from 1 to 247"),
+    DriverName.SERIAL: (range(256), "a unit number from 0 to 255"),
+    # JT/T 808-2019, 4.4.3: BCD[10]; BCD[6] before.
+    DriverName.JT808: (re.compile(r"\d{1,20}"), "the terminal's phone number, up to 20 digits"),
+    DriverName.COAP: (re.compile(r"[^\s/]{1,64}"), "what the device says it is, up to 64 characters without spaces"),
+    DriverName.MQTT: (re.compile(r"[^\s/+#]{1,64}"), "the device's part of the topic, without / + # and spaces"),
+}
+
+
+def _address(table: Table, driver: DriverName) -> str:
+    allowed, wanted = _ADDRESS[driver]
+    value = table.raw("address")
+    # A unit number may be written as a number; a phone number may not: its leading zeros count.
+    text = str(value) if isinstance(allowed, range) and isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str):
+        table.wrong("address", "is missing" if value is None else f"{value!r}"[:80], f"{wanted}, in quotes")
+        return ""
+    good = text.isdecimal() and int(text) in allowed if isinstance(allowed, range) else allowed.fullmatch(text)
+    if not good:
+        table.wrong("address", f"{text!r}"[:80], wanted)
+    return text
+
+
+def _position(table: Table) -> tuple[float, float] | None:
+    value = table.raw("position")
+    if value is None:
+        return None
+    numbers = isinstance(value, list) and all(isinstance(item, int | float) and not isinstance(item, bool) for item in value)
+    if not numbers or len(value) != 2 or not (-180 <= value[0] <= 180 and -90 <= value[1] <= 90):
+        table.wrong("position", f"{value!r}"[:80], "[longitude, latitude], degrees from -180 to 180 and from -90 to 90")
+        return None
+    return float(value[0]), float(value[1])
+
+
+def _component_code(value: str) -> None:
+    # GB/T 30428.2: six digits of district, four of category, six of serial number.
+    if not re.fullmatch(r"\d{16}", value):
+        raise ValueError(f"{value!r}")
+
+
+def _broker(value: str) -> None:
+    broker_address(value)
+
+
+def _password_file(table: Table, folder: Path) -> Path | None:
+    named = table.text("password_file", "")
+    if not named:
+        return None
+    if not (folder / named).is_file():
+        table.wrong("password_file", f"{folder / named} is no file", "the path of a file that holds the password alone")
+    return folder / named
+
+
+def _refuse_repeats(root: Table, links: tuple[LinkConfig, ...]) -> None:
+    """No two links of one name, no two devices of one id, no two devices of one link at one address."""
+    names: set[str] = set()
+    ids: set[str] = set()
+    for index, (table, link) in enumerate(zip(root.tables("links"), links, strict=False)):
+        if link.name in names:
+            table.wrong("name", f"{link.name!r} is the name of an earlier link", f"another name for link {index + 1}")
+        names.add(link.name)
+        addresses: set[str] = set()
+        for inner, device in zip(table.tables("devices"), link.devices, strict=False):
+            if device.id and device.id in ids:
+                inner.wrong("id", f"{device.id!r} is the id of an earlier device", "an id that no other device has")
+            if device.address and device.address in addresses:
+                inner.wrong("address", f"{device.address!r} is taken on this link", "an address that no other device here has")
+            ids.add(device.id)
+            addresses.add(device.address)

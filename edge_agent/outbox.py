@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from edge_agent.outbox_store import Block, LaneAccount, OutboxError, Store
+from edge_agent.outbox_file import LaneAccount, OutboxError
+from edge_agent.outbox_store import Block, Store
 from edge_agent.salvage import open_store, renew_store
 from telemetry.clock import Clock
 from telemetry.records import Event, Lane, Reading

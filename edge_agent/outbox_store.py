@@ -4,24 +4,23 @@ One row of `block` is one batch exactly as the wire wants it, uncompressed: reco
 lane. At every instant, for each lane: acked + quarantined + lost + still held = next_seq - 1.
 """
 
-import fcntl
 import logging
-import os
 import uuid
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import apsw
 import msgspec
 
+from edge_agent.outbox_file import SCHEMA, LaneAccount, OutboxError, connect, load_lanes, sync_folder, take_lock
 from telemetry.reason import Reason
 from telemetry.records import Event, Lane, LossRecord, Reading
 from telemetry.wire import Ack, EventsBatch, encode, group_readings, spans
 
-__all__ = ["MAX_BLOCK_BYTES", "MAX_BLOCK_RECORDS", "Block", "LaneAccount", "OutboxError", "Store", "split_key", "sync_folder"]
+__all__ = ["MAX_BLOCK_BYTES", "MAX_BLOCK_RECORDS", "Block", "Store", "split_key"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,24 +30,6 @@ MAX_BLOCK_BYTES = 64 * 1024
 _BASE = {Lane.EVENTS: 0, Lane.READINGS: 1 << 61}
 """A block's key is its lane's base plus its first_seq: one b-tree, in order, no second index."""
 _SPAN = 1 << 61
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE lane (
-    lane TEXT PRIMARY KEY, next_seq INTEGER NOT NULL, cumulative INTEGER NOT NULL,
-    acked INTEGER NOT NULL, quarantined INTEGER NOT NULL, lost INTEGER NOT NULL, bytes INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE block (
-    key INTEGER PRIMARY KEY, last_seq INTEGER NOT NULL, bytes INTEGER NOT NULL,
-    time_from INTEGER NOT NULL, time_to INTEGER NOT NULL, crc32 INTEGER NOT NULL, payload BLOB NOT NULL
-);
-CREATE TABLE quarantine (key INTEGER PRIMARY KEY, reason TEXT NOT NULL);
-CREATE TABLE state (device TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
-"""
-
-
-class OutboxError(RuntimeError):
-    """The outbox cannot be used as configured; the message says what to do."""
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,37 +41,12 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes
 
 
-class LaneAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """Where every record of one lane is. `cumulative`: the cloud has everything up to it; `bytes`: payload held."""
-
-    next_seq: int = 1
-    cumulative: int = 0
-    acked: int = 0
-    quarantined: int = 0
-    lost: int = 0
-    bytes: int = 0
-
-    @property
-    def depth(self) -> int:
-        """Records still held."""
-        return self.next_seq - 1 - self.acked - self.quarantined - self.lost
-
-
 class _Row(msgspec.Struct, frozen=True, array_like=True):
     key: int
     last_seq: int
     bytes: int
     time_from: int
     time_to: int
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class Store:
@@ -105,12 +61,12 @@ class Store:
         self.path = folder / "outbox.db"
         self.gateway = gateway
         self.max_bytes = max_bytes
-        self._lock = _take_lock(folder)
+        self._lock = take_lock(folder)
         try:
-            self._db = _connect(self.path)
+            self._db = connect(self.path)
             try:
                 self.epoch = self._found_epoch() or self._create(now_ns)
-                self.lanes = self._load_lanes()
+                self.lanes = load_lanes(self._db)
             except BaseException:
                 self._db.close()
                 raise
@@ -359,7 +315,7 @@ class Store:
     def _create(self, now_ns: int) -> str:
         epoch = uuid.uuid4().hex
         with self._db:
-            self._db.execute(_SCHEMA)
+            self._db.execute(SCHEMA)
             self._db.executemany(
                 "INSERT INTO meta VALUES (?, ?)", [("epoch", epoch), ("gateway", self.gateway), ("created_ns", str(now_ns))]
             )
@@ -368,11 +324,6 @@ class Store:
         self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         sync_folder(self.path.parent)
         return epoch
-
-    def _load_lanes(self) -> dict[Lane, LaneAccount]:
-        columns = ", ".join(LaneAccount.__struct_fields__)
-        rows = self._db.execute(f"SELECT lane, {columns} FROM lane")  # noqa: S608 - the names are this module's own
-        return {Lane(name): LaneAccount(**dict(zip(LaneAccount.__struct_fields__, row, strict=True))) for name, *row in rows}
 
     def _save_lanes(self) -> None:
         self._db.executemany(
@@ -400,34 +351,6 @@ class Store:
         except BaseException:
             self.lanes = before
             raise
-
-
-def _take_lock(folder: Path) -> TextIO:
-    handle = (folder / "outbox.lock").open("a+", encoding="ascii")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        handle.seek(0)
-        owner = handle.read().strip() or "unknown"
-        handle.close()
-        raise OutboxError(f"{folder}: another agent (process {owner}) uses this data_dir; stop it first") from None
-    handle.truncate(0)
-    handle.write(str(os.getpid()))
-    handle.flush()
-    return handle
-
-
-def _connect(path: Path) -> apsw.Connection:
-    db = apsw.Connection(str(path))
-    try:
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA journal_size_limit = 4194304")
-    except BaseException:
-        db.close()
-        raise
-    return db
 
 
 def split_key(key: int) -> tuple[Lane, int]:

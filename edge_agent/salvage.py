@@ -16,7 +16,8 @@ import apsw
 import msgspec
 
 from edge_agent.compression import decompress
-from edge_agent.outbox_store import Store, split_key, sync_folder
+from edge_agent.outbox_file import sync_folder
+from edge_agent.outbox_store import Store, split_key
 from telemetry.reason import Reason
 from telemetry.records import Event, Lane, LossRecord, Reading
 from telemetry.wire import WireError, decode_events, decode_readings

@@ -6,9 +6,9 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from device_profiles.mistakes import Findings, did_you_mean
 
@@ -36,10 +36,11 @@ def read_toml(path: Path, findings: Findings) -> "Table | None":
         return None
     try:
         text = data.decode("utf-8")
-        content = tomllib.loads(text)
     except UnicodeDecodeError as error:
         findings.add(1 + data[: error.start].count(b"\n"), "file", "bytes that are not UTF-8", "the file in UTF-8")
         return None
+    try:
+        content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"line (\d+)", str(error))
         line = int(found[1]) if found else 1 + text.count("\n")
@@ -90,8 +91,20 @@ class Table:
         self._asked: set[str] = set()
 
     def text(self, key: str, default: str | None = None) -> str:
-        """A text; required where there is no default."""
-        return self._read(key, str, "a text in quotes", "" if default is None else default, required=default is None)
+        """A text; required, and then not empty, where there is no default."""
+        value = self._read(key, str, "a text in quotes", "" if default is None else default, required=default is None)
+        if default is None and not value and self._content.get(key) == "":
+            self.wrong(key, "is empty", f"{key} = a text in quotes")
+        return value
+
+    def choice(self, key: str, words: Sequence[str], default: str | None = None) -> str:
+        """One of `words`; the first of them where it is none."""
+        value = self.text(key, default)
+        if value in words:
+            return value
+        if isinstance(self._content.get(key), str) and value:
+            self.wrong(key, f"{value!r}"[:80], did_you_mean(value, words))
+        return words[0]
 
     def flag(self, key: str, *, default: bool) -> bool:
         """true or false."""
@@ -114,7 +127,9 @@ class Table:
         return float(value)
 
     def checked(self, key: str, value: _T, check: Callable[[_T], object], instead: str) -> _T:
-        """`value` again; a mistake where `check` raises ValueError."""
+        """`value` again; a mistake where `check` raises ValueError. What is missing has been told already."""
+        if not value:
+            return value
         try:
             check(value)
         except ValueError as error:
@@ -128,12 +143,12 @@ class Table:
 
     def table(self, key: str) -> "Table":
         """A table within; empty where there is none."""
-        found = self._read(key, dict, f"a table [{key}]", {})
+        found: dict[str, Any] = self._read(key, dict, f"a table [{key}]", {})
         return Table(self._findings, self._lines, (*self._place, key), found)
 
     def tables(self, key: str) -> "list[Table]":
         """An array of tables; empty where there is none."""
-        found = self._read(key, list, f"tables [[{key}]]", [])
+        found: list[Any] = self._read(key, list, f"tables [[{key}]]", [])
         inner = []
         for index, content in enumerate(found):
             if isinstance(content, dict):
@@ -153,7 +168,8 @@ class Table:
             if key not in self._asked:
                 self.wrong(key, "is not a key here", did_you_mean(key, self._asked))
 
-    def _read(self, key: str, kind: type[_T] | tuple[type, ...], wanted: str, default: _T, *, required: bool = False) -> _T:
+    def _read(self, key: str, kind: type | tuple[type, ...], wanted: str, default: _T, *, required: bool = False) -> _T:
+        """The value at `key` where it is of the kind of `default`."""
         self._asked.add(key)
         if key not in self._content:
             if required:
@@ -164,7 +180,7 @@ class Table:
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             self.wrong(key, f"{value!r}"[:80], wanted)
             return default
-        return value
+        return cast("_T", value)
 
     def _line(self, place: Path_) -> int:
         while place and place not in self._lines:

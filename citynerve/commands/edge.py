@@ -1,0 +1,200 @@
+"""`citynerve edge init|check|run|status|outbox`: the agent of a gateway."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from edge_agent.agent import Agent
+    from edge_agent.config import AgentConfig
+    from edge_agent.status import AgentStatus, LaneStatus
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The agent that runs on a gateway.")
+
+ConfigFile = Annotated[Path, typer.Argument(help="The configuration, a TOML file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
+
+
+@app.command()
+def init(
+    config: ConfigFile = Path("edge.toml"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+) -> None:
+    """Write a sample configuration: every key there is, explained."""
+    from importlib.resources import files
+
+    if config.exists() and not force:
+        _fail(f"{config}: exists already; write --force to replace it")
+    config.write_text(files("edge_agent").joinpath("sample.toml").read_text("utf-8"), "utf-8")
+    print(f"{config}: written. Change it, then: citynerve edge check {config}")
+
+
+@app.command()
+def check(config: ConfigFile, as_json: AsJson = False) -> None:
+    """Tell every mistake in a configuration at once; exit 1 when there is one. Connects to nothing."""
+    import msgspec
+
+    from edge_agent.config import ConfigError, load_config
+
+    try:
+        loaded = load_config(config)
+    except ConfigError as error:
+        if as_json:
+            print(json.dumps({"ok": False, "mistakes": msgspec.to_builtins(error.mistakes)}, ensure_ascii=False, indent=2))
+        else:
+            print(error, file=sys.stderr)
+        raise typer.Exit(1) from error
+    devices = sum(len(link.devices) for link in loaded.links)
+    if as_json:
+        print(json.dumps({"ok": True, "gateway": loaded.gateway, "links": len(loaded.links), "devices": devices}))
+    else:
+        print(f"{config}: good. Gateway {loaded.gateway}, {len(loaded.links)} links, {devices} devices.")
+
+
+@app.command()
+def run(
+    config: ConfigFile,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is usually not worth a line.")] = False,
+) -> None:
+    """Run the agent until SIGTERM or SIGINT; one JSON object a line on stderr."""
+    import asyncio
+    import logging
+
+    from device_profiles.mistakes import ProfileError
+    from edge_agent.agent import Agent
+    from edge_agent.drivers.base import SetupError
+    from edge_agent.logs import json_lines
+    from edge_agent.outbox import OutboxError
+
+    loaded = _load(config)
+    json_lines(logging.DEBUG if verbose else logging.INFO)
+    try:
+        asyncio.run(_serve(Agent(loaded)))
+    except (OutboxError, SetupError, ProfileError) as error:
+        _fail(str(error))
+
+
+@app.command()
+def status(config: ConfigFile, as_json: AsJson = False) -> None:
+    """Ask the running agent how it is: links, devices, backlog, refusals."""
+    answer = _ask(_load(config))
+    if answer is None:
+        _fail(f"{config}: no agent is running with this configuration")
+    if as_json:
+        import msgspec
+
+        print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
+    else:
+        _print_status(answer)
+
+
+@app.command()
+def outbox(config: ConfigFile, as_json: AsJson = False) -> None:
+    """The account of each lane, of a running agent or of one that is not."""
+    from edge_agent.outbox_file import OutboxError, inspect
+    from edge_agent.status import LaneStatus
+
+    loaded = _load(config)
+    answer = _ask(loaded)
+    if answer is not None:
+        epoch, lanes = answer.epoch, dict(answer.lanes)
+    else:
+        try:
+            epoch, accounts = inspect(loaded.data_dir)
+        except OutboxError as error:
+            _fail(str(error))
+        lanes = {lane: LaneStatus.of(account) for lane, account in accounts.items()}
+    if as_json:
+        import msgspec
+
+        print(json.dumps({"epoch": epoch, "lanes": msgspec.to_builtins(lanes)}, indent=2))
+        return
+    print(f"epoch {epoch}")
+    for lane, account in lanes.items():
+        _print_lane(lane, account)
+
+
+def _fail(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    raise typer.Exit(1)
+
+
+def _load(config: Path) -> "AgentConfig":
+    from edge_agent.config import ConfigError, load_config
+
+    try:
+        return load_config(config)
+    except ConfigError as error:
+        _fail(str(error))
+
+
+def _ask(config: "AgentConfig") -> "AgentStatus | None":
+    """The status of the agent that runs with `config`; None when none does."""
+    import asyncio
+
+    from edge_agent.status import ask
+
+    try:
+        return asyncio.run(ask(config.data_dir))
+    except OSError:
+        return None
+
+
+async def _serve(agent: "Agent") -> None:
+    """Run the agent and let a signal end it; systemd is told when it is up, alive and about to end."""
+    import asyncio
+    import signal
+
+    from edge_agent.notify import notify, watchdog
+
+    async def tell() -> None:
+        await agent.ready.wait()
+        notify("READY=1")
+        await watchdog()
+
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(agent.run(), name="agent")
+        telling = tasks.create_task(tell(), name="notify")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+        running.add_done_callback(lambda _: telling.cancel())
+        running.add_done_callback(lambda _: notify("STOPPING=1"))
+
+
+def _print_status(answer: "AgentStatus") -> None:
+    def ago(at_ns: int | None) -> str:
+        return "never" if at_ns is None else f"{(answer.now_ns - at_ns) / 1e9:.0f} s ago"
+
+    print(f"gateway {answer.gateway}, epoch {answer.epoch}")
+    link = "connected" if answer.uplink_connected else f"not connected: {answer.uplink_error or 'no attempt yet'}"
+    print(f"cloud   {link}; {answer.uplink.batches_sent} batches sent, {answer.uplink.retransmissions} retransmissions")
+    for lane, account in answer.lanes.items():
+        _print_lane(lane, account)
+    print(f"        oldest record waiting: {ago(answer.oldest_unacked_ns) if answer.oldest_unacked_ns else 'none'}")
+    counts = answer.counts
+    print(f"heard   {counts.heard}: {counts.committed} committed, {counts.held_back} held back, {counts.refused} refused")
+    for state in answer.links:
+        health = state.health
+        up = "up" if health.up else f"down: {health.detail}"
+        print(
+            f"link    {health.link} ({health.driver}) {up}; "
+            f"{health.heard} heard, {health.refused} refused, {state.restarts} restarts"
+        )
+    for device, at_ns in answer.devices.items():
+        print(f"device  {device}: heard {ago(at_ns)}")
+    for alarm in answer.alarms:
+        print(f"alarm   {alarm}")
+    for refusal in answer.refusals:
+        print(f"refused {refusal.source}: {refusal.count} x {refusal.reason}, last {ago(refusal.last_ns)}: {refusal.detail}")
+
+
+def _print_lane(lane: str, account: "LaneStatus") -> None:
+    print(
+        f"lane    {lane}: {account.backlog} waiting ({account.bytes} bytes), {account.acked} acknowledged, "
+        f"{account.quarantined} quarantined, {account.lost} declared lost, next is {account.next_seq}"
+    )
