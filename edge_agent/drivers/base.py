@@ -1,0 +1,166 @@
+"""What every driver has in common: the protocol, the account of a link, and how readings are handed over."""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from device_profiles.model import Profile
+from edge_agent.config import DeviceConfig, LinkConfig
+from edge_agent.heard import Heard, Inlet, Verdict
+from telemetry.clock import Clock
+from telemetry.reason import Reason
+from telemetry.records import Command, CommandResult, Outcome
+
+__all__ = ["Backoff", "Deliveries", "Driver", "LinkHealth", "SetupError", "Tally", "profile_of", "turn_down"]
+
+
+class SetupError(ValueError):
+    """A link that cannot work as it is configured; names the link, the device and what was wanted."""
+
+
+class LinkHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """How one link is doing. `devices` maps device id to the wall clock (ns) when it was last heard; `up` means that
+    the port is open, the peer connected or the listener bound; `detail` says the last thing that went wrong."""
+
+    link: str
+    driver: str
+    up: bool
+    detail: str = ""
+    devices: Mapping[str, int] = {}
+    heard: int = 0
+    refused: int = 0
+    polls: int = 0
+    timeouts: int = 0
+    connections: int = 0
+    overflows: int = 0
+
+
+class Driver(Protocol):
+    """The I/O of one link."""
+
+    name: str
+    """The link's name."""
+    started: asyncio.Event
+    """Set once `run` has opened what it can; for a listener, once it is bound."""
+    ports: tuple[tuple[str, int], ...]
+    """Where a listener is bound, as (host, port); empty for drivers that connect out."""
+
+    async def run(self, inlet: Inlet) -> None:
+        """Serve the link until cancelled. Reconnects by itself; the world's faults never come out of here."""
+        ...
+
+    async def command(self, command: Command, device: DeviceConfig) -> CommandResult:
+        """Carry out one command; every way it can end is a result, none an exception."""
+        ...
+
+    def health(self) -> LinkHealth:
+        """How the link is doing now."""
+        ...
+
+
+class Tally:
+    """The running account behind a driver's `health()`."""
+
+    def __init__(self, link: LinkConfig) -> None:
+        self._link = link
+        self._devices: dict[str, int] = {}
+        self.up = False
+        self.detail = ""
+        self.heard = 0
+        self.refused = 0
+        self.polls = 0
+        self.timeouts = 0
+        self.connections = 0
+        self.overflows = 0
+
+    def hear(self, device: str, received_ns: int) -> None:
+        """Count a reading of `device`."""
+        self.heard += 1
+        self._devices[device] = received_ns
+
+    def opened(self) -> None:
+        """The link works."""
+        self.up, self.detail = True, ""
+
+    def closed(self, detail: str) -> None:
+        """The link does not work, for the reason in `detail`."""
+        self.up, self.detail = False, detail
+
+    def health(self) -> LinkHealth:
+        return LinkHealth(
+            link=self._link.name,
+            driver=self._link.driver.value,
+            up=self.up,
+            detail=self.detail,
+            devices=dict(self._devices),
+            heard=self.heard,
+            refused=self.refused,
+            polls=self.polls,
+            timeouts=self.timeouts,
+            connections=self.connections,
+            overflows=self.overflows,
+        )
+
+
+class Deliveries:
+    """Hands readings to the inlet so that a line need not stand still for each commit.
+
+    At most `limit` readings are under way; whoever hands over the next one waits. Order is kept: the inlet is asked
+    in the order of the calls.
+    """
+
+    def __init__(self, inlet: Inlet, tasks: asyncio.TaskGroup, tally: Tally, limit: int = 256) -> None:
+        self.inlet = inlet
+        self._tasks = tasks
+        self._tally = tally
+        self._room = asyncio.Semaphore(limit)
+
+    async def hand_over(self, heard: Heard) -> "asyncio.Task[Verdict]":
+        """Start giving `heard` to the inlet; the task ends with its verdict."""
+        await self._room.acquire()
+        self._tally.hear(heard.device, heard.received_ns)
+        task = self._tasks.create_task(self.inlet.accept(heard), name=f"accept {heard.device}")
+        task.add_done_callback(lambda _: self._room.release())
+        return task
+
+    def refuse(self, source: str, reason: Reason, detail: str, raw: bytes = b"") -> None:
+        """Count something that could not be used, here and at the inlet."""
+        self._tally.refused += 1
+        self.inlet.refuse(source, reason, detail, raw)
+
+
+class Backoff:
+    """How long to wait before the next attempt: doubles from `first_s` to `most_s`, each drawn from its upper half so
+    that a hundred gateways do not come back at the same instant."""
+
+    def __init__(self, first_s: float = 0.2, most_s: float = 30.0) -> None:
+        self._first_s = first_s
+        self._most_s = most_s
+        self._next_s = first_s
+
+    def reset(self) -> None:
+        """It worked: start over."""
+        self._next_s = self._first_s
+
+    async def wait(self) -> None:
+        """Sleep for the next pause."""
+        pause, self._next_s = self._next_s, min(2 * self._next_s, self._most_s)
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # spreading load is no secret
+
+
+def profile_of(link: LinkConfig, device: DeviceConfig, catalog: Mapping[str, Profile]) -> Profile:
+    """The device's profile; SetupError where the catalog has none of that name."""
+    profile = catalog.get(device.profile)
+    if profile is None:
+        raise SetupError(f"link {link.name}, device {device.id}: profile {device.profile!r}, which the catalog does not have")
+    return profile
+
+
+def turn_down(command: Command, clock: Clock, reason: Reason, detail: str) -> CommandResult:
+    """The result of a command that was not even tried."""
+    return CommandResult(
+        id=command.id, device=command.device, outcome=Outcome.REFUSED, time_ns=clock.wall_ns(), reason=reason, detail=detail
+    )

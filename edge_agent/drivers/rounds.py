@@ -1,0 +1,46 @@
+"""Whom to ask next on a shared line: one unit at a time, phases staggered, a dead unit asked ever less often."""
+
+import heapq
+import math
+from collections.abc import Sequence
+
+__all__ = ["Rounds"]
+
+_PATIENCE = 3
+"""Failures in a row after which a unit is asked less often."""
+_LONGEST_S = 300.0
+"""The longest pause of a unit that never answers; a crew that repaired it should not wait longer than this."""
+
+
+class Rounds:
+    """When each of `len(periods_s)` units is due, in seconds of a monotonic clock."""
+
+    def __init__(self, periods_s: Sequence[float], now_s: float) -> None:
+        self._periods_s = periods_s
+        self._failures = [0] * len(periods_s)
+        # Unit i of n starts i/n into its period, so that equal periods spread evenly over the line.
+        self._queue = [(now_s + period * i / len(periods_s), i) for i, period in enumerate(periods_s)]
+        heapq.heapify(self._queue)
+
+    def first(self) -> tuple[float, int]:
+        """(when it is due, index) of the unit to ask next."""
+        return self._queue[0]
+
+    def failing(self, unit: int) -> bool:
+        """Whether the last round of `unit` brought nothing."""
+        return self._failures[unit] > 0
+
+    def done(self, now_s: float, *, answered: bool) -> None:
+        """The first unit's round is over: put it back into the queue."""
+        due_s, unit = self._queue[0]
+        self._failures[unit] = 0 if answered else self._failures[unit] + 1
+        heapq.heapreplace(self._queue, (self._next_due(due_s, unit, now_s), unit))
+
+    def _next_due(self, due_s: float, unit: int, now_s: float) -> float:
+        period_s = self._periods_s[unit]
+        excess = self._failures[unit] - _PATIENCE
+        if excess >= 0:
+            # 2**10 periods is beyond every limit; the exponent is held there so that it cannot overflow.
+            return now_s + max(period_s, min(period_s * 2.0 ** min(excess + 1, 10), _LONGEST_S))
+        # Rounds that the line had no time for are left out, the phase is kept.
+        return due_s + period_s * max(1, math.ceil((now_s - due_s) / period_s))
