@@ -26,6 +26,7 @@ _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})|0x[0-9A-Fa-f]{1,16}")
 # What YAML 1.1 or 1.2 would take for a boolean, null or number (1.1: octal, sexagesimal, underscores).
 _NOT_TEXT = re.compile(
     r"(?i:y|n|yes|no|on|off|true|false|null|~|)|[-+]?[0-9][0-9_,:.]*([eE][-+]?[0-9]+)?|0[xo][0-9a-fA-F_]+|[-+]?\.(?i:inf|nan)"
+    r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?"
 )
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
@@ -110,6 +111,10 @@ class Branch:
         self._blamed.add(key)
         entry = self._entries.get(key)
         self._findings.add(self.line if entry is None else entry.line, self._path(key), what, instead)
+
+    def wrong_here(self, what: str, instead: str) -> None:
+        """Note a mistake about the mapping as a whole."""
+        self.wrong("", what, instead)
 
     def finish(self) -> None:
         """Refuse the keys that nobody asked for."""
@@ -257,6 +262,8 @@ class Branch:
             yield Branch(self._findings, node, f"{self._path(key)}[{number}]")
 
     def _path(self, key: str) -> str:
+        if not key:
+            return self.where
         return f"{self.where}.{_cut(key)}" if self.where else _cut(key)
 
     def _missing(self, key: str, wanted: str) -> None:

@@ -9,7 +9,7 @@ when: {all: [{...}, {...}]}    {any: [...]}         when: {not: {...}}
 from collections.abc import Callable, Mapping
 
 from device_profiles.branch import NAME, Branch
-from device_profiles.mistakes import did_you_mean
+from device_profiles.mistakes import did_you_mean, one_of
 from device_profiles.model import (
     Above,
     AlarmRule,
@@ -26,7 +26,7 @@ from device_profiles.model import (
     Speed,
     Stale,
 )
-from device_profiles.read_metrics import NUMERIC
+from device_profiles.read_metrics import NUMERIC, shown
 from telemetry.records import Priority
 
 __all__ = ["read_alarms"]
@@ -73,16 +73,21 @@ def _condition(branch: Branch, metrics: Metrics) -> AnyCondition:
     """One condition: exactly one of the operators' keys, and what belongs to it."""
     found = [key for key in _OPERATORS if branch.has(key)]
     if len(found) != 1:
-        what = "no condition" if not found else f"{' and '.join(found)} in one condition"
-        unknown = next((key for key in branch if key not in _OPERATORS), "")
-        if found or not unknown:
-            branch.wrong_key(found[1] if found else "", what, did_you_mean(unknown, _OPERATORS))
-        else:
-            branch.wrong_key(unknown, f"{unknown!r} is not a condition", did_you_mean(unknown, _OPERATORS))
+        _wrong_operators(branch, found)
         return _STAND_IN
     condition = _OPERATORS[found[0]](branch, metrics)
     branch.finish()
     return condition
+
+
+def _wrong_operators(branch: Branch, found: list[str]) -> None:
+    unknown = next((key for key in branch if key not in _OPERATORS), None)
+    if found:
+        branch.wrong_key(found[1], f"{' and '.join(found)} in one condition", "one of them, or join two with all or any")
+    elif unknown is None:
+        branch.wrong_here("no condition", one_of(_OPERATORS))
+    else:
+        branch.wrong_key(unknown, f"{unknown[:40]!r} is not a condition", did_you_mean(unknown, _OPERATORS))
 
 
 def _metric(branch: Branch, key: str, metrics: Metrics, *types: MetricType) -> Metric | None:
@@ -96,13 +101,13 @@ def _metric(branch: Branch, key: str, metrics: Metrics, *types: MetricType) -> M
 
 
 def _limit(branch: Branch, key: str, metric: Metric | None) -> float:
-    """A limit the metric can cross: strictly inside its range, or the alarm would be for ever or never."""
+    """A limit inside the metric's range: values beyond the range are bad and raise no alarm."""
     limit = branch.number(key)
     if metric is None:
         return limit
     low, high = metric.low, metric.high
     if (low is not None and limit < low) or (high is not None and limit > high):
-        branch.wrong(key, f"{limit:g} is outside the range of {metric.name}", f"{low} to {high}")
+        branch.wrong(key, f"{limit:g} is outside the range of {metric.name}", f"{shown(low)} to {shown(high)}")
     return limit
 
 

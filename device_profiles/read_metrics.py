@@ -6,7 +6,7 @@ from device_profiles.branch import NAME, Branch, whole
 from device_profiles.mistakes import did_you_mean
 from device_profiles.model import Metric, MetricType, Text
 
-__all__ = ["NUMERIC", "read_profile_metrics", "read_vocabulary"]
+__all__ = ["NUMERIC", "read_profile_metrics", "read_vocabulary", "shown"]
 
 NUMERIC = frozenset({MetricType.FLOAT, MetricType.INTEGER})
 
@@ -81,11 +81,12 @@ def _bound(branch: Branch, key: str, kind: MetricType, low: float | None, high: 
     if kind not in NUMERIC:
         branch.wrong(key, f"a {kind} metric has no range", f"no {key}")
     elif (low is not None and value < low) or (high is not None and value > high):
-        branch.wrong(key, f"{value:g} is outside the vocabulary's range", f"{_shown(low)} to {_shown(high)}")
+        branch.wrong(key, f"{value:g} is outside the vocabulary's range", f"{shown(low)} to {shown(high)}")
     return value
 
 
-def _shown(bound: float | None) -> str:
+def shown(bound: float | None) -> str:
+    """A bound as a person reads it."""
     return "any" if bound is None else f"{bound:g}"
 
 

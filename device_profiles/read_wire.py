@@ -67,6 +67,8 @@ def _modbus(branch: Branch, metrics: Metrics) -> ModbusWire:
 
 def _register(name: str, metric: Metric | None, field: Branch) -> RegisterField:
     area = field.choice("area", RegisterArea)
+    if not field.is_sound("area"):
+        area = RegisterArea.INPUT
     one_bit = area in _ONE_BIT
     kind = NumberType.U16 if one_bit else NumberType(field.word("type", _register_types(), "u16"))
     address = field.integer("address", low=0, high=65535)
@@ -106,9 +108,9 @@ def _check_one_bit(field: Branch, metric: Metric | None) -> None:
 
 def _check_overlaps(read: list[tuple[RegisterField, Branch]]) -> None:
     """Two metrics share registers only where one takes bits of the very number that the other reads."""
-    sound = sorted(((r, b) for r, b in read if b.sound), key=lambda pair: (pair[0].area, pair[0].address))
+    placed = [pair for pair in read if pair[1].is_sound("area", "address", "type")]
     one: RegisterField | None = None
-    for other, branch in sound:
+    for other, branch in sorted(placed, key=lambda pair: (pair[0].area, pair[0].address)):
         if one is None or one.area is not other.area or other.address >= one.address + _registers(one.type):
             one = other
             continue

@@ -49,7 +49,8 @@ def show(
     if as_json:
         import msgspec
 
-        print(json.dumps(msgspec.to_builtins(profile, str_keys=True, enc_hook=_plain), ensure_ascii=False, indent=2))
+        parts = msgspec.to_builtins(profile, str_keys=True, builtin_types=(bytes,))
+        print(json.dumps(parts, default=_hex, ensure_ascii=False, indent=2))
         return
     from rich.console import Console
 
@@ -113,11 +114,9 @@ def _find(name: str) -> "Profile":
     raise typer.Exit(1)
 
 
-def _plain(value: object) -> object:
-    """What JSON has no word for."""
-    if isinstance(value, bytes):
-        return value.hex(" ")
-    raise NotImplementedError(type(value).__name__)
+def _hex(value: bytes) -> str:
+    """Bytes, the one thing in a profile that JSON has no word for."""
+    return value.hex(" ")
 
 
 def _print_profile(console: "Console", profile: "Profile", lang: str) -> None:
