@@ -25,9 +25,8 @@ __all__ = ["Sender", "SenderCounts"]
 
 _log = logging.getLogger(__name__)
 
-# The longest an attempt may take beyond its channel's own timeout before another sender may repeat it.
+# How long an attempt is ours, beyond its channel's own timeout, before another sender may repeat it.
 _LEASE_MARGIN_S = 20.0
-_LEASE_TIMEOUTS = 5
 _STORE_REST_S = 1.0
 
 
@@ -128,8 +127,7 @@ class Sender:
             return min(wait / SECOND_NS, 60.0)
         news = self._news[config.name]
         news.clear()
-        lease_s = config.timeout_s * _LEASE_TIMEOUTS + _LEASE_MARGIN_S
-        claimed = await self._queue.claim(config.name, self._clock.wall_ns(), lease_s)
+        claimed = await self._queue.claim(config.name, self._clock.wall_ns(), channel.longest_s + _LEASE_MARGIN_S)
         if claimed is None:
             await self._idle(news)
             return 0.0

@@ -20,6 +20,11 @@ __all__ = ["Channel", "open_channel"]
 class Channel(Protocol):
     """Somewhere a message can go."""
 
+    @property
+    def longest_s(self) -> float:
+        """No attempt takes longer."""
+        ...
+
     async def send(self, message: Message, now_ns: int) -> SendResult:
         """One attempt at `message`; the world's faults come back as a result."""
         ...

@@ -24,12 +24,13 @@ class Email:
         self._config = config
         self._password = password
         self._redact = redact
+        self.longest_s = config.timeout_s * _CONVERSATION_TIMEOUTS
 
     async def send(self, message: Message, now_ns: int) -> SendResult:
         """One attempt; never raises for the world's faults."""
         mail = build_mail(message, self._config, now_ns)
         try:
-            async with asyncio.timeout(self._config.timeout_s * _CONVERSATION_TIMEOUTS):
+            async with asyncio.timeout(self.longest_s):
                 refused = await self._converse(mail)
         except (aiosmtplib.SMTPException, OSError) as error:
             failure, code = smtp_failure(error)

@@ -54,6 +54,7 @@ class HttpChannel:
         self._session = session
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(_CONNECT_S, timeout_s))
         self._redact = redact
+        self.longest_s = timeout_s
 
     async def send(self, message: Message, now_ns: int) -> SendResult:
         """One attempt; never raises for the world's faults."""

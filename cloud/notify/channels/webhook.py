@@ -11,7 +11,6 @@ The receiver recomputes the HMAC over the bytes it got and refuses timestamps th
 
 import hashlib
 import hmac
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,8 +21,6 @@ from cloud.notify.messages import Message
 from cloud.notify.results import SendResult, http_failure
 
 __all__ = ["Webhook", "signature"]
-
-_TIMES = ("opened_ns", "due_ns")
 
 
 class Webhook:
@@ -61,9 +58,6 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 
 
 def _document(message: Message, now_ns: int) -> dict[str, Any]:
-    case: Mapping[str, Any] = message.facts
-    plain = {name: value for name, value in case.items() if name not in _TIMES and name != "step"}
-    times = {name.removesuffix("_ns"): _iso(case[name]) for name in _TIMES}
     return {
         "key": message.key,
         "step": message.step,
@@ -73,8 +67,14 @@ def _document(message: Message, now_ns: int) -> dict[str, Any]:
         "title": message.title,
         "text": message.text,
         "link": message.link,
-        "case": {**plain, **times},
+        "case": dict(_told(name, value) for name, value in message.facts.items() if name != "step"),
     }
+
+
+def _told(name: str, value: Any) -> tuple[str, Any]:
+    if not name.endswith("_ns"):
+        return name, value
+    return name.removesuffix("_ns"), None if value is None else _iso(value)
 
 
 def _iso(time_ns: int) -> str:
