@@ -28,6 +28,7 @@ __all__ = [
     "Joined",
     "Step",
     "acknowledge",
+    "case_news",
     "close",
     "dispatch",
     "open_or_join",
@@ -172,6 +173,11 @@ async def close(
         raise CaseError(Reason.INVALID, f"case {case_id}: a case is closed with a note that says what was done")
     deed = _Deed(Step.CLOSED, actor, note, now_ns)
     return await _step(conn, case_id, deed, version=version, channels=channels, changes={"closed_ns": now_ns})
+
+
+def case_news(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the feed tells of a row of `cases`."""
+    return {name: row[name] for name in ("id", "device", "matter", "priority", "state", "assignee", "version")}
 
 
 async def _step(

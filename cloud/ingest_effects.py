@@ -1,0 +1,111 @@
+"""The one relational transaction of a draft: alarm log, cases, losses, quarantine and accounts, all or nothing."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cloud import alarms, cases
+from cloud.feed import Feed
+from cloud.ingest_draft import Draft
+from cloud.ingest_lanes import Quarantined, save
+from cloud.notify.config import ChannelConfig
+from cloud.relational.tables import losses, quarantine
+from device_profiles.model import Matter, Profile
+from telemetry.alarm_states import OPEN, AlarmState
+from telemetry.records import Cause, LossRecord
+
+__all__ = ["Effects", "apply", "tell"]
+
+
+class Effects(msgspec.Struct, frozen=True):
+    """What a draft changed, for those who watch."""
+
+    steps: list[dict[str, Any]]
+    alarms: dict[str, dict[str, Any]]
+    cases: list[cases.Joined]
+
+
+async def apply(
+    conn: AsyncConnection,
+    draft: Draft,
+    catalog: Mapping[str, Profile],
+    channels: Sequence[ChannelConfig],
+    now_ns: int,
+) -> Effects:
+    """Write everything that a draft says, inside the caller's transaction."""
+    recorded = await alarms.record(conn, draft.transitions, now_ns) if draft.transitions else alarms.Recorded([], {})
+    joined: list[cases.Joined] = []
+    for alarm in _raised(recorded):
+        matter = _matter(catalog, alarm)
+        if matter is not None:
+            done = await cases.open_or_join(conn, alarm=alarm, matter=matter, channels=channels, now_ns=now_ns)
+            if done is not None:
+                joined.append(done)
+                alarm["case_id"] = done.case["id"]
+    await _keep_quarantined(conn, draft.quarantined, now_ns)
+    for gateway, loss in draft.losses:
+        await keep_loss(conn, gateway, loss, now_ns)
+    await save(conn, draft.accounts.values(), now_ns)
+    return Effects(recorded.steps, recorded.alarms, joined)
+
+
+def tell(feed: Feed, effects: Effects) -> None:
+    """Publish what was committed."""
+    for step in effects.steps:
+        feed.publish("transition", alarms.transition_news(step))
+    for alarm in effects.alarms.values():
+        feed.publish("alarm", alarms.alarm_news(alarm))
+    for joined in effects.cases:
+        feed.publish("case", cases.case_news(joined.case))
+
+
+async def keep_loss(conn: AsyncConnection, gateway: str, loss: LossRecord, now_ns: int) -> None:
+    """Put a statement of loss into the books, once."""
+    key = {"gateway": gateway, "epoch": loss.epoch, "lane": loss.lane.value, "seq_from": loss.seq_from}
+    if (await conn.execute(select(losses.c.seq_to).filter_by(**key))).first() is not None:
+        return
+    await conn.execute(
+        losses.insert().values(
+            **key,
+            seq_to=loss.seq_to,
+            bytes=loss.bytes,
+            time_from_ns=loss.time_from_ns,
+            time_to_ns=loss.time_to_ns,
+            reason=loss.reason.value,
+            at_ns=now_ns,
+        )
+    )
+
+
+def _raised(recorded: alarms.Recorded) -> list[dict[str, Any]]:
+    """Alarms that were raised just now and are still somebody's concern: a raise that comes after its end opens nothing."""
+    ids = {step["alarm"] for step in recorded.steps if step["cause"] == Cause.RAISE.value}
+    return [recorded.alarms[alarm] for alarm in sorted(ids) if AlarmState(recorded.alarms[alarm]["state"]) in OPEN]
+
+
+def _matter(catalog: Mapping[str, Profile], alarm: Mapping[str, Any]) -> Matter | None:
+    profile = catalog.get(alarm["profile"])
+    rule = profile.alarms.get(alarm["rule"]) if profile else None
+    return profile.matters.get(rule.matter) if profile and rule and rule.matter else None
+
+
+async def _keep_quarantined(conn: AsyncConnection, records: Sequence[Quarantined], now_ns: int) -> None:
+    if not records:
+        return
+    rows = [
+        {
+            "gateway": record.key[0],
+            "epoch": record.key[1],
+            "lane": record.key[2].value,
+            "seq": record.seq,
+            "reason": record.reason.value,
+            "detail": record.detail,
+            "payload": record.payload,
+            "at_ns": now_ns,
+        }
+        for record in records
+    ]
+    await conn.execute(quarantine.insert(), rows)

@@ -1,0 +1,159 @@
+"""Gateways and devices: who is known, who may speak for what, and when each was heard last."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cloud.relational.tables import devices, gateways
+from telemetry.records import ContractError, check_id
+from telemetry.wire import DeviceDeclaration, GatewayStatus, Hello, ReadingsBatch
+
+__all__ = ["Registry"]
+
+_log = logging.getLogger(__name__)
+_PART = 500
+"""Devices updated in one transaction: others who write wait no longer than some milliseconds."""
+
+
+class Registry:
+    """In memory for the questions of each message, in the store for good."""
+
+    def __init__(self, *, auto_register: bool) -> None:
+        self._auto = auto_register
+        self._gateways: set[str] = set()
+        self._devices: dict[str, dict[str, Any]] = {}
+        self._claims: dict[str, set[str]] = {}
+        self._heard: dict[str, int] = {}
+        self._unsaved: set[str] = set()
+
+    async def load(self, conn: AsyncConnection) -> None:
+        """Learn what the store knows."""
+        self._gateways = set((await conn.scalars(select(gateways.c.id))).all())
+        for row in (await conn.execute(select(devices))).mappings():
+            self._devices[row["id"]] = dict(row)
+            self._claims.setdefault(row["gateway"], set()).add(row["id"])
+            if row["last_reading_ns"] is not None:
+                self._heard[row["id"]] = row["last_reading_ns"]
+
+    def knows(self, gateway: str) -> bool:
+        """Whether the gateway is registered, or will be when it says hello."""
+        return self._auto or gateway in self._gateways
+
+    def claims(self, gateway: str) -> frozenset[str] | set[str]:
+        """The devices that a gateway may speak for: those it declared, or those the store has under its name."""
+        return self._claims.get(gateway, frozenset())
+
+    async def hello(self, conn: AsyncConnection, hello: Hello, now_ns: int) -> list[dict[str, Any]]:
+        """Register what a gateway says of itself; the rows of `devices` that are new or changed.
+
+        Call `greeted` after the commit.
+        """
+        row: dict[str, Any] = {
+            "epoch": hello.epoch,
+            "boot_id": hello.boot_id,
+            "agent_version": hello.agent_version,
+            "last_seen_ns": now_ns,
+        }
+        await self._put_gateway(conn, hello.gateway, row, now_ns)
+        stated = [self._changed(hello.gateway, declared, now_ns) for declared in self._declared(hello)]
+        changed = [device for device in stated if device is not None]
+        new = [row for row in changed if row["id"] not in self._devices]
+        if new:
+            await conn.execute(devices.insert(), new)
+        for row in changed:
+            if row["id"] in self._devices:
+                await conn.execute(update(devices).where(devices.c.id == row["id"]).values(row))
+        return changed
+
+    def greeted(self, hello: Hello, changed: Iterable[dict[str, Any]]) -> None:
+        """The transaction of a hello was committed."""
+        self._gateways.add(hello.gateway)
+        self._devices.update((row["id"], row) for row in changed)
+        known = {declared.device for declared in self._declared(hello)}
+        self._claims.setdefault(hello.gateway, set()).update(known)
+
+    async def status(self, conn: AsyncConnection, status: GatewayStatus, now_ns: int) -> dict[str, Any]:
+        """Keep what a gateway says of its state; what the feed tells of it."""
+        shown = msgspec.to_builtins(status)
+        names = status.__struct_fields__
+        told = shown if isinstance(shown, dict) else dict(zip(names, shown, strict=True))
+        row = {"online": status.online, "status": told, "last_seen_ns": now_ns}
+        await self._put_gateway(conn, status.gateway, row, now_ns)
+        return {"id": status.gateway, "online": status.online, "backlog": told.get("backlog", {})}
+
+    def heard(self, batch: ReadingsBatch) -> None:
+        """Note the latest event time of each device of a batch that was stored."""
+        heard = self._heard
+        for group in batch.groups:
+            latest: dict[int, int] = {}
+            for row in group.rows:
+                if row[2] > latest.get(row[1], 0):
+                    latest[row[1]] = row[2]
+            for index, time_ns in latest.items():
+                device = group.devices[index]
+                if time_ns > heard.get(device, 0):
+                    heard[device] = time_ns
+                    self._unsaved.add(device)
+
+    def take_unsaved(self) -> list[tuple[str, int]]:
+        """Up to 500 devices heard since they were last taken, with their latest event time."""
+        some = [self._unsaved.pop() for _ in range(min(_PART, len(self._unsaved)))]
+        return [(device, self._heard[device]) for device in some]
+
+    def give_back(self, heard: Iterable[tuple[str, int]]) -> None:
+        """They could not be saved after all."""
+        self._unsaved.update(device for device, _ in heard)
+
+    @staticmethod
+    async def save_heard(conn: AsyncConnection, heard: Iterable[tuple[str, int]]) -> None:
+        """Write when devices were last heard."""
+        statement = update(devices).where(devices.c.id == bindparam("device")).values(last_reading_ns=bindparam("time_ns"))
+        rows = [{"device": device, "time_ns": time_ns} for device, time_ns in heard]
+        if rows:
+            await conn.execute(statement, rows)
+
+    def _declared(self, hello: Hello) -> list[DeviceDeclaration]:
+        """Without `auto_register`, only devices that the store has already."""
+        found = [declared for declared in hello.devices if _is_id(declared.device)]
+        return found if self._auto else [declared for declared in found if declared.device in self._devices]
+
+    def _changed(self, gateway: str, declared: DeviceDeclaration, now_ns: int) -> dict[str, Any] | None:
+        """The device's row where it is not the one that is stored."""
+        known = self._devices.get(declared.device)
+        stated = _stated(gateway, declared)
+        if known is not None and all(known[name] == value for name, value in stated.items()):
+            return None
+        heard = self._heard.get(declared.device)
+        first = now_ns if known is None else known["first_seen_ns"]
+        return {"id": declared.device, "first_seen_ns": first, "last_reading_ns": heard, **stated}
+
+    async def _put_gateway(self, conn: AsyncConnection, gateway: str, row: Mapping[str, Any], now_ns: int) -> None:
+        done = await conn.execute(update(gateways).where(gateways.c.id == gateway).values(row))
+        if done.rowcount == 0:
+            await conn.execute(gateways.insert().values(id=gateway, first_seen_ns=now_ns, **row))
+            _log.info("gateway %s is new", gateway, extra={"event": "cloud.gateway_new", "gateway": gateway})
+
+
+def _stated(gateway: str, declared: DeviceDeclaration) -> dict[str, Any]:
+    longitude, latitude = declared.position or (None, None)
+    return {
+        "gateway": gateway,
+        "profile": declared.profile,
+        "profile_version": declared.profile_version,
+        "kind": declared.kind,
+        "name": declared.name[:200],
+        "component_code": declared.component_code[:32],
+        "longitude": longitude,
+        "latitude": latitude,
+    }
+
+
+def _is_id(name: str) -> bool:
+    try:
+        return bool(check_id(name, "device"))
+    except ContractError:
+        return False

@@ -1,0 +1,380 @@
+"""Ingest with real stores: what is done once, what is refused alone, what waits, and what is acknowledged when."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from cloud_records import T0, S, batch, reading
+from sqlalchemy import Table, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cloud.feed import Feed
+from cloud.ingest import CREDIT, Ingest
+from cloud.ingest_lanes import WINDOW
+from cloud.refusals import Refusals
+from cloud.registry import Registry
+from cloud.relational.engine import reading as looking
+from cloud.relational.engine import writing
+from cloud.relational.tables import devices, gateways, lanes, losses, quarantine, refusals
+from cloud.series.duckdb_store import DuckStore
+from cloud.series.store import RowRefused, StoreUnavailable
+from device_profiles.shelf import load_catalog
+from telemetry.clock import SystemClock
+from telemetry.reason import Reason
+from telemetry.records import Event, Lane, LossRecord
+from telemetry.topics import Channel, channel
+from telemetry.wire import (
+    Ack,
+    DeviceDeclaration,
+    EventsBatch,
+    GatewayStatus,
+    Hello,
+    LaneSpan,
+    Message,
+    ReadingsBatch,
+    encode,
+)
+
+
+class Moody(DuckStore):
+    """The real store, which can be told to be away for some writes, or to refuse rows."""
+
+    away = 0
+    refused: Sequence[RowRefused] = ()
+
+    async def write(self, batches: Sequence[ReadingsBatch]) -> list[RowRefused]:
+        if self.away:
+            self.away -= 1
+            raise StoreUnavailable("away")
+        return [*await super().write(batches), *self.refused]
+
+
+def hello(*names: str, spans: dict[Lane, LaneSpan] | None = None, epoch: str = "e1") -> Hello:
+    return Hello(
+        gateway="gw-1",
+        epoch=epoch,
+        boot_id="b1",
+        agent_version="1",
+        sent_ns=T0,
+        lanes=spans or dict.fromkeys(Lane, LaneSpan(1, 1)),
+        devices=[
+            DeviceDeclaration(device=name, profile="cover_nbiot", profile_version=1, kind="manhole_cover", position=(121.5, 31.2))
+            for name in names
+        ],
+    )
+
+
+_TOPICS: dict[type, Channel] = {
+    ReadingsBatch: Channel.READINGS,
+    EventsBatch: Channel.EVENTS,
+    Hello: Channel.HELLO,
+    GatewayStatus: Channel.STATUS,
+}
+
+
+class Bench:
+    """An ingest over real stores, and the acknowledgements it gave."""
+
+    def __init__(self, engine: AsyncEngine, series: Moody) -> None:
+        self.engine = engine
+        self.series = series
+        self.acks: list[Ack] = []
+        self.feed = Feed()
+        self.told = asyncio.Event()
+        self.make()
+
+    def make(self, auto_register: bool = True) -> None:
+        """A process that knows only what the stores hold."""
+        self.registry = Registry(auto_register=auto_register)
+        self.ingest = Ingest(
+            engine=self.engine,
+            series=self.series,
+            registry=self.registry,
+            refusals=Refusals(),
+            catalog=load_catalog(),
+            channels=(),
+            feed=self.feed,
+            clock=SystemClock(),
+            answer=self._answer,
+            patience_s=0.2,
+        )
+
+    def _answer(self, ack: Ack) -> None:
+        self.acks.append(ack)
+        self.told.set()
+
+    def say(self, message: Message, gateway: str = "gw-1") -> None:
+        self.ingest.offer(channel(gateway, _TOPICS[type(message)]), encode(message))
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not done():
+                self.told.clear()
+                await self.told.wait()
+
+    async def acked(self, cumulative: int, lane: Lane = Lane.READINGS) -> Ack:
+        def found() -> bool:
+            return any(ack.cumulative == cumulative and ack.lane is lane for ack in self.acks)
+
+        await self.until(found)
+        return next(ack for ack in reversed(self.acks) if ack.cumulative == cumulative and ack.lane is lane)
+
+    async def rows(self, table: Table) -> list[dict[str, Any]]:
+        async with looking(self.engine) as conn:
+            return [dict(row) for row in (await conn.execute(select(table))).mappings()]
+
+    async def account(self, lane: Lane = Lane.READINGS) -> dict[str, int]:
+        [row] = [row for row in await self.rows(lanes) if row["lane"] == lane.value]
+        return {name: row[name] for name in ("watermark", "stored", "quarantined", "lost")}
+
+
+@pytest.fixture
+async def bench(cloud_engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[Bench]:
+    series = Moody(tmp_path / "series.duckdb")
+    await series.open()
+    made = Bench(cloud_engine, series)
+    async with asyncio.TaskGroup() as tasks:
+        work = tasks.create_task(made.ingest.run())
+        made.say(hello("cover-1", "cover-2"))
+        await made.until(lambda: len(made.acks) == 2)
+        made.acks.clear()
+        yield made
+        work.cancel()
+    await series.close()
+
+
+def three(first_seq: int = 1, device: str = "cover-1") -> ReadingsBatch:
+    times = [T0 + (first_seq + i) * S for i in range(3)]
+    return batch(*(reading(device, at_ns=at_ns) for at_ns in times), first_seq=first_seq)
+
+
+async def test_a_hello_is_answered_for_each_lane_and_registers_the_devices(bench: Bench) -> None:
+    [gateway] = await bench.rows(gateways)
+    assert (gateway["id"], gateway["epoch"]) == ("gw-1", "e1")
+    assert {(row["id"], row["kind"], row["longitude"]) for row in await bench.rows(devices)} == {
+        ("cover-1", "manhole_cover", 121.5),
+        ("cover-2", "manhole_cover", 121.5),
+    }
+
+
+async def test_what_is_acknowledged_is_in_both_stores(bench: Bench) -> None:
+    bench.say(three())
+    ack = await bench.acked(3)
+    assert (ack.ranges, ack.quarantined, ack.credit) == ([], [], CREDIT)
+    assert await bench.series.count() == 3
+    assert await bench.account() == {"watermark": 3, "stored": 3, "quarantined": 0, "lost": 0}
+
+
+async def test_repeats_are_no_ops_that_are_acknowledged_again(bench: Bench) -> None:
+    for _ in range(4):
+        bench.say(three())
+    await bench.acked(3)
+    bench.acks.clear()
+    bench.say(three())
+    await bench.acked(3)
+    assert await bench.account() == {"watermark": 3, "stored": 3, "quarantined": 0, "lost": 0}
+    assert bench.ingest.counts.stored_readings == 3
+
+
+async def test_a_gap_is_told_as_a_range_and_closed_later(bench: Bench) -> None:
+    bench.say(three(first_seq=4))
+    ack = await bench.acked(0)
+    assert ack.ranges == [(4, 6)]
+    bench.say(three(first_seq=1))
+    assert (await bench.acked(6)).ranges == []
+    assert (await bench.account())["stored"] == 6
+
+
+async def test_batches_in_any_order_and_overlapping_are_stored_once(bench: Bench) -> None:
+    for first in (7, 1, 4, 2, 5, 3, 6, 8, 1):
+        bench.say(three(first_seq=first))
+    await bench.acked(10)
+    assert await bench.account() == {"watermark": 10, "stored": 10, "quarantined": 0, "lost": 0}
+    assert await bench.series.count() == 10
+
+
+async def test_only_the_rows_of_an_unknown_device_are_quarantined(bench: Bench) -> None:
+    bench.say(batch(reading("cover-1"), reading("ghost"), reading("cover-2")))
+    ack = await bench.acked(3)
+    assert ack.quarantined == [(2, Reason.UNKNOWN_DEVICE)]
+    assert await bench.account() == {"watermark": 3, "stored": 2, "quarantined": 1, "lost": 0}
+    [row] = await bench.rows(quarantine)
+    assert (row["seq"], row["reason"], msgspec.msgpack.decode(row["payload"])["device"]) == (2, "unknown_device", "ghost")
+    assert await bench.series.latest(["ghost"]) == {"ghost": {}}
+
+
+async def test_a_device_that_is_declared_a_moment_after_it_spoke_loses_nothing(bench: Bench) -> None:
+    bench.say(batch(reading("late"), first_seq=1))
+    bench.say(batch(reading("cover-1"), first_seq=2))
+    await asyncio.sleep(0.02)
+    assert bench.acks == []
+    bench.say(hello("cover-1", "cover-2", "late"))
+    await bench.acked(2)
+    assert await bench.account() == {"watermark": 2, "stored": 2, "quarantined": 0, "lost": 0}
+
+
+async def test_another_gateways_device_is_not_spoken_for(bench: Bench) -> None:
+    other = msgspec.structs.replace(hello("lamp-9"), gateway="gw-2")
+    bench.say(other, gateway="gw-2")
+    await bench.until(lambda: len(bench.acks) == 2)
+    bench.say(batch(reading("lamp-9")))
+    assert (await bench.acked(1)).quarantined == [(1, Reason.UNKNOWN_DEVICE)]
+
+
+async def test_rows_the_store_refuses_are_quarantined_with_its_reason(bench: Bench) -> None:
+    bench.series.refused = [RowRefused("gw-1", 2, Reason.WRONG_TYPE, "is float, already exists as integer")]
+    bench.say(three())
+    assert (await bench.acked(3)).quarantined == [(2, Reason.WRONG_TYPE)]
+    assert await bench.account() == {"watermark": 3, "stored": 2, "quarantined": 1, "lost": 0}
+
+
+async def test_quarantine_is_told_again_by_a_process_that_only_knows_the_store(bench: Bench) -> None:
+    bench.say(batch(reading("ghost")))
+    await bench.acked(1)
+    bench.acks.clear()
+    bench.make()
+    async with looking(bench.engine) as conn:
+        await bench.registry.load(conn)
+    async with asyncio.TaskGroup() as tasks:
+        work = tasks.create_task(bench.ingest.run())
+        bench.say(hello("cover-1"))
+        assert (await bench.acked(1)).quarantined == [(1, Reason.UNKNOWN_DEVICE)]
+        work.cancel()
+
+
+async def test_while_the_store_is_away_nothing_is_acknowledged_and_nothing_is_lost(bench: Bench) -> None:
+    bench.series.away = 3
+    bench.say(three())
+    await bench.until(lambda: bool(bench.acks))
+    assert [(ack.cumulative, ack.credit) for ack in bench.acks] == [(0, 0)]
+    bench.say(three(first_seq=4))
+    assert (await bench.acked(6)).credit == CREDIT
+    assert bench.ingest.counts.waited == 3
+    assert await bench.series.count() == 6
+
+
+async def test_a_crash_between_the_two_stores_repeats_and_loses_nothing(bench: Bench) -> None:
+    # What a crash leaves behind: the values are there, the watermark is not.
+    assert await bench.series.write([three()]) == []
+    bench.say(three())
+    await bench.acked(3)
+    assert await bench.series.count() == 3
+    assert await bench.account() == {"watermark": 3, "stored": 3, "quarantined": 0, "lost": 0}
+
+
+async def test_what_was_declared_lost_counts_as_done(bench: Bench) -> None:
+    bench.say(three(first_seq=1))
+    loss = LossRecord(
+        lane=Lane.READINGS,
+        epoch="e1",
+        seq_from=2,
+        seq_to=9,
+        bytes=800,
+        time_from_ns=T0,
+        time_to_ns=T0 + S,
+        reason=Reason.OUTBOX_FULL,
+    )
+    events: list[Event] = [loss]
+    for _ in range(2):
+        bench.say(EventsBatch(gateway="gw-1", epoch="e1", first_seq=1, events=events))
+    assert (await bench.acked(1, Lane.EVENTS)).quarantined == []
+    await bench.acked(9)
+    # 2 and 3 had come all the same: they are stored, not lost.
+    assert await bench.account() == {"watermark": 9, "stored": 3, "quarantined": 0, "lost": 6}
+    [row] = await bench.rows(losses)
+    assert (row["seq_from"], row["seq_to"], row["reason"]) == (2, 9, "outbox_full")
+
+
+async def test_a_store_that_forgot_what_it_acknowledged_says_so_and_goes_on(bench: Bench) -> None:
+    bench.say(hello("cover-1", spans={Lane.READINGS: LaneSpan(101, 104), Lane.EVENTS: LaneSpan(1, 1)}))
+    await bench.acked(100)
+    bench.say(three(first_seq=101))
+    await bench.acked(103)
+    assert await bench.account() == {"watermark": 103, "stored": 3, "quarantined": 0, "lost": 100}
+    [row] = await bench.rows(losses)
+    assert (row["seq_from"], row["seq_to"], row["reason"]) == (1, 100, "missing")
+
+
+async def test_what_is_too_far_ahead_is_not_taken(bench: Bench) -> None:
+    bench.say(three(first_seq=WINDOW + 10))
+    ack = await bench.acked(0)
+    assert ack.ranges == []
+    assert await bench.series.count() == 0
+
+
+async def test_a_new_epoch_has_an_account_of_its_own(bench: Bench) -> None:
+    bench.say(three())
+    bench.say(msgspec.structs.replace(three(), epoch="e2"))
+    await bench.until(lambda: {ack.epoch for ack in bench.acks if ack.cumulative == 3} == {"e1", "e2"})
+    assert sorted(row["epoch"] for row in await bench.rows(lanes) if row["lane"] == "readings") == ["e1", "e2"]
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "reason"),
+    [
+        pytest.param("gw/gw-1/up/readings", b"", Reason.TRUNCATED, id="nothing"),
+        pytest.param("gw/gw-1/up/readings", b"\x07abc", Reason.UNSUPPORTED_VERSION, id="another version"),
+        pytest.param("gw/gw-1/up/readings", b"\x01\xc1", Reason.NOT_MSGPACK, id="no messagepack"),
+        pytest.param("gw/gw-1/up/events", b"\x81\x28\xb5\x2f\xfd\x00", Reason.NOT_MSGPACK, id="a broken zstd frame"),
+        pytest.param("gw/gw-2/up/readings", encode(three()), Reason.GATEWAY_MISMATCH, id="speaks for another gateway"),
+        pytest.param(
+            "gw/gw-1/up/readings", encode(msgspec.structs.replace(three(), count=2)), Reason.BAD_FIELD, id="rows do not add up"
+        ),
+    ],
+)
+async def test_a_message_that_cannot_be_read_is_counted_with_its_reason(
+    bench: Bench, topic: str, payload: bytes, reason: Reason
+) -> None:
+    bench.ingest.offer(topic, payload)
+    bench.say(three())
+    await bench.acked(3)
+    await bench.ingest.save_rest()
+    [row] = await bench.rows(refusals)
+    assert (row["source"], row["reason"], row["count"]) == (topic.split("/")[1], reason.value, 1)
+
+
+async def test_a_compression_bomb_is_refused_unread(bench: Bench) -> None:
+    import zstandard
+
+    bomb = b"\x81" + zstandard.ZstdCompressor().compress(bytes(64 * 1024 * 1024))
+    bench.ingest.offer("gw/gw-1/up/readings", bomb)
+    await bench.ingest.save_rest()
+    assert [row["reason"] for row in await bench.rows(refusals)] == ["not_msgpack"]
+
+
+async def test_an_unregistered_gateway_is_not_heard_where_registering_is_by_hand(bench: Bench) -> None:
+    bench.make(auto_register=False)
+    bench.say(hello("cover-1"))
+    bench.say(three())
+    await bench.ingest.save_rest()
+    [row] = await bench.rows(refusals)
+    assert (row["source"], row["reason"], row["count"]) == ("gw-1", "unknown_gateway", 2)
+
+
+async def test_a_status_shows_on_the_gateway(bench: Bench) -> None:
+    status = GatewayStatus(gateway="gw-1", online=True, at_ns=T0, backlog={Lane.READINGS: 7}, refusals={"bad_checksum": 2})
+    bench.say(status)
+    bench.say(three())
+    await bench.acked(3)
+    [row] = await bench.rows(gateways)
+    assert (row["online"], row["status"]["backlog"], row["status"]["refusals"]) == (True, {"readings": 7}, {"bad_checksum": 2})
+
+
+async def test_devices_remember_when_they_were_last_heard(bench: Bench) -> None:
+    bench.say(three())
+    await bench.acked(3)
+    await bench.ingest.save_rest()
+    heard = {row["id"]: row["last_reading_ns"] for row in await bench.rows(devices)}
+    assert heard == {"cover-1": T0 + 3 * S, "cover-2": None}
+
+
+async def test_a_locked_relational_store_is_waited_for(bench: Bench) -> None:
+    async with writing(bench.engine) as conn:
+        await conn.execute(update(gateways).values(online=False))
+        bench.say(three())
+        await asyncio.sleep(0.1)
+        assert bench.acks == []
+    await bench.acked(3)
