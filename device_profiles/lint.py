@@ -7,8 +7,23 @@ import msgspec
 
 from device_profiles.frames import load_frames
 from device_profiles.loader import load_profile
-from device_profiles.mistakes import Findings, Mistake, ProfileError
-from device_profiles.model import Above, AlarmRule, All, AnyCondition, AnyOf, Below, Not, Profile, Speed, Stale
+from device_profiles.mistakes import Findings, Mistake, ProfileError, one_of
+from device_profiles.model import (
+    Above,
+    AlarmRule,
+    All,
+    AnyCondition,
+    AnyOf,
+    Below,
+    BinaryField,
+    DocumentField,
+    Equals,
+    Not,
+    Profile,
+    RegisterField,
+    Speed,
+    Stale,
+)
 from device_profiles.yaml_nodes import Node, line_at, read_yaml
 from telemetry.records import Priority
 
@@ -117,9 +132,23 @@ def _rule(rule: AlarmRule, profile: Profile) -> Iterator[_Doubt]:
         if isinstance(part, Above | Below | Speed) and part.deadband == 0:
             what = "no deadband: a value on the limit raises and returns for ever"
             yield (*at, "when"), what, "deadband: how far the value must go back"
+        if isinstance(part, Equals) and isinstance(part.value, str):
+            words = _words(profile, part.metric)
+            if words and part.value not in words:
+                yield (*at, "when"), f"no wire map makes {part.metric} {part.value!r}", one_of(words)
         if isinstance(part, Stale) and part.after_s <= profile.reporting.interval_s:
             what = f"{part.after_s:g} s is not longer than interval_s ({profile.reporting.interval_s:g})"
             yield (*at, "when"), what, "longer than the device's own silence"
+
+
+def _words(profile: Profile, metric: str) -> set[str]:
+    """The texts that the wire maps' enums can make of a metric."""
+    wire = profile.wire
+    fields: list[RegisterField | BinaryField | DocumentField] = [*wire.modbus.registers] if wire.modbus else []
+    fields += wire.serial.layout.fields if wire.serial else ()
+    fields += wire.coap.fields if wire.coap else ()
+    fields += wire.mqtt.fields if wire.mqtt else ()
+    return {str(word) for field in fields if field.metric == metric for word in field.scaling.enum.values()}
 
 
 def _parts(condition: AnyCondition) -> Iterator[AnyCondition]:

@@ -83,6 +83,8 @@ def _profile(root: Branch, words: Mapping[str, Metric], matters: Mapping[str, Ma
         matters={code: matters[code] for code in sorted({rule.matter or "" for rule in alarms.values()} & matters.keys())},
         commands=_commands(root),
     )
+    if profile.commands and profile.wire.modbus is None and root.is_sound("wire"):
+        root.wrong("commands", "no modbus wire to write them to", "wire.modbus, or no commands")
     root.finish()
     return profile
 

@@ -64,8 +64,9 @@ def _enum(branch: Branch, metric: Metric | None) -> dict[int, Value]:
         return meanings
     for key, value in inner.scalars():
         raw = whole(key)
-        if raw is None:
-            inner.wrong_key(key, f"{key!r} is not a whole number", "the raw number, as 3 or 0x03")
+        if raw is None or raw in meanings:
+            what = "is not a whole number" if raw is None else f"says {raw} again"
+            inner.wrong_key(key, f"{key[:40]!r} {what}", "the raw number, as 3 or 0x03, each once")
             continue
         meanings[raw] = inner.value(key)
         if metric is not None and value is not None and type(plain_value(value)) is not _PYTHON[metric.type]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from device_profiles.branch import Branch, whole
 from device_profiles.mistakes import did_you_mean
 from device_profiles.model import Jt808Wire, Metric, MetricType, NumberType, Scaling
-from device_profiles.read_fields import read_scaling
+from device_profiles.read_fields import check_number_fits, read_scaling
 
 __all__ = ["LOCATION_FIELDS", "read_jt808"]
 
@@ -48,8 +48,8 @@ def _bits(branch: Branch, key: str, metrics: Metrics, fed: dict[str, str]) -> di
         return bits
     for name in inner:
         bit = whole(name)
-        if bit is None or not 0 <= bit <= 31:
-            inner.wrong_key(name, f"{name!r} is not a bit of a 32-bit word", "0 to 31")
+        if bit is None or not 0 <= bit <= 31 or bit in bits:
+            inner.wrong_key(name, f"{name[:40]!r} is not a bit of a 32-bit word of its own", "0 to 31, each once")
             continue
         bits[bit] = _metric(inner, name, metrics, fed, MetricType.BOOLEAN)
     return bits
@@ -63,7 +63,7 @@ def _items(branch: Branch, metrics: Metrics, fed: dict[str, str]) -> dict[int, t
     for key, item in inner.inner():
         number = whole(key)
         if number is None or not 0 <= number <= 255 or number in items:
-            inner.wrong_key(key, f"{key!r} is not an item id of its own", "an id as 0x01 to 0xFF, each once")
+            inner.wrong_key(key, f"{key[:40]!r} is not an item id of its own", "an id as 0x01 to 0xFF, each once")
             continue
         items[number] = _item(item, metrics, fed)
         item.finish()
@@ -75,7 +75,10 @@ def _item(item: Branch, metrics: Metrics, fed: dict[str, str]) -> tuple[str, Num
     kind = item.choice("type", NumberType)
     if kind is NumberType.BCD:
         item.wrong("type", "bcd has no size here", "an integer or float type")
-    return name, kind, read_scaling(item, metrics.get(name), kind)
+    metric = metrics.get(name)
+    if metric is not None:
+        check_number_fits(item, metric)
+    return name, kind, read_scaling(item, metric, kind)
 
 
 def _metric(branch: Branch, key: str, metrics: Metrics, fed: dict[str, str], only: MetricType | None = None) -> str:

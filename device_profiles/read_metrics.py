@@ -98,8 +98,9 @@ def _labels(branch: Branch) -> dict[int, Text]:
         return labels
     for number, text in inner.inner():
         raw = whole(number)
-        if raw is None:
-            inner.wrong_key(number, f"{number!r} is not a whole number", "a whole number")
+        if raw is None or raw in labels:
+            what = "is not a whole number" if raw is None else f"says {raw} again"
+            inner.wrong_key(number, f"{number[:40]!r} {what}", "each whole number once")
             continue
         labels[raw] = Text(zh=text.text("zh"), en=text.text("en"))
         text.finish()

@@ -10,10 +10,10 @@ from citynerve.commands.profile import app
 from device_profiles.frames import load_frames
 from device_profiles.lint import lint_profile
 from device_profiles.mistakes import ProfileError
-from device_profiles.shelf import catalog_path, load_catalog
+from device_profiles.shelf import catalog_path, load_catalog, profile_folders
 
 BROKEN = Path(__file__).parent / "broken"
-CATALOG = sorted(folder.name for folder in catalog_path().iterdir())
+CATALOG = [folder.name for folder in profile_folders(catalog_path())]
 
 DOUBTFUL = """\
 name: doubtful
@@ -77,6 +77,16 @@ def test_a_stale_rule_within_the_devices_own_silence_is_doubted(doubtful: Path) 
     text = file.read_text(encoding="utf-8").replace("above: nh3_ppm, limit: 5", "stale_after_s: 600")
     file.write_text(text, encoding="utf-8")
     assert any(w.what == "600 s is not longer than interval_s (600)" for w in lint_profile(doubtful).warnings)
+
+
+def test_a_rule_that_waits_for_a_word_no_wire_map_makes_is_doubted(tmp_path: Path) -> None:
+    folder = tmp_path / "lamp_loop"
+    folder.mkdir()
+    text = (catalog_path() / "lamp_loop" / "profile.yaml").read_text(encoding="utf-8")
+    text = text.replace("equals: door_open, value: true", "equals: control_mode, value: manul")
+    (folder / "profile.yaml").write_text(text, encoding="utf-8")
+    (doubt,) = [warning for warning in lint_profile(folder).warnings if warning.where.startswith("alarms")]
+    assert (doubt.what, doubt.instead) == ("no wire map makes control_mode 'manul'", "one of manual, photocell, remote, schedule")
 
 
 def test_mistakes_in_example_frames_are_mistakes_of_the_profile(doubtful: Path) -> None:
