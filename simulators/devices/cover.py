@@ -109,7 +109,7 @@ class Cover(Device):
 
     async def _post_all(self, first: Kept[CoverReport]) -> bool:
         """Wake the radio, hand over all that waits, sleep again; whether all was answered."""
-        context = await aiocoap.Context.create_client_context()
+        context = await aiocoap.Context.create_client_context(transports=["simple6"])
         try:
             while await self._post(context, first):
                 if not len(self._memory):
@@ -123,7 +123,7 @@ class Cover(Device):
         host, port = self._target()
         request = aiocoap.Message(
             code=aiocoap.POST,
-            uri=f"coap://{host}:{port}/{self._wire.path.lstrip('/')}",
+            uri=f"coap://{f'[{host}]' if ':' in host else host}:{port}/{self._wire.path.lstrip('/')}",
             payload=kept.message.payload,
             content_format=kept.message.content_format,
             transport_tuning=_Patience(self._ack_timeout_s),
