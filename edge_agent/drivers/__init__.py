@@ -20,6 +20,8 @@ def make_driver(link: LinkConfig, catalog: Mapping[str, Profile], clock: Clock) 
     Only the transports that are configured are imported: a gateway with two RTU buses does not pay for CoAP.
     """
     # ruff: noqa: PLC0415
+    if not link.devices and link.driver is not DriverName.JT808:
+        raise SetupError(f"link {link.name}: no device, want at least one")
     match link.driver:
         case DriverName.MODBUS_TCP:
             from edge_agent.drivers.modbus_tcp import modbus_tcp

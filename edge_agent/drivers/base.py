@@ -1,20 +1,20 @@
 """What every driver has in common: the protocol, the account of a link, and how readings are handed over."""
 
 import asyncio
-import random
 from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
 
 from device_profiles.model import Profile
+from edge_agent.backoff import Backoff
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.heard import Heard, Inlet, Verdict
 from telemetry.clock import Clock
 from telemetry.reason import Reason
 from telemetry.records import Command, CommandResult, Outcome
 
-__all__ = ["Backoff", "Deliveries", "Driver", "LinkHealth", "SetupError", "Tally", "profile_of", "turn_down"]
+__all__ = ["Deliveries", "Driver", "LinkHealth", "SetupError", "Tally", "profile_of", "reconnecting", "turn_down"]
 
 
 class SetupError(ValueError):
@@ -122,9 +122,17 @@ class Deliveries:
         """Start giving `heard` to the inlet; the task ends with its verdict."""
         await self._room.acquire()
         self._tally.hear(heard.device, heard.received_ns)
-        task = self._tasks.create_task(self.inlet.accept(heard), name=f"accept {heard.device}")
+        task = self._tasks.create_task(self._accept(heard), name=f"accept {heard.device}")
         task.add_done_callback(lambda _: self._room.release())
         return task
+
+    async def _accept(self, heard: Heard) -> Verdict:
+        try:
+            return await self.inlet.accept(heard)
+        except (ValueError, TypeError) as error:
+            # One reading that the outbox cannot encode must not take the link's other devices down with it.
+            self.refuse(heard.device, Reason.INVALID, str(error))
+            return Verdict.REFUSED
 
     def refuse(self, source: str, reason: Reason, detail: str, raw: bytes = b"") -> None:
         """Count something that could not be used, here and at the inlet."""
@@ -132,23 +140,9 @@ class Deliveries:
         self.inlet.refuse(source, reason, detail, raw)
 
 
-class Backoff:
-    """How long to wait before the next attempt: doubles from `first_s` to `most_s`, each drawn from its upper half so
-    that a hundred gateways do not come back at the same instant."""
-
-    def __init__(self, first_s: float = 0.2, most_s: float = 30.0) -> None:
-        self._first_s = first_s
-        self._most_s = most_s
-        self._next_s = first_s
-
-    def reset(self) -> None:
-        """It worked: start over."""
-        self._next_s = self._first_s
-
-    async def wait(self) -> None:
-        """Sleep for the next pause."""
-        pause, self._next_s = self._next_s, min(2 * self._next_s, self._most_s)
-        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # spreading load is no secret
+def reconnecting() -> Backoff:
+    """The pauses of a driver between two attempts to open its link."""
+    return Backoff(first_s=0.2, most_s=30.0)
 
 
 def profile_of(link: LinkConfig, device: DeviceConfig, catalog: Mapping[str, Profile]) -> Profile:

@@ -10,7 +10,7 @@ from aiocoap.numbers import codes
 
 from device_profiles.model import CoapWire, Profile
 from edge_agent.config import CoapOptions, DeviceConfig, LinkConfig
-from edge_agent.drivers.base import Backoff, LinkHealth, SetupError, Tally, profile_of, turn_down
+from edge_agent.drivers.base import LinkHealth, SetupError, Tally, profile_of, reconnecting, turn_down
 from edge_agent.heard import Heard, Inlet, Verdict
 from firmware_bridge.documents import JSON, decode_document, identity, parse_document
 from firmware_bridge.errors import ParseError
@@ -59,7 +59,7 @@ class CoapDriver:
         return turn_down(command, self._clock, Reason.UNKNOWN_COMMAND, f"{device.id} takes no commands")
 
     async def run(self, inlet: Inlet) -> None:
-        backoff = Backoff()
+        backoff = reconnecting()
         while True:
             try:
                 await self._serve(inlet)
@@ -67,7 +67,7 @@ class CoapDriver:
                 problem = f"{self._options.host}:{self._options.port}: {error}"
                 self._tally.closed(problem)
                 inlet.refuse(self.name, Reason.UNREACHABLE, problem)
-            await backoff.wait()
+            await asyncio.sleep(backoff.next_s())
 
     async def _serve(self, inlet: Inlet) -> None:
         site = resource.Site()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from device_profiles.model import Profile
 from edge_agent.config import DeviceConfig, Jt808Options, LinkConfig
-from edge_agent.drivers.base import Backoff, Deliveries, LinkHealth, SetupError, Tally, turn_down
+from edge_agent.drivers.base import Deliveries, LinkHealth, SetupError, Tally, reconnecting, turn_down
 from edge_agent.drivers.jt808_fleet import Fleet
 from edge_agent.drivers.jt808_session import Session, SessionLimits
 from edge_agent.heard import Inlet
@@ -50,7 +50,7 @@ class Jt808Driver:
         return turn_down(command, self._clock, Reason.UNKNOWN_COMMAND, f"{device.id} takes no commands")
 
     async def run(self, inlet: Inlet) -> None:
-        backoff = Backoff()
+        backoff = reconnecting()
         try:
             async with asyncio.TaskGroup() as tasks:
                 while True:
@@ -60,7 +60,7 @@ class Jt808Driver:
                         problem = f"{self._options.host}:{self._options.port}: {error}"
                         self._tally.closed(problem)
                         inlet.refuse(self.name, Reason.UNREACHABLE, problem)
-                    await backoff.wait()
+                    await asyncio.sleep(backoff.next_s())
         finally:
             self._tally.closed("stopped")
 

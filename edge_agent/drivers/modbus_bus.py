@@ -6,8 +6,9 @@ from collections.abc import Mapping
 import msgspec
 
 from device_profiles.model import CommandSpec, ModbusWire, Profile, RegisterArea
+from edge_agent.backoff import Backoff
 from edge_agent.config import DeviceConfig, LinkConfig
-from edge_agent.drivers.base import Backoff, Deliveries, LinkHealth, SetupError, Tally, profile_of, turn_down
+from edge_agent.drivers.base import Deliveries, LinkHealth, SetupError, Tally, profile_of, reconnecting, turn_down
 from edge_agent.drivers.modbus_line import ModbusLine
 from edge_agent.drivers.modbus_reply import Failure, Request
 from edge_agent.drivers.rounds import Rounds
@@ -26,8 +27,8 @@ _WRITE = {RegisterArea.COIL: 5, RegisterArea.HOLDING: 6}
 
 _SILENT = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE})
 _SILENT_ROUNDS = 3
-"""Rounds in a row in which nobody on a line answered, after which the line is opened anew: a half-open connection
-looks like silence."""
+"""Rounds in a row in which nobody on a line answered, after which the line is opened anew (more where it has more units):
+a half-open connection looks like silence."""
 
 
 class _Unit(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,24 +68,25 @@ class ModbusDriver:
         self._line = line
         self._units = tuple(_unit(link, device, catalog) for device in link.devices)
         self._tally = Tally(link)
-        self._silent_rounds = 0
 
     def health(self) -> LinkHealth:
         return self._tally.health()
 
     async def run(self, inlet: Inlet) -> None:
-        backoff = Backoff()
+        backoff = reconnecting()
         self.started.set()
         try:
             async with asyncio.TaskGroup() as tasks:
                 deliveries = Deliveries(inlet, tasks, self._tally)
+                # Kept over reconnections: opening the line anew is no reason to trouble it with its dead units again.
+                rounds = Rounds([unit.wire.poll_s for unit in self._units], asyncio.get_running_loop().time())
                 while True:
                     problem = await self._line.connect()
                     if problem:
                         self._note_closed(deliveries, problem)
                     else:
-                        await self._poll_until_lost(deliveries, backoff)
-                    await backoff.wait()
+                        await self._poll_until_lost(rounds, deliveries, backoff)
+                    await asyncio.sleep(backoff.next_s())
         finally:
             self._line.close()
             self._tally.closed("stopped")
@@ -93,18 +95,18 @@ class ModbusDriver:
         self._tally.closed(problem)
         deliveries.refuse(self.name, Reason.UNREACHABLE, problem)
 
-    async def _poll_until_lost(self, deliveries: Deliveries, backoff: Backoff) -> None:
+    async def _poll_until_lost(self, rounds: Rounds, deliveries: Deliveries, backoff: Backoff) -> None:
         loop = asyncio.get_running_loop()
-        rounds = Rounds([unit.wire.poll_s for unit in self._units], loop.time())
+        patience = max(_SILENT_ROUNDS, 2 * len(self._units))
         self._tally.opened()
         self._tally.connections += 1
-        self._silent_rounds = 0
-        while self._line.connected and self._silent_rounds < _SILENT_ROUNDS:
+        silent = 0
+        while self._line.connected and silent < patience:
             due_s, index = rounds.first()
             await asyncio.sleep(max(0.0, due_s - loop.time()))
             answered = await self._round(self._units[index], deliveries, hopeful=not rounds.failing(index))
             rounds.done(loop.time(), answered=answered)
-            self._silent_rounds = 0 if answered else self._silent_rounds + 1
+            silent = 0 if answered else silent + 1
             if answered:
                 backoff.reset()
         self._note_closed(deliveries, "nobody answers" if self._line.connected else "connection lost")

@@ -9,8 +9,9 @@ import aiomqtt
 import msgspec
 
 from device_profiles.model import MqttWire, Profile
+from edge_agent.backoff import Backoff
 from edge_agent.config import DeviceConfig, LinkConfig, MqttOptions
-from edge_agent.drivers.base import Backoff, Deliveries, LinkHealth, SetupError, Tally, profile_of, turn_down
+from edge_agent.drivers.base import Deliveries, LinkHealth, SetupError, Tally, profile_of, reconnecting, turn_down
 from edge_agent.heard import Heard, Inlet
 from firmware_bridge.documents import JSON, decode_document, parse_document
 from firmware_bridge.errors import ParseError
@@ -62,7 +63,7 @@ class MqttDriver:
         return turn_down(command, self._clock, Reason.UNKNOWN_COMMAND, f"{device.id} takes no commands")
 
     async def run(self, inlet: Inlet) -> None:
-        backoff = Backoff()
+        backoff = reconnecting()
         self.started.set()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -74,7 +75,7 @@ class MqttDriver:
                         problem = f"{self._options.broker}: {error}"
                         self._tally.closed(problem)
                         deliveries.refuse(self.name, Reason.UNREACHABLE, problem)
-                    await backoff.wait()
+                    await asyncio.sleep(backoff.next_s())
         finally:
             self._tally.closed("stopped")
 

@@ -8,6 +8,7 @@ __all__ = ["Rounds"]
 
 _PATIENCE = 3
 """Failures in a row after which a unit is asked less often."""
+_FIRST_S = 1.0
 _LONGEST_S = 300.0
 """The longest pause of a unit that never answers; a crew that repaired it should not wait longer than this."""
 
@@ -18,8 +19,9 @@ class Rounds:
     def __init__(self, periods_s: Sequence[float], now_s: float) -> None:
         self._periods_s = periods_s
         self._failures = [0] * len(periods_s)
-        # Unit i of n starts i/n into its period, so that equal periods spread evenly over the line.
-        self._queue = [(now_s + period * i / len(periods_s), i) for i, period in enumerate(periods_s)]
+        # Equal periods spread evenly over the line; where there is room for more than that, one unit a second, so
+        # that after a start nobody waits long for a first reading.
+        self._queue = [(now_s + i * min(period / len(periods_s), _FIRST_S), i) for i, period in enumerate(periods_s)]
         heapq.heapify(self._queue)
 
     def first(self) -> tuple[float, int]:

@@ -9,8 +9,9 @@ import msgspec
 import serial_asyncio_fast
 
 from device_profiles.model import BinaryLayout, Profile, SerialWire
+from edge_agent.backoff import Backoff
 from edge_agent.config import DeviceConfig, LinkConfig, SerialOptions
-from edge_agent.drivers.base import Backoff, Deliveries, LinkHealth, SetupError, Tally, profile_of, turn_down
+from edge_agent.drivers.base import Deliveries, LinkHealth, SetupError, Tally, profile_of, reconnecting, turn_down
 from edge_agent.drivers.rounds import Rounds
 from edge_agent.heard import Heard, Inlet
 from firmware_bridge.errors import ParseError, Refused
@@ -73,7 +74,7 @@ class SerialDriver:
         return turn_down(command, self._clock, Reason.UNKNOWN_COMMAND, f"{device.id} takes no commands")
 
     async def run(self, inlet: Inlet) -> None:
-        backoff = Backoff()
+        backoff = reconnecting()
         self.started.set()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -82,7 +83,7 @@ class SerialDriver:
                     problem = await self._serve(deliveries, backoff)
                     self._tally.closed(problem)
                     deliveries.refuse(self.name, Reason.UNREACHABLE, problem)
-                    await backoff.wait()
+                    await asyncio.sleep(backoff.next_s())
         finally:
             self._tally.closed("stopped")
 

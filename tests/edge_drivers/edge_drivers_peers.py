@@ -74,14 +74,14 @@ class Notebook:
 
 
 @contextlib.asynccontextmanager
-async def running(driver: Driver, inlet: Notebook) -> AsyncIterator[None]:
+async def running(driver: Driver, inlet: Notebook) -> AsyncIterator[Driver]:
     """The driver at work; its stop is clean and takes less than a second."""
     task = asyncio.create_task(driver.run(inlet))
     try:
         await eventually(lambda: driver.started.is_set() or task.done())
         if task.done():
             task.result()
-        yield
+        yield driver
     finally:
         loop = asyncio.get_running_loop()
         before = loop.time()

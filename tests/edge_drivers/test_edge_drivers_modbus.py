@@ -157,6 +157,19 @@ async def test_a_silent_unit_costs_the_unit_beside_it_little() -> None:
     assert silent <= 10, "three whole rounds at most, then ever fewer questions"
 
 
+async def test_many_dead_units_cannot_keep_a_living_one_from_its_rhythm() -> None:
+    inlet, unit = peers.Notebook(), Unit()
+    dead = [DeviceConfig(id=f"dead-{n}", profile="air", address=str(n)) for n in range(10, 14)]
+    async with (
+        peers.bus(lambda frame: unit.rtu(frame) if frame[0] == 2 else b"") as line,
+        peers.running(rtu_link(line.pty.path, *dead, AIR), inlet) as driver,
+    ):
+        await peers.eventually(lambda: len(inlet.of("air-2")) >= 40, within_s=14)
+        asked = sum(frame[0] >= 10 for frame in line.requests)
+    assert asked <= 4 * 8
+    assert driver.health().connections == 1, "the line is not opened anew while somebody answers"
+
+
 async def test_a_unit_that_comes_back_is_heard_again() -> None:
     inlet, unit = peers.Notebook(), Unit()
     dead = True
