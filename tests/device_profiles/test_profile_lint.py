@@ -94,7 +94,7 @@ def test_mistakes_in_example_frames_are_mistakes_of_the_profile(doubtful: Path) 
         "frames:\n"
         "  - {name: a, source: b, serial: 'AA 5', expect: {values: {nh3_pm: 1}, flaws: {nh3_ppm: no_valu}}}\n"
         "  - {name: c, source: d, mqtt_json: '{}', serial: 'AA', expect: {values: {}, time: yesterday}}\n"
-        "  - {name: e, source: f, modbus_rtu: ['00'], expct: {}}\n",
+        "  - {name: e, source: f, modbus_rtu: ['00'], expekt: {}}\n",
         encoding="utf-8",
     )
     said = [f"{m.line} {m.where}: {m.what}" for m in lint_profile(doubtful).mistakes]
@@ -106,7 +106,7 @@ def test_mistakes_in_example_frames_are_mistakes_of_the_profile(doubtful: Path) 
         "3 frames[1].expect.time: 'yesterday' is not a time with its zone",
         "4 frames[2].expect: missing",
         "4 frames[2].modbus_rtu: 1 frames",
-        "4 frames[2].expct: unknown key 'expct'",
+        "4 frames[2].expekt: unknown key 'expct'",
     ]
 
 

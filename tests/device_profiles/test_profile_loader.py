@@ -47,7 +47,7 @@ def test_the_error_itself_lists_every_mistake() -> None:
 def test_a_near_miss_is_answered_with_the_word_that_was_meant() -> None:
     instead = {mistake.where: mistake.instead for mistake in mistakes_of(BROKEN / "unknown_keys")}
     assert instead["metrics.nh3_ppm.hihg"].startswith("high ")
-    assert instead["alarms.smell.responce"].startswith("response ")
+    assert instead["alarms.smell.responze"].startswith("response ")
 
 
 def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
