@@ -113,14 +113,9 @@ def _deed(given: Services, step: schemas.Step) -> dict[str, Any]:
 
 
 async def _moved(given: Services, row: Mapping[str, Any]) -> dict[str, Any]:
-    given.feed.publish("case", case_news(row))
+    given.feed.publish("case", workflow.case_news(row))
     given.notify()
     return await _detail(given, row["id"])
-
-
-def case_news(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What the feed tells of a case."""
-    return {name: row[name] for name in ("id", "device", "matter", "priority", "state", "assignee", "version")}
 
 
 async def _detail(given: Services, case: int) -> dict[str, Any]:

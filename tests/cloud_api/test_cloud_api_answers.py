@@ -1,11 +1,13 @@
 """What the API answers to good questions."""
 
+import socket
 from typing import Any
 
 import pytest
 from cloud_api_world import ALARM, MINUTE_NS, NOW, World
 from sqlalchemy import select
 
+from cloud.api.server import listen
 from cloud.relational.engine import reading, writing
 from cloud.relational.tables import alarms, devices, notifications
 
@@ -211,3 +213,14 @@ async def test_an_alarm_is_found_behind_older_ones_page_by_page(city: World) -> 
         cursor = f"&cursor={page['next']}"
     assert len({item["id"] for item in pages}) == len(pages) == 5
     assert [item["raised"] for item in pages] == sorted((item["raised"] for item in pages), reverse=True)
+
+
+def test_answers_are_not_held_back_by_nagles_delay() -> None:
+    # asyncio switches it off only on sockets that name their protocol.
+    with listen("127.0.0.1", 0) as bound:
+        assert bound.proto == socket.IPPROTO_TCP
+
+
+def test_an_address_that_is_taken_is_an_error_at_once() -> None:
+    with listen("127.0.0.1", 0) as bound, pytest.raises(OSError, match="in use"):
+        listen("127.0.0.1", bound.getsockname()[1])
