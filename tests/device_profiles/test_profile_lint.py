@@ -106,7 +106,7 @@ def test_mistakes_in_example_frames_are_mistakes_of_the_profile(doubtful: Path) 
         "3 frames[1].expect.time: 'yesterday' is not a time with its zone",
         "4 frames[2].expect: missing",
         "4 frames[2].modbus_rtu: 1 frames",
-        "4 frames[2].expekt: unknown key 'expct'",
+        "4 frames[2].expekt: unknown key 'expekt'",
     ]
 
 
