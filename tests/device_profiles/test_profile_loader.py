@@ -69,6 +69,13 @@ def test_bytes_that_are_not_utf8_are_told_with_their_line(tmp_path: Path) -> Non
     assert (mistake.line, mistake.what) == (2, "byte 15 is not UTF-8")
 
 
+def test_text_that_is_not_yaml_is_told_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "profile.yaml"
+    file.write_text("name: syntax\nversion: 1\ntitle: {zh: x, en: y\nsource: x\n", encoding="utf-8")
+    (mistake,) = mistakes_of(file)
+    assert (mistake.line, mistake.what[:9]) == (4, "not YAML:")
+
+
 def test_a_thousand_aliases_of_aliases_are_refused_and_never_followed() -> None:
     bomb = "a: &a [x]\n" + "".join(f"k{n}: &k{n} [*a, *a, *a, *a]\n" for n in range(250))
     findings = Findings("bomb")
