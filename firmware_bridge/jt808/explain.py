@@ -75,7 +75,7 @@ def _location(location: Location, version: int) -> Iterator[Shown]:
         yield Shown(f"item {number:#04x}", at, 2 + len(data), _item(number, data))
         at += 2 + len(data)
     if location.flaw is not None:
-        yield Shown("refused", at, len(location.flaw.raw), f"{location.flaw.reason}: {location.flaw.detail}")
+        yield Shown("unreadable", at, len(location.flaw.raw), f"{location.flaw.reason}: {location.flaw.detail}")
 
 
 def _bits(value: int, names: list[str]) -> str:
