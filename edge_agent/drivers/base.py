@@ -1,6 +1,7 @@
 """What every driver has in common: the protocol, the account of a link, and how readings are handed over."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -15,6 +16,9 @@ from telemetry.reason import Reason
 from telemetry.records import Command, CommandResult, Outcome
 
 __all__ = ["Deliveries", "Driver", "LinkHealth", "SetupError", "Tally", "profile_of", "reconnecting", "turn_down"]
+
+
+logger = logging.getLogger(__name__)
 
 
 class SetupError(ValueError):
@@ -83,10 +87,15 @@ class Tally:
 
     def opened(self) -> None:
         """The link works."""
+        if not self.up:
+            logger.info("link %s is up", self._link.name, extra={"event": "link.up", "link": self._link.name})
         self.up, self.detail = True, ""
 
     def closed(self, detail: str) -> None:
         """The link does not work, for the reason in `detail`."""
+        if self.up:
+            fields = {"event": "link.down", "link": self._link.name, "detail": detail}
+            logger.info("link %s is down: %s", self._link.name, detail, extra=fields)
         self.up, self.detail = False, detail
 
     def health(self) -> LinkHealth:

@@ -1,6 +1,7 @@
 """CoAP over UDP (RFC 7252): battery devices post their documents here and sleep again once they are answered."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Mapping
 
@@ -75,7 +76,10 @@ class CoapDriver:
         for path, post in zip(self._paths, posts, strict=True):
             site.add_resource(path.split("/"), post)
         host, port = await self._address()
-        context = await Context.create_server_context(site, bind=(host, port), transports=["udp6"])
+        log = logging.getLogger(f"{__name__}.{self.name}")
+        noise = _Noise(inlet, self.name, self._tally)
+        log.addFilter(noise)
+        context = await Context.create_server_context(site, bind=(host, port), transports=["udp6"], loggername=log.name)
         try:
             self.ports = ((self._options.host, _bound_port(context)),)
             self._tally.opened()
@@ -86,6 +90,7 @@ class CoapDriver:
                 post.stopping = True
             self._tally.closed("stopped")
             await context.shutdown()
+            log.removeFilter(noise)
 
     async def _address(self) -> tuple[str, int]:
         """Where to bind, as the IPv6 socket sees it: IPv4 addresses in their mapped form."""
@@ -95,6 +100,23 @@ class CoapDriver:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind((host, port))
         return (f"::ffff:{host}" if family == socket.AF_INET else str(host)), int(port)
+
+
+class _Noise(logging.Filter):
+    """Counts the datagrams that are no CoAP. aiocoap only logs them, each one, as often as somebody cares to shout."""
+
+    def __init__(self, inlet: Inlet, link: str, tally: Tally) -> None:
+        super().__init__()
+        self._inlet = inlet
+        self._link = link
+        self._tally = tally
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not str(record.msg).startswith("Ignoring unparsable message"):
+            return True
+        self._tally.refused += 1
+        self._inlet.refuse(self._link, Reason.BAD_START, "a datagram that is no CoAP message")
+        return False
 
 
 class _Post(resource.Resource):  # type: ignore[misc]  # aiocoap is not typed

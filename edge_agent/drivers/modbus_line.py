@@ -82,24 +82,23 @@ class ModbusLine:
             if client is None or not client.connected:
                 return Failure(reason=Reason.UNREACHABLE, detail="not connected")
             self._request, self._received = request, b""
+            # A question left alone, by its time limit or by whoever asked, may still be answered: nobody may wait then.
+            pause_s = timeout_s / 2 if self._shared_bus else 0.0
             try:
                 async with asyncio.timeout(timeout_s):
                     reply = await _send(client, request)
+                pause_s = turnaround_s
             except (TimeoutError, ModbusException) as error:
-                self._leave_alone_for(timeout_s / 2 if self._shared_bus else 0.0)
                 return self._explain(client, request, error)
             finally:
                 self._request = None
-            self._leave_alone_for(turnaround_s)
+                self._free_at_s = asyncio.get_running_loop().time() + pause_s
             return _values(request, reply)
 
     async def _keep_distance(self) -> None:
         pause_s = self._free_at_s - asyncio.get_running_loop().time()
         if pause_s > 0:
             await asyncio.sleep(pause_s)
-
-    def _leave_alone_for(self, pause_s: float) -> None:
-        self._free_at_s = asyncio.get_running_loop().time() + pause_s
 
     def _explain(self, client: Client, request: Request, error: Exception) -> Failure:
         if not client.connected:

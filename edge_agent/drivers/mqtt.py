@@ -1,6 +1,7 @@
 """Devices that publish JSON on topics of their own: a subscriber to their broker."""
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -28,6 +29,10 @@ _GOODBYE_S = 0.5
 """How long a broker may take to close when the agent stops."""
 _KEEPALIVE_S = 30
 _ADDRESS = "{address}"
+
+
+_client_logger = logging.getLogger(f"{__name__}.client")
+_client_logger.setLevel(logging.ERROR)  # it warns of every message that the queue has no room for; we count them
 
 
 class _Publisher(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +113,7 @@ class MqttDriver:
             tls_context=ssl.create_default_context() if tls else None,
             max_queued_incoming_messages=_QUEUE,
             queue_type=self._counting_queue(deliveries),
+            logger=_client_logger,
         )
 
     def _counting_queue(self, deliveries: Deliveries) -> type[asyncio.Queue[aiomqtt.Message]]:

@@ -143,6 +143,7 @@ async def test_garbage_datagrams_are_survived(device) -> None:
             for size in range(200):
                 shouter.sendto(bytes(range(size)), driver.ports[0])
         assert (await post(device, driver, json.dumps(SAID).encode())).code == codes.CHANGED
+    assert inlet.reasons() == {Reason.BAD_START}
 
 
 async def test_a_taken_port_is_told_and_tried_again(device) -> None:
