@@ -130,7 +130,7 @@ class Committer:
         states = {entry.device: pack(entry.state) for entry in entries if entry.state is not None}
         try:
             await self._persist(readings, events, states)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             if len(group) > 1:
                 await self._commit(group[: len(group) // 2])
                 await self._commit(group[len(group) // 2 :])

@@ -68,8 +68,19 @@ def open_store(folder: Path, gateway: str, max_bytes: int, now_ns: int) -> Store
             "the outbox was rebuilt",
             extra={"event": "outbox.rebuilt", "epoch": store.epoch, "damage": str(damage), "lanes": str(store.lanes)},
         )
+    else:
+        _miss_what_was_there(store, _noted_epoch(folder), now_ns)
     _note_epoch(folder, store.epoch)
     return store
+
+
+def _miss_what_was_there(store: Store, noted_epoch: str, now_ns: int) -> None:
+    """An outbox made anew where another one was known: somebody deleted or emptied the file."""
+    fresh = all(account.next_seq == 1 for account in store.lanes.values())
+    if fresh and noted_epoch not in {"", store.epoch}:
+        logger.error("the outbox is gone: a new epoch begins", extra={"event": "outbox.gone", "epoch": noted_epoch})
+        gone = _Salvage(epoch=noted_epoch, lanes={lane: _Lane() for lane in Lane})
+        store.commit([], _losses(gone, now_ns), {}, now_ns)
 
 
 def renew_store(store: Store, now_ns: int) -> Store:
