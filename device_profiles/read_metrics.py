@@ -14,9 +14,11 @@ NUMERIC = frozenset({MetricType.FLOAT, MetricType.INTEGER})
 def read_vocabulary(root: Branch) -> dict[str, Metric]:
     """Every metric of the product, by name."""
     metrics = {}
-    for name, branch in root.inner():
+    listed = root.branch("metrics")
+    root.finish()
+    for name, branch in listed.inner():
         if not NAME.fullmatch(name):
-            root.wrong_key(name, f"{name!r} is not a metric name", "small letters, digits and _, ending in the unit: level_cm")
+            listed.wrong_key(name, f"{name!r} is not a metric name", "small letters, digits and _, ending in the unit: level_cm")
         metrics[name] = _vocabulary_metric(name, branch)
         branch.finish()
     return metrics

@@ -244,3 +244,20 @@ def test_damaged_example_frames_load_or_are_told_their_mistakes(tmp_path: Path, 
     file = tmp_path / "frames.yaml"
     file.write_bytes(text.encode())
     loads_or_says_where(lambda: load_frames(file, _CATALOG[name]), text)
+
+
+def test_a_vocabulary_is_told_its_mistakes_like_a_profile(tmp_path: Path) -> None:
+    file = tmp_path / "vocabulary.yaml"
+    file.write_text(
+        "metrics:\n  Level: {type: float, unit: cm, zh: 位, en: level}\n  level_cm: {type: floaty, unit: 1, zh: 位}\nmetric: {}\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(ProfileError) as error:
+        load_vocabulary(file)
+    assert [(m.line, m.where) for m in error.value.mistakes] == [
+        (2, "metrics.Level"),
+        (3, "metrics.level_cm.type"),
+        (3, "metrics.level_cm.unit"),
+        (3, "metrics.level_cm.en"),
+        (4, "metric"),
+    ]
