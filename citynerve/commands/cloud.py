@@ -1,0 +1,119 @@
+"""`citynerve cloud init|check|migrate|run`: ingest, stores, cases, API and console."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from cloud.config import CloudConfig
+    from cloud.run import Cloud
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Ingest, stores, cases, API and console.")
+
+ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The configuration, a TOML file.")]
+
+
+@app.command()
+def init(
+    config: ConfigFile = Path("cloud.toml"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+) -> None:
+    """Write a sample configuration: every key there is, explained."""
+    from importlib.resources import files
+
+    if config.exists() and not force:
+        _fail(f"{config}: exists already; write --force to replace it")
+    config.write_text(files("cloud").joinpath("sample.toml").read_text("utf-8"), "utf-8")
+    print(f"{config}: written. Change it, then: citynerve cloud check --config {config}")
+
+
+@app.command()
+def check(config: ConfigFile) -> None:
+    """Tell every mistake in a configuration at once; exit 1 when there is one. Connects to nothing."""
+    loaded = _load(config)
+    print(
+        f"{config}: good. Broker {loaded.broker}, series {loaded.series_url.partition(':')[0]}, {len(loaded.channels)} channels."
+    )
+
+
+@app.command()
+def migrate(config: ConfigFile) -> None:
+    """Bring the relational store to the schema of this version; `run` does so, too."""
+    import asyncio
+
+    loaded = _load(config)
+    asyncio.run(_migrate(loaded))
+    print(f"{loaded.database_url}: up to date")
+
+
+@app.command()
+def run(
+    config: ConfigFile,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is usually not worth a line.")] = False,
+) -> None:
+    """Run the cloud until SIGTERM or SIGINT; it logs to stderr and prints its address when it is ready."""
+    import asyncio
+    import logging
+
+    from cloud.run import Cloud
+    from device_profiles.mistakes import ProfileError
+
+    loaded = _load(config)
+    level = logging.DEBUG if verbose else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        asyncio.run(_serve(Cloud(loaded)))
+    except (ProfileError, OSError) as error:
+        _fail(str(error))
+
+
+async def _migrate(config: "CloudConfig") -> None:
+    from cloud.relational.engine import make_engine
+    from cloud.relational.migrate import migrate as upgrade
+
+    engine = make_engine(config.database_url)
+    try:
+        await upgrade(engine)
+    finally:
+        await engine.dispose()
+
+
+async def _serve(cloud: "Cloud") -> None:
+    import asyncio
+    import signal
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(cloud.run(), name="cloud")
+        running.add_done_callback(lambda _: stop.set())
+        ready = tasks.create_task(_announce(cloud), name="announce")
+        await stop.wait()
+        ready.cancel()
+        running.cancel()
+
+
+async def _announce(cloud: "Cloud") -> None:
+    await cloud.ready.wait()
+    host, port = cloud.http
+    print(f"http://{f'[{host}]' if ':' in host else host}:{port}/", flush=True)
+
+
+def _load(config: Path) -> "CloudConfig":
+    from cloud.config import ConfigError, load_config
+
+    try:
+        return load_config(config)
+    except ConfigError as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    raise typer.Exit(1)

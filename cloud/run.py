@@ -1,0 +1,203 @@
+"""The cloud as one program: stores, ingest, sender, API and console, wired and ended together."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Final, cast
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from cloud.api import server
+from cloud.api.app import build_app
+from cloud.api.services import Services
+from cloud.cases import CaseState
+from cloud.config import CloudConfig
+from cloud.console.serve import mount_console
+from cloud.counts import CloudCounts
+from cloud.feed import Feed
+from cloud.ingest import Ingest
+from cloud.ingest_link import BrokerLink
+from cloud.notify.outbox import NotificationState
+from cloud.notify.sender import Sender
+from cloud.refusals import Refusals
+from cloud.registry import Registry
+from cloud.relational.engine import make_engine, reading
+from cloud.relational.migrate import migrate
+from cloud.relational.tables import cases, lanes, notifications, transitions
+from cloud.series.open import make_store
+from cloud.series.store import SeriesStore, StoreUnavailable
+from device_profiles.model import Profile
+from device_profiles.shelf import load_catalog
+from telemetry.clock import Clock, SystemClock
+from telemetry.records import Lane
+
+__all__ = ["Cloud"]
+
+_log = logging.getLogger(__name__)
+_REST_S: Final = 2.0
+
+
+class Cloud:
+    """`run` until cancelled; `ready` is set once it listens on `http` and hears the broker."""
+
+    def __init__(self, config: CloudConfig, clock: Clock | None = None) -> None:
+        self._config = config
+        self._clock = clock or SystemClock()
+        # Ids that only grow, also over a restart: a reader that comes back is told of the gap.
+        self.feed = Feed(first_id=self._clock.wall_ns() // 1_000_000)
+        self.ready = asyncio.Event()
+        self.http: tuple[str, int] = (config.api.host, config.api.port)
+        self._engine: AsyncEngine | None = None
+        self._counted = CloudCounts()
+        self._refusals = Refusals()
+
+    async def run(self) -> None:
+        """Migrate, open the stores, serve. Ends within 5 s of being cancelled, with everything it holds written.
+
+        Raises ProfileError, OSError (the address is taken) or a database error at the start; the world's later faults
+        are waited for.
+        """
+        catalog = await asyncio.to_thread(load_catalog, *self._config.profile_dirs)
+        with server.listen(self._config.api.host, self._config.api.port) as bound:
+            self.http = bound.getsockname()[:2]
+            async with self._stores() as (engine, series):
+                parts = _Parts(
+                    config=self._config,
+                    engine=engine,
+                    series=series,
+                    catalog=catalog,
+                    feed=self.feed,
+                    clock=self._clock,
+                    refusals=self._refusals,
+                    counts=self.counts,
+                )
+                await parts.load()
+                try:
+                    await self._serve(parts, bound)
+                finally:
+                    await parts.ingest.save_rest()
+                    await self.counts()
+
+    async def counts(self) -> CloudCounts:
+        """The account as the relational store has it; as it was at the end, where the cloud does not run."""
+        if self._engine is not None:
+            async with reading(self._engine) as conn:
+                self._counted = await _count(conn, self._refusals.total)
+        return self._counted
+
+    async def _serve(self, parts: "_Parts", bound: socket.socket) -> None:
+        listening = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(parts.ingest.run(), name="ingest")
+            tasks.create_task(parts.link.run(), name="broker link")
+            tasks.create_task(parts.sender.run(), name="sender")
+            tasks.create_task(server.serve(parts.app, bound, parts.services.stop, listening.set), name="api")
+            await listening.wait()
+            await parts.link.up.wait()
+            _log.info("ready", extra={"event": "cloud.ready", "host": self.http[0], "port": self.http[1]})
+            self.ready.set()
+
+    @contextlib.asynccontextmanager
+    async def _stores(self) -> AsyncIterator[tuple[AsyncEngine, SeriesStore]]:
+        engine = make_engine(self._config.database_url)
+        series = make_store(self._config.series_url)
+        try:
+            await migrate(engine)
+            await _open(series)
+            self._engine = engine
+            try:
+                yield engine, series
+            finally:
+                self._engine = None
+                await series.close()
+        finally:
+            await engine.dispose()
+
+
+class _Parts:
+    """Everything that runs, put together; nothing has begun yet."""
+
+    def __init__(
+        self,
+        *,
+        config: CloudConfig,
+        engine: AsyncEngine,
+        series: SeriesStore,
+        catalog: Mapping[str, Profile],
+        feed: Feed,
+        clock: Clock,
+        refusals: Refusals,
+        counts: Callable[[], Awaitable[CloudCounts]],
+    ) -> None:
+        self._engine = engine
+        self._refusals = refusals
+        self._registry = Registry(auto_register=config.auto_register)
+        self.link = BrokerLink(config.broker, config.username, config.password_file, self._heard)
+        self.sender = Sender(engine, config.channels, clock, feed, base_url=config.api.base_url)
+        self.ingest = Ingest(
+            engine=engine,
+            series=series,
+            registry=self._registry,
+            refusals=refusals,
+            catalog=catalog,
+            channels=config.channels,
+            feed=feed,
+            clock=clock,
+            answer=self.link.answer,
+            news=self.sender.wake,
+        )
+        self.services = Services(
+            engine=engine,
+            series=series,
+            catalog=catalog,
+            feed=feed,
+            clock=clock,
+            # The route awaits what it is given where that can be awaited.
+            counts=cast("Callable[[], Mapping[str, Any]]", counts),
+            channels=config.channels,
+            notify=self.sender.wake,
+        )
+        self.app = build_app(self.services)
+        mount_console(self.app)
+
+    async def load(self) -> None:
+        """Learn what earlier runs left in the store."""
+        async with reading(self._engine) as conn:
+            await self._registry.load(conn)
+            await self._refusals.load(conn)
+
+    def _heard(self, topic: str, payload: bytes) -> None:
+        self.ingest.offer(topic, payload)
+
+
+async def _open(series: SeriesStore) -> None:
+    while True:
+        try:
+            return await series.open()
+        except StoreUnavailable as error:
+            _log.warning("the series store is unavailable, waiting: %s", error, extra={"event": "cloud.store_unavailable"})
+            await asyncio.sleep(_REST_S)
+
+
+async def _count(conn: AsyncConnection, refused: int) -> CloudCounts:
+    of_readings = lanes.c.lane == Lane.READINGS.value
+    totals = select(func.sum(lanes.c.stored), func.sum(lanes.c.lost), func.sum(lanes.c.quarantined)).where(of_readings)
+    stored, lost, quarantined = (await conn.execute(totals)).one()
+    by_state = select(cases.c.state, func.count()).group_by(cases.c.state)
+    cases_in = {row[0]: row[1] for row in await conn.execute(by_state)}
+    by_outcome = select(notifications.c.state, func.count()).group_by(notifications.c.state)
+    messages = {row[0]: row[1] for row in await conn.execute(by_outcome)}
+    return CloudCounts(
+        stored_readings=stored or 0,
+        lost_readings=lost or 0,
+        quarantined=quarantined or 0,
+        transitions=await conn.scalar(select(func.count()).select_from(transitions)) or 0,
+        cases_opened=sum(cases_in.values()),
+        cases_closed=cases_in.get(CaseState.CLOSED.value, 0),
+        notifications_sent=messages.get(NotificationState.SENT.value, 0),
+        notifications_failed=messages.get(NotificationState.FAILED.value, 0),
+        refused=refused,
+    )

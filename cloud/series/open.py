@@ -1,0 +1,26 @@
+"""Which store an address names."""
+
+from pathlib import Path
+
+from cloud.series.duckdb_store import DuckStore
+from cloud.series.influx_http import InfluxAddress, parse_address
+from cloud.series.influx_store import InfluxStore
+from cloud.series.store import SeriesStore
+
+__all__ = ["make_store", "parse_series"]
+
+
+def parse_series(text: str) -> Path | InfluxAddress:
+    """`duckdb:PATH` or `influx:http://host:port/db?...`; ValueError says what is wrong with it."""
+    kind, _, rest = text.partition(":")
+    if kind == "duckdb" and rest:
+        return Path(rest)
+    if kind == "influx" and rest:
+        return parse_address(rest)
+    raise ValueError(f"series {text!r}: want duckdb:PATH or influx:http://host:port/database")
+
+
+def make_store(text: str) -> SeriesStore:
+    """The store of an address, not opened yet; ValueError as `parse_series`."""
+    address = parse_series(text)
+    return DuckStore(address) if isinstance(address, Path) else InfluxStore(address)
