@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from cloud.api import examples
+
 __all__ = [
     "Alarm",
     "AlarmDetail",
@@ -30,7 +32,6 @@ __all__ = [
 
 Value = bool | int | float | str | None
 DeviceState = Literal["normal", "alarm", "critical", "offline", "unknown"]
-_AT = "2026-11-20T14:00:00.123Z"
 
 
 def _printable(text: str) -> str:
@@ -71,24 +72,6 @@ class Text(Answer):
     en: str
 
 
-_DEVICE: dict[str, Any] = {
-    "id": "cover-17",
-    "name": "中山路 3 号井",
-    "kind": "manhole_cover",
-    "profile": "cover_nbiot",
-    "profile_version": 1,
-    "gateway": "gw-1",
-    "longitude": 113.2644,
-    "latitude": 23.1291,
-    "component_code": "4401030101000017",
-    "state": "critical",
-    "last_reading": _AT,
-    "age_s": 12.4,
-    "open_alarms": 1,
-    "open_cases": 1,
-}
-
-
 class Device(Answer):
     """One physical thing. `state`: critical or alarm while such an alarm is open, else offline after 2.5 times its
     profile's longest expected silence, unknown when it was never heard, else normal."""
@@ -110,7 +93,7 @@ class Device(Answer):
 
 
 class DevicePage(Answer):
-    model_config = _example(items=[_DEVICE], next="WyJjb3Zlci0xNyJd")
+    model_config = _example(items=[examples.DEVICE], next="WyJjb3Zlci0xNyJd")
     items: list[Device]
     next: str | None
 
@@ -126,18 +109,8 @@ class MetricInfo(Answer):
     high: float | None
 
 
-_METRIC = {
-    "name": "tilt_deg",
-    "unit": "deg",
-    "type": "float",
-    "title": {"zh": "倾角", "en": "Tilt"},
-    "low": 0.0,
-    "high": 180.0,
-}
-
-
 class DeviceDetail(Device):
-    model_config = _example(**_DEVICE, metrics=[_METRIC])
+    model_config = _example(**examples.DEVICE, metrics=[examples.METRIC])
     metrics: list[MetricInfo]
 
 
@@ -154,31 +127,14 @@ class LatestMetric(Answer):
     title: Text | None
 
 
-_LATEST = {
-    "device": "cover-17",
-    "metrics": [
-        {
-            "metric": "tilt_deg",
-            "value": 41.5,
-            "unit": "deg",
-            "quality": "good",
-            "reason": None,
-            "time": _AT,
-            "age_s": 12.4,
-            "title": {"zh": "倾角", "en": "Tilt"},
-        }
-    ],
-}
-
-
 class Latest(Answer):
-    model_config = _example(**_LATEST)
+    model_config = _example(**examples.LATEST)
     device: str
     metrics: list[LatestMetric]
 
 
 class LatestPage(Answer):
-    model_config = _example(items=[_LATEST])
+    model_config = _example(items=[examples.LATEST])
     items: list[Latest]
 
 
@@ -222,25 +178,6 @@ class History(Answer):
     metrics: dict[str, list[RawPoint] | list[BucketPoint]]
 
 
-_ALARM: dict[str, Any] = {
-    "id": "cover-17/cover_open/1763647200123000000",
-    "device": "cover-17",
-    "device_name": "中山路 3 号井",
-    "rule": "cover_open",
-    "title": {"zh": "井盖被打开", "en": "Cover opened"},
-    "priority": "critical",
-    "state": "unacknowledged",
-    "uncertain": False,
-    "raised": _AT,
-    "age_s": 12.4,
-    "returned": None,
-    "acknowledged": None,
-    "acknowledged_by": "",
-    "case_id": 7,
-    "evidence": {"tilt_deg": 41.5},
-}
-
-
 class Alarm(Answer):
     """One occurrence of a condition that needs a person; `state` is the ISA-18.2 process state."""
 
@@ -262,7 +199,7 @@ class Alarm(Answer):
 
 
 class AlarmPage(Answer):
-    model_config = _example(items=[_ALARM], next=None)
+    model_config = _example(items=[examples.ALARM], next=None)
     items: list[Alarm]
     next: str | None
 
@@ -284,58 +221,20 @@ class TransitionInfo(Answer):
     evidence: dict[str, Value]
 
 
-_TRANSITION = {
-    "origin": "edge",
-    "n": 1,
-    "cause": "raise",
-    "priority": "critical",
-    "from_state": "normal",
-    "to_state": "unacknowledged",
-    "event_time": _AT,
-    "recorded": _AT,
-    "stored": _AT,
-    "actor": "gw-1",
-    "note": "",
-    "evidence": {"tilt_deg": 41.5},
-}
-
-
 class AlarmDetail(Alarm):
     """With what it means and every step so far."""
 
     model_config = _example(
-        **_ALARM,
+        **examples.ALARM,
         cause={"zh": "井盖倾角超过限值", "en": "The cover is tilted beyond its limit"},
         consequence={"zh": "行人车辆坠落风险", "en": "People and vehicles may fall in"},
         response={"zh": "立即到场围挡复位", "en": "Fence off and close it at once"},
-        transitions=[_TRANSITION],
+        transitions=[examples.TRANSITION],
     )
     cause: Text | None
     consequence: Text | None
     response: Text | None
     transitions: list[TransitionInfo]
-
-
-_CASE: dict[str, Any] = {
-    "id": 7,
-    "device": "cover-17",
-    "device_name": "中山路 3 号井",
-    "matter": "cover_missing",
-    "gbt_code": "0101",
-    "department": "municipal",
-    "title": {"zh": "井盖缺失移位", "en": "Cover missing or moved"},
-    "priority": "critical",
-    "state": "open",
-    "longitude": 113.2644,
-    "latitude": 23.1291,
-    "opened": _AT,
-    "age_s": 12.4,
-    "due": "2026-11-20T15:00:00.123Z",
-    "overdue": False,
-    "closed": None,
-    "assignee": "",
-    "version": 1,
-}
 
 
 class Case(Answer):
@@ -362,7 +261,7 @@ class Case(Answer):
 
 
 class CasePage(Answer):
-    model_config = _example(items=[_CASE], next=None)
+    model_config = _example(items=[examples.CASE], next=None)
     items: list[Case]
     next: str | None
 
@@ -393,24 +292,8 @@ class Notice(Answer):
     next_attempt: str | None
 
 
-_STEP = {"id": 1, "step": "opened", "from_state": "open", "to_state": "open", "actor": "system", "at": _AT, "note": ""}
-_NOTICE = {
-    "id": 1,
-    "step": "opened",
-    "channel": "crew",
-    "state": "sent",
-    "attempts": 1,
-    "failure": "",
-    "vendor_code": "0",
-    "detail": "",
-    "created": _AT,
-    "sent": _AT,
-    "next_attempt": None,
-}
-
-
 class CaseDetail(Case):
-    model_config = _example(**_CASE, steps=[_STEP], alarms=[_ALARM], notifications=[_NOTICE])
+    model_config = _example(**examples.CASE, steps=[examples.STEP], alarms=[examples.ALARM], notifications=[examples.NOTICE])
     steps: list[CaseStep]
     alarms: list[Alarm]
     notifications: list[Notice]
@@ -452,37 +335,9 @@ class Gateway(Answer):
     lanes: list[LaneAccount]
 
 
-_LANE = {
-    "epoch": "e1",
-    "lane": "readings",
-    "watermark": 98,
-    "next_seq": 103,
-    "stored": 99,
-    "quarantined": 0,
-    "lost": 0,
-    "missing": 3,
-    "balanced": False,
-    "gaps": [{"first": 99, "last": 99}, {"first": 101, "last": 102}],
-    "updated": _AT,
-}
-
-
 class GatewayPage(Answer):
     model_config = _example(
-        items=[
-            {
-                "id": "gw-1",
-                "online": True,
-                "agent_version": "0.1.0",
-                "epoch": "e1",
-                "first_seen": _AT,
-                "last_seen": _AT,
-                "age_s": 0.4,
-                "devices": 5,
-                "status": {"devices_heard": 5},
-                "lanes": [_LANE],
-            }
-        ],
+        items=[examples.GATEWAY],
         next=None,
     )
     items: list[Gateway]
@@ -500,9 +355,7 @@ class Refusal(Answer):
 
 class RefusalPage(Answer):
     model_config = _example(
-        items=[
-            {"source": "gw-1", "reason": "bad_checksum", "count": 3, "last_detail": "got 17, want 42", "last": _AT, "age_s": 3.0}
-        ],
+        items=[examples.REFUSAL],
         next=None,
     )
     items: list[Refusal]
@@ -528,34 +381,14 @@ class ProfileInfo(Answer):
 
 
 class ProfilePage(Answer):
-    model_config = _example(
-        items=[
-            {
-                "name": "cover_nbiot",
-                "version": 1,
-                "kind": "manhole_cover",
-                "title": {"zh": "智能井盖", "en": "Smart manhole cover"},
-                "source": "a vendor's register map",
-                "offline_after_s": 216000.0,
-                "metrics": [_METRIC],
-                "alarms": [
-                    {
-                        "name": "cover_open",
-                        "priority": "critical",
-                        "title": {"zh": "打开", "en": "Opened"},
-                        "matter": "cover_missing",
-                    }
-                ],
-            }
-        ]
-    )
+    model_config = _example(items=[examples.PROFILE])
     items: list[ProfileInfo]
 
 
 class Health(Answer):
     """`degraded` (status 503) while a store does not answer."""
 
-    model_config = _example(status="ok", relational=True, series=True, streams=2, time=_AT)
+    model_config = _example(status="ok", relational=True, series=True, streams=2, time=examples.AT)
     status: Literal["ok", "degraded"]
     relational: bool
     series: bool

@@ -99,12 +99,13 @@ async def world(folder: Path) -> AsyncIterator[World]:
             await conn.run_sync(metadata.create_all)
         await _fill(services)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(serve(build_app(services), bound, stop, ready.set))
+            serving = tasks.create_task(serve(build_app(services), bound, stop, ready.set))
             await ready.wait()
             base = f"http://127.0.0.1:{port}"
             async with aiohttp.ClientSession(base) as session:
                 yield World(services, clock, session, base, stop, woken)
-            stop.set()
+            serving.cancel()
+        assert stop.is_set()
     finally:
         await store.close()
         await engine.dispose()

@@ -1,0 +1,195 @@
+"""One of each, for the description of the API: a cover that was opened, and what came of it."""
+
+from typing import Any
+
+__all__ = [
+    "ALARM",
+    "AT",
+    "CASE",
+    "DEVICE",
+    "GATEWAY",
+    "LANE",
+    "LATEST",
+    "METRIC",
+    "NOTICE",
+    "PROFILE",
+    "REFUSAL",
+    "STEP",
+    "TRANSITION",
+]
+
+AT = "2026-11-20T14:00:00.123Z"
+
+DEVICE: dict[str, Any] = {
+    "id": "cover-17",
+    "name": "中山路 3 号井",
+    "kind": "manhole_cover",
+    "profile": "cover_nbiot",
+    "profile_version": 1,
+    "gateway": "gw-1",
+    "longitude": 113.2644,
+    "latitude": 23.1291,
+    "component_code": "4401030101000017",
+    "state": "critical",
+    "last_reading": AT,
+    "age_s": 12.4,
+    "open_alarms": 1,
+    "open_cases": 1,
+}
+
+METRIC: dict[str, Any] = {
+    "name": "tilt_deg",
+    "unit": "deg",
+    "type": "float",
+    "title": {"zh": "倾角", "en": "Tilt"},
+    "low": 0.0,
+    "high": 180.0,
+}
+
+LATEST: dict[str, Any] = {
+    "device": "cover-17",
+    "metrics": [
+        {
+            "metric": "tilt_deg",
+            "value": 41.5,
+            "unit": "deg",
+            "quality": "good",
+            "reason": None,
+            "time": AT,
+            "age_s": 12.4,
+            "title": {"zh": "倾角", "en": "Tilt"},
+        }
+    ],
+}
+
+ALARM: dict[str, Any] = {
+    "id": "cover-17/cover_open/1763647200123000000",
+    "device": "cover-17",
+    "device_name": "中山路 3 号井",
+    "rule": "cover_open",
+    "title": {"zh": "井盖被打开", "en": "Cover opened"},
+    "priority": "critical",
+    "state": "unacknowledged",
+    "uncertain": False,
+    "raised": AT,
+    "age_s": 12.4,
+    "returned": None,
+    "acknowledged": None,
+    "acknowledged_by": "",
+    "case_id": 7,
+    "evidence": {"tilt_deg": 41.5},
+}
+
+TRANSITION: dict[str, Any] = {
+    "origin": "edge",
+    "n": 1,
+    "cause": "raise",
+    "priority": "critical",
+    "from_state": "normal",
+    "to_state": "unacknowledged",
+    "event_time": AT,
+    "recorded": AT,
+    "stored": AT,
+    "actor": "gw-1",
+    "note": "",
+    "evidence": {"tilt_deg": 41.5},
+}
+
+CASE: dict[str, Any] = {
+    "id": 7,
+    "device": "cover-17",
+    "device_name": "中山路 3 号井",
+    "matter": "cover_missing",
+    "gbt_code": "0101",
+    "department": "municipal",
+    "title": {"zh": "井盖缺失移位", "en": "Cover missing or moved"},
+    "priority": "critical",
+    "state": "open",
+    "longitude": 113.2644,
+    "latitude": 23.1291,
+    "opened": AT,
+    "age_s": 12.4,
+    "due": "2026-11-20T15:00:00.123Z",
+    "overdue": False,
+    "closed": None,
+    "assignee": "",
+    "version": 1,
+}
+
+STEP: dict[str, Any] = {
+    "id": 1,
+    "step": "opened",
+    "from_state": "open",
+    "to_state": "open",
+    "actor": "system",
+    "at": AT,
+    "note": "",
+}
+
+NOTICE: dict[str, Any] = {
+    "id": 1,
+    "step": "opened",
+    "channel": "crew",
+    "state": "sent",
+    "attempts": 1,
+    "failure": "",
+    "vendor_code": "0",
+    "detail": "",
+    "created": AT,
+    "sent": AT,
+    "next_attempt": None,
+}
+
+LANE: dict[str, Any] = {
+    "epoch": "e1",
+    "lane": "readings",
+    "watermark": 98,
+    "next_seq": 103,
+    "stored": 99,
+    "quarantined": 0,
+    "lost": 0,
+    "missing": 3,
+    "balanced": False,
+    "gaps": [{"first": 99, "last": 99}, {"first": 101, "last": 102}],
+    "updated": AT,
+}
+
+GATEWAY: dict[str, Any] = {
+    "id": "gw-1",
+    "online": True,
+    "agent_version": "0.1.0",
+    "epoch": "e1",
+    "first_seen": AT,
+    "last_seen": AT,
+    "age_s": 0.4,
+    "devices": 5,
+    "status": {"devices_heard": 5},
+    "lanes": [LANE],
+}
+
+REFUSAL: dict[str, Any] = {
+    "source": "gw-1",
+    "reason": "bad_checksum",
+    "count": 3,
+    "last_detail": "got 17, want 42",
+    "last": AT,
+    "age_s": 3.0,
+}
+
+PROFILE: dict[str, Any] = {
+    "name": "cover_nbiot",
+    "version": 1,
+    "kind": "manhole_cover",
+    "title": {"zh": "智能井盖", "en": "Smart manhole cover"},
+    "source": "a vendor's register map",
+    "offline_after_s": 216000.0,
+    "metrics": [METRIC],
+    "alarms": [
+        {
+            "name": "cover_open",
+            "priority": "critical",
+            "title": {"zh": "打开", "en": "Opened"},
+            "matter": "cover_missing",
+        }
+    ],
+}
