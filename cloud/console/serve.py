@@ -35,9 +35,11 @@ _LOOSE: Final = ("favicon.svg", "licenses.txt")
 
 _MISSING: Final = """<!doctype html>
 <html lang="zh-CN"><head><meta charset="utf-8"><title>citynerve</title></head><body>
-<h1>控制台尚未构建</h1><p>请运行 <code>make console</code>，然后刷新本页。接口不受影响：<a href="/api/openapi.json">/api/openapi.json</a></p>
+<h1>控制台尚未构建</h1><p>请运行 <code>make console</code>，然后刷新本页。接口不受影响：
+<a href="/api/openapi.json">/api/openapi.json</a></p>
 <h1 lang="en">The console has not been built</h1>
-<p lang="en">Run <code>make console</code>, then reload this page. The API works without it: <a href="/api/openapi.json">/api/openapi.json</a></p>
+<p lang="en">Run <code>make console</code>, then reload this page. The API works without it:
+<a href="/api/openapi.json">/api/openapi.json</a></p>
 </body></html>
 """
 

@@ -87,7 +87,9 @@ class City:
     def news_after(self, place: int) -> list[tuple[str, dict[str, Any]]]:
         return self._news[place:]
 
-    def raise_alarm(self, device: str, rule: str, zh: str, en: str, *, priority: str = "high", ago: float = 5, due_s: float = 7200) -> int:
+    def raise_alarm(
+        self, device: str, rule: str, zh: str, en: str, *, priority: str = "high", ago: float = 5, due_s: float = 7200
+    ) -> int:
         """An alarm with its case, as the cloud would make them; the case's number."""
         number = len(self.cases) + 101
         raised = time.time() - ago
@@ -100,10 +102,11 @@ class City:
             "acknowledged": None, "acknowledged_by": "", "case_id": number, "evidence": {"tilt_deg": 41.5},
         }  # fmt: skip
         self.cases[number] = {
-            "id": number, "device": device, "device_name": row["name"], "matter": rule, "gbt_code": "0101", "department": "市政养护",
+            "id": number, "device": device, "device_name": row["name"], "matter": rule, "gbt_code": "0101",
+            "department": "市政养护",
             "title": title, "priority": priority, "state": "open", "longitude": row["longitude"], "latitude": row["latitude"],
-            "opened": iso(raised), "age_s": ago, "due": iso(raised + due_s), "overdue": ago > due_s, "closed": None, "assignee": "",
-            "version": 1,
+            "opened": iso(raised), "age_s": ago, "due": iso(raised + due_s), "overdue": ago > due_s, "closed": None,
+            "assignee": "", "version": 1,
         }  # fmt: skip
         self.steps[number] = []
         self.add_step(number, "opened", "open", "system", at=raised)
@@ -145,7 +148,15 @@ def _checked(schema: type[schemas.BaseModel], document: Any) -> JSONResponse:
 
 
 def _problem(status: int, reason: str, detail: str) -> JSONResponse:
-    document = {"type": "about:blank", "title": reason, "status": status, "detail": detail, "instance": "", "reason": reason, "errors": []}
+    document = {
+        "type": "about:blank",
+        "title": reason,
+        "status": status,
+        "detail": detail,
+        "instance": "",
+        "reason": reason,
+        "errors": [],
+    }
     return JSONResponse(document, status, media_type="application/problem+json")
 
 
@@ -253,8 +264,8 @@ def _add_work(app: FastAPI, city: City) -> None:
     async def case(number: int) -> Response:
         row = city.cases[number]
         notice = {
-            "id": 1, "step": "opened", "channel": "crew-webhook", "state": "sent", "attempts": 1, "failure": "", "vendor_code": "0",
-            "detail": "", "created": row["opened"], "sent": row["opened"], "next_attempt": None,
+            "id": 1, "step": "opened", "channel": "crew-webhook", "state": "sent", "attempts": 1, "failure": "",
+            "vendor_code": "0", "detail": "", "created": row["opened"], "sent": row["opened"], "next_attempt": None,
         }  # fmt: skip
         alarms = [a for a in city.alarms.values() if a["case_id"] == number]
         return _checked(schemas.CaseDetail, {**row, "steps": city.steps[number], "alarms": alarms, "notifications": [notice]})
@@ -267,7 +278,9 @@ def _add_work(app: FastAPI, city: City) -> None:
         (schemas.Dispatch if action == "dispatch" else schemas.Step).model_validate(body)
         case = city.cases[number]
         if body["version"] != case["version"]:
-            return _problem(409, "conflict", f"case {number}: is at version {case['version']}, the step was for {body['version']}")
+            return _problem(
+                409, "conflict", f"case {number}: is at version {case['version']}, the step was for {body['version']}"
+            )
         city.posts.append((f"{number}/{action}", body))
         city.add_step(number, states[action], states[action], body["actor"], body["note"])
         case["version"] += 1

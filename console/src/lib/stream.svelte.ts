@@ -99,8 +99,10 @@ class Stream {
   #connected(): void {
     this.state = 'live';
     this.heard = clock.exact();
-    this.connections += 1;
     this.#wait = FIRST_WAIT_S;
+    this.connections += 1;
+    // Who never heard an item has no id to go on from: after any break, whatever is shown is asked for anew.
+    if (this.connections > 1) this.#tell({ id: this.#lastId, kind: 'gap', data: {} });
   }
 
   async #read(body: ReadableStream<Uint8Array>): Promise<void> {
@@ -112,9 +114,13 @@ class Stream {
       this.heard = clock.exact();
       for (const news of parser.feed(value)) {
         this.#lastId = news.id;
-        for (const listener of this.#listeners) listener(news);
+        this.#tell(news);
       }
     }
+  }
+
+  #tell(news: News): void {
+    for (const listener of this.#listeners) listener(news);
   }
 
   async #pause(): Promise<void> {

@@ -71,13 +71,13 @@ function styleNow(): StyleSpecification {
       // Below the marks in the stack, so placed after them: a name never covers a mark.
       {
         id: 'names', type: 'symbol', source: 'devices', minzoom: 13,
-        layout: { 'text-field': ['get', 'name'], 'text-size': 11.5, 'text-anchor': 'top', 'text-offset': [0, 1.15], 'text-optional': true, 'symbol-sort-key': ['-', 0, ['get', 'order']] },
+        layout: { 'text-field': ['get', 'name'], 'text-size': 11.5, 'text-anchor': 'top', 'text-offset': [0, 1.35], 'text-padding': 1, 'text-max-width': 14, 'symbol-sort-key': ['-', 0, ['get', 'order']] },
         paint: { 'text-color': token('text'), 'text-halo-color': token('map-ground'), 'text-halo-width': 1.4 },
       },
       {
         id: 'devices', type: 'symbol', source: 'devices',
         layout: {
-          'icon-image': ['concat', 'mark-', ['get', 'state']], 'icon-allow-overlap': true,
+          'icon-image': ['concat', 'mark-', ['get', 'state']], 'icon-allow-overlap': true, 'icon-padding': 0,
           'icon-size': ['interpolate', ['linear'], ['zoom'], 8, 0.62, 13, 0.9, 17, 1.15], 'symbol-sort-key': ['get', 'order'],
         },
       },

@@ -1,0 +1,305 @@
+"""The console in a real browser: what a person sees and can do."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from mock_api import City
+from picture import pixels
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.integration
+
+COVER = "manhole-000"
+LAMP = "lamp-006"
+CRITICAL_RED = (255, 107, 99)  # --critical of the dark theme in console/src/styles/tokens.css
+PLACED = 59  # of the mock's sixty devices one has no position
+
+
+def cover_opened(city: City, **more: Any) -> int:
+    return city.raise_alarm(COVER, "cover_open", "井盖被打开", "Cover opened", priority="critical", **more)
+
+
+def near(picture: np.ndarray[Any, Any], colour: tuple[int, int, int]) -> int:
+    """How many pixels are of this colour, give or take the renderer's smoothing."""
+    return int((np.abs(picture.astype(int) - np.array(colour)).max(axis=2) < 12).sum())
+
+
+class TestMap:
+    def test_every_placed_device_is_drawn_and_no_other_host_is_asked(self, page: Page, city: City, foreign: list[str]) -> None:
+        cover_opened(city)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto("/")
+        expect(page.get_by_test_id("map")).to_have_attribute("data-drawn", str(PLACED))
+        expect(page.get_by_test_id("shown")).to_contain_text("60 / 60")
+        # What the map says of itself is not enough: the marks must be on the screen.
+        assert near(pixels(page.get_by_test_id("map").screenshot()), CRITICAL_RED) > 60
+        assert foreign == []
+        assert any("/assets/maplibre-gl-worker" in url for url in asked)
+
+    def test_the_page_says_when_there_is_no_webgl(self, page: Page) -> None:
+        page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
+        page.goto("/")
+        expect(page.get_by_test_id("map").get_by_role("alert")).to_contain_text("请用列表")
+        page.get_by_role("button", name="列表").click()
+        expect(page.get_by_test_id("device-table").get_by_role("row")).to_have_count(61)
+
+    def test_a_click_on_a_device_opens_its_card(self, page: Page, city: City) -> None:
+        for other in [d for d in city.devices if d != COVER]:
+            del city.devices[other]
+        cover_opened(city)
+        page.goto("/")
+        the_map = page.get_by_test_id("map")
+        expect(the_map).to_have_attribute("data-drawn", "1")
+        box = the_map.bounding_box()
+        assert box is not None
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        card = page.get_by_test_id("device-card")
+        expect(card).to_contain_text("中山路1号井盖")
+        expect(card).to_contain_text("41.5")
+        expect(card).to_contain_text("超出量程")
+        expect(card.get_by_role("link", name=re.compile("案件 101"))).to_be_visible()
+        card.get_by_role("link", name="设备页").click()
+        expect(page).to_have_url(re.compile(rf"/devices/{COVER}$"))
+        expect(page.get_by_role("heading", level=1)).to_be_focused()
+
+    def test_filters_live_in_the_address_and_the_list_is_the_maps_twin(self, page: Page, city: City) -> None:
+        cover_opened(city)
+        page.goto("/?kind=manhole_cover&state=critical&view=list")
+        rows = page.get_by_test_id("device-table").locator("tbody tr")
+        expect(rows).to_have_count(1)
+        expect(rows).to_contain_text("中山路1号井盖")
+        page.get_by_role("button", name="紧急").click()
+        expect(rows).to_have_count(12)
+        expect(page).to_have_url(re.compile(r"\?kind=manhole_cover&view=list$"))
+        page.get_by_role("searchbox").fill("16")
+        expect(rows).to_have_count(1)
+        page.get_by_role("button", name="清除筛选").click()
+        expect(rows).to_have_count(60)
+        page.reload()
+        expect(rows).to_have_count(60)
+
+
+class TestLive:
+    def test_a_new_critical_alarm_is_shown_counted_and_spoken(self, page: Page, city: City) -> None:
+        page.goto("/")
+        expect(page.get_by_test_id("alarms")).to_contain_text("没有未结报警")
+        expect(page.get_by_test_id("link")).to_have_text("实时")
+        expect(page.locator('[data-state="critical"] b')).to_have_text("0")
+        number = cover_opened(city)
+        city.publish("alarm", {"id": next(iter(city.alarms)), "device": COVER, "state": "unacknowledged"})
+        city.publish("case", {"id": number, "device": COVER, "state": "open"})
+        row = page.get_by_test_id("alarm-list").get_by_role("listitem")
+        expect(row).to_contain_text("井盖被打开", timeout=3000)
+        expect(page.locator('[data-state="critical"] b')).to_have_text("1", timeout=3000)
+        expect(page.get_by_test_id("case-list").locator(f'[data-case="{number}"]')).to_contain_text("待受理", timeout=3000)
+        expect(page.get_by_test_id("announcer")).to_contain_text("1 条新的紧急报警：中山路1号井盖 井盖被打开")
+
+    def test_what_was_open_when_the_page_came_is_not_spoken(self, page: Page, city: City) -> None:
+        cover_opened(city)
+        page.goto("/")
+        expect(page.get_by_test_id("alarm-list").get_by_role("listitem")).to_have_count(1)
+        expect(page.get_by_test_id("announcer")).to_have_text("")
+
+    def test_a_lost_stream_is_shown_and_what_was_missed_is_there_afterwards(self, page: Page, city: City) -> None:
+        page.goto("/")
+        expect(page.get_by_test_id("link")).to_have_text("实时")
+        city.streams_open = False
+        expect(page.get_by_test_id("link")).to_contain_text("重连中")
+        cover_opened(city)
+        city.streams_open = True
+        expect(page.get_by_test_id("link")).to_have_text("实时")
+        expect(page.get_by_test_id("alarm-list").get_by_role("listitem")).to_have_count(1, timeout=5000)
+
+    def test_a_reading_renews_the_age_without_asking_for_the_device(self, page: Page, city: City) -> None:
+        page.goto("/?view=list&q=toilet-012")
+        row = page.get_by_test_id("device-table").locator("tbody tr")
+        expect(row).to_contain_text("秒前")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        expect(page.get_by_test_id("link")).to_have_text("实时")
+        city.publish("device", {"id": "toilet-012"})
+        expect(row).to_contain_text("刚刚", timeout=3000)
+        assert not any(url.endswith("/api/devices/toilet-012") for url in asked)
+
+
+class TestWork:
+    def test_a_case_is_acknowledged_with_a_name_and_a_note(self, page: Page, city: City) -> None:
+        number = cover_opened(city)
+        page.goto("/")
+        row = page.get_by_test_id("case-list").locator(f'[data-case="{number}"]')
+        row.get_by_role("button", name=re.compile("^受理")).click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_role("button", name="提交").click()
+        assert city.posts == []  # the name is required
+        dialog.get_by_label("操作人").fill("王芳")
+        dialog.get_by_label("备注").fill("已通知养护班")
+        dialog.get_by_role("button", name="提交").click()
+        expect(dialog).to_be_hidden()
+        expect(row).to_contain_text("已受理")
+        assert city.posts == [(f"{number}/acknowledge", {"actor": "王芳", "note": "已通知养护班", "version": 1})]
+        row.get_by_role("button", name=re.compile("^派遣")).click()
+        expect(dialog.get_by_label("操作人")).to_have_value("王芳")
+        dialog.get_by_label("派给").fill("养护三队")
+        dialog.get_by_role("button", name="提交").click()
+        expect(row).to_contain_text("养护三队")
+
+    def test_a_step_against_an_old_version_is_told_and_can_be_taken_again(self, page: Page, city: City) -> None:
+        number = cover_opened(city)
+        page.goto(f"/cases/{number}")
+        page.get_by_role("button", name=re.compile("^结案")).click()
+        city.cases[number]["version"] = 4
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("操作人").fill("王芳")
+        dialog.get_by_label("处置结果").fill("井盖已复位")
+        dialog.get_by_role("button", name="提交").click()
+        expect(dialog.get_by_role("alert")).to_contain_text("案件已被他人改动")
+        dialog.get_by_role("button", name="提交").click()
+        expect(dialog).to_be_hidden()
+        expect(page.get_by_test_id("timeline")).to_contain_text("井盖已复位")
+        assert city.posts[-1] == (f"{number}/close", {"actor": "王芳", "note": "井盖已复位", "version": 4})
+
+    def test_an_alarm_is_acknowledged_by_keyboard_alone(self, page: Page, city: City) -> None:
+        cover_opened(city)
+        page.goto("/")
+        button = page.get_by_test_id("alarm-list").get_by_role("button")
+        expect(button).to_be_visible()
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            if button.evaluate("it => it === document.activeElement"):
+                break
+        expect(button).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(button).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.get_by_label("操作人")).to_be_focused()
+        page.keyboard.type("li.wei")
+        page.keyboard.press("Enter")
+        expect(page.get_by_test_id("alarm-list")).to_contain_text("已确认")
+        assert [body for _, body in city.posts] == [{"actor": "li.wei", "note": ""}]
+
+    def test_an_overdue_case_says_by_how_much(self, page: Page, city: City) -> None:
+        cover_opened(city, ago=3600 + 300, due_s=3600)
+        page.goto("/cases")
+        expect(page.get_by_test_id("case-table")).to_contain_text("逾期 5分")
+
+
+class TestDevicePage:
+    def test_values_carry_unit_quality_and_age(self, page: Page) -> None:
+        page.goto(f"/devices/{COVER}")
+        rows = page.get_by_test_id("latest").get_by_role("listitem")
+        expect(rows.nth(0)).to_contain_text("倾角 41.5°")
+        expect(rows.nth(0)).to_contain_text("秒前")
+        expect(rows.nth(1)).to_contain_text("坏值 · 超出量程")
+        expect(rows.nth(2)).to_contain_text("存疑 · 设备时间不可信")
+        expect(rows.nth(4)).to_contain_text("井盖打开 是")
+
+    def test_the_chart_shows_gaps_and_bad_values_and_its_range_is_in_the_address(self, page: Page) -> None:
+        page.goto(f"/devices/{COVER}")
+        history = page.get_by_test_id("history")
+        expect(history.locator("canvas")).to_be_visible()
+        expect(history).to_contain_text(re.compile(r"坏值 [78] 个"))
+        expect(history.get_by_role("img")).to_have_attribute("aria-label", re.compile("倾角：最小 .*最大 .*最近"))
+        history.get_by_role("button", name="7 天").click()
+        expect(history).to_contain_text("每 15分 的平均值")
+        expect(page).to_have_url(re.compile("range=week"))
+        history.get_by_label("选择指标").select_option("temperature_c")
+        expect(page).to_have_url(re.compile("metric=temperature_c"))
+        assert history.get_by_label("选择指标").locator("option").count() == 5  # text is not drawn
+
+    def test_a_device_that_is_not_there_says_so(self, page: Page) -> None:
+        page.goto("/devices/nobody")
+        expect(page.get_by_text("不存在")).to_be_visible()
+
+
+class TestOtherPages:
+    def test_a_case_shows_its_way_its_alarms_and_who_was_told(self, page: Page, city: City) -> None:
+        number = cover_opened(city)
+        city.add_step(number, "acknowledged", "acknowledged", "王芳", "已通知养护班")
+        page.goto(f"/cases/{number}")
+        expect(page.get_by_role("heading", level=1)).to_have_text("案件 101 · 井盖被打开")
+        steps = page.get_by_test_id("timeline").get_by_role("listitem")
+        expect(steps.nth(0)).to_contain_text("受理 王芳")
+        expect(steps.nth(1)).to_contain_text("立案 系统")
+        expect(page.get_by_test_id("notices")).to_contain_text("crew-webhook立案 已发送")
+        expect(page.get_by_test_id("alarm-list")).to_contain_text("井盖被打开")
+
+    def test_gateways_show_the_account_of_each_lane(self, page: Page) -> None:
+        page.goto("/gateways")
+        rows = page.get_by_test_id("gateways").locator("tbody tr")
+        expect(rows.nth(0)).to_contain_text("✓ 平")
+        expect(rows.nth(1)).to_contain_text("待补 3")
+        expect(rows.nth(2)).to_contain_text("离线")
+
+    def test_going_about_does_not_load_the_page_again(self, page: Page, city: City) -> None:
+        cover_opened(city)
+        page.goto("/")
+        page.evaluate("() => { globalThis.sameLife = true }")
+        page.get_by_role("link", name="网关").click()
+        expect(page.get_by_test_id("gateways")).to_be_visible()
+        page.go_back()
+        expect(page.get_by_test_id("map")).to_be_visible()
+        page.get_by_role("link", name="中山路1号井盖").first.click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("中山路1号井盖")
+        assert page.evaluate("() => globalThis.sameLife") is True
+        expect(page).to_have_title("中山路1号井盖 · 城市运行 · citynerve")
+
+
+class TestStates:
+    def test_a_city_without_devices_says_what_to_do(self, page: Page, city: City) -> None:
+        city.devices.clear()
+        page.goto("/")
+        expect(page.get_by_text("make demo")).to_be_visible()
+
+    def test_a_panel_that_fails_does_not_take_the_others_along(self, page: Page, city: City) -> None:
+        cover_opened(city)
+        city.fail.add("/api/cases")
+        page.goto("/")
+        cases = page.get_by_test_id("cases")
+        expect(cases).to_contain_text("无法载入")
+        expect(cases).to_contain_text("存储不可用")
+        expect(page.get_by_test_id("alarm-list").get_by_role("listitem")).to_have_count(1)
+        city.fail.clear()
+        cases.get_by_role("button", name="重试").click()
+        expect(page.get_by_test_id("case-list").get_by_role("listitem")).to_have_count(1)
+
+    def test_old_data_is_kept_and_called_old(self, page: Page, city: City) -> None:
+        cover_opened(city)
+        page.goto("/")
+        expect(page.get_by_test_id("alarm-list").get_by_role("listitem")).to_have_count(1)
+        city.fail.add("/api/alarms")
+        city.publish("alarm", {"device": COVER})
+        expect(page.get_by_test_id("alarms")).to_contain_text("前的数据：存储不可用")
+        expect(page.get_by_test_id("alarm-list").get_by_role("listitem")).to_have_count(1)
+
+
+class TestLook:
+    def test_language_and_theme_are_remembered(self, page: Page, city: City) -> None:
+        cover_opened(city)
+        page.goto("/")
+        page.get_by_role("button", name="English").click()
+        page.get_by_role("button", name="Switch to light").click()
+        page.reload()
+        expect(page.locator("html")).to_have_attribute("lang", "en")
+        expect(page.locator("html")).to_have_attribute("data-theme", "light")
+        expect(page.get_by_test_id("alarm-list")).to_contain_text("Cover opened")
+        expect(page.get_by_role("link", name="Gateways")).to_be_visible()
+
+    @pytest.mark.parametrize("path", ["/", "/?view=list", f"/devices/{COVER}", "/cases", "/cases/101", "/gateways"])
+    def test_nothing_runs_off_a_phones_screen(self, page: Page, city: City, path: str) -> None:
+        cover_opened(city)
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.goto(path)
+        expect(page.get_by_role("heading", level=1)).to_be_attached()
+        expect(page.get_by_text("中山路1号井盖").or_(page.get_by_text("gw-tianhe-1")).first).to_be_attached()
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+
+    def test_the_desk_fits_without_scrolling(self, page: Page, city: City) -> None:
+        cover_opened(city)
+        page.goto("/")
+        expect(page.get_by_test_id("map")).to_have_attribute("data-drawn", str(PLACED))
+        assert page.evaluate("() => document.documentElement.scrollHeight") <= 900
