@@ -45,9 +45,9 @@ class PtyLine:
         return await self._inbox.get()
 
     def write(self, data: bytes) -> bool:
-        """Put bytes on the line; False when the buffer is full because nobody reads, as a wire would not care."""
+        """Put bytes on the line; False where some were lost: nobody reads and the buffer is full, or it is unplugged."""
         try:
-            sent = os.write(self._master, data)
+            sent = os.write(self._master, data) if self._master >= 0 else 0
         except BlockingIOError:
             sent = 0
         self.dropped_bytes += len(data) - sent

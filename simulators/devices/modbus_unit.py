@@ -16,6 +16,7 @@ from firmware_bridge.modbus.frames import (
 )
 from firmware_bridge.modbus.registers import encode_registers, width
 from firmware_bridge.values import apply_scaling
+from simulators.actions import How
 from simulators.devices.base import Device, Surroundings
 from simulators.scenario import DeviceSpec
 from telemetry.reason import Reason
@@ -42,7 +43,7 @@ _Cell = tuple[RegisterArea, int]
 class ModbusUnit(Device):
     """Answers PDUs. A read must lie between the lowest and highest register of its area; gaps read as 0, as in most units.
 
-    `spoken` grows by one whenever every register of the profile has been answered since the last time.
+    `spoken` grows by one whenever every register of the profile has been answered since the last time, undamaged.
     """
 
     def __init__(self, spec: DeviceSpec, profile: Profile, around: Surroundings) -> None:
@@ -79,7 +80,8 @@ class ModbusUnit(Device):
         if not known or wanted[0] < min(known) or wanted[-1] > max(known):
             return ExceptionReply(function=request.function, code=_ILLEGAL_ADDRESS)
         content = self.speak(now_ns).get(area, {})
-        self._count_sweep({(area, address) for address in wanted})
+        if self.misbehaves(now_ns) in {None, How.FLOOD}:  # in any other way this reply will not be understood
+            self._count_sweep({(area, address) for address in wanted})
         nothing: int | bool = False if area in _BITS else 0
         return ReadReply(function=request.function, values=tuple(content.get(address, nothing) for address in wanted))
 

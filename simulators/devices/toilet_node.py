@@ -88,8 +88,9 @@ class SerialBus:
                 frame = encode_frame(node.profile, (node.unit % 247) + 1, node.values(now_ns))
             case How.LATE | How.FLOOD | None:
                 pass
-        node.account.spoken += how is None
-        node.account.spoiled += how is not None
+        understood = how in {None, How.FLOOD}
+        node.account.spoken += understood
+        node.account.spoiled += not understood
         if how is How.LATE:
             group.create_task(self._write_later(frame))
         else:
