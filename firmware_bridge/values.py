@@ -12,8 +12,8 @@ from telemetry.records import Flaw, Quality, Value
 
 __all__ = ["Decoded", "Gathering", "apply_scaling", "undo_scaling"]
 
-_SAFE_INTEGER = 2**63 - 1
-"""Beyond it a store's signed 64-bit integer column cannot hold the value."""
+_STORABLE = range(-(2**63), 2**63)
+"""What a store's signed 64-bit integer column can hold."""
 
 
 class Decoded(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +129,7 @@ def _as_integer(raw: object, scaling: Scaling, metric: Metric) -> int:
     nearest = round(value)
     if isinstance(raw, float) and abs(value - nearest) > 1e-9:
         raise _wrong(metric, raw, "a whole number")
-    if abs(nearest) > _SAFE_INTEGER:
+    if nearest not in _STORABLE:
         raise ParseError(Reason.OUT_OF_RANGE, f"{metric.name}: {nearest} is beyond 64 bits")
     return nearest
 
