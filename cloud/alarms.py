@@ -90,7 +90,7 @@ def alarm_news(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def transition_news(row: Mapping[str, Any]) -> dict[str, Any]:
     """What the feed tells of a row of `transitions`."""
-    told = ("alarm", "origin", "n", "device", "rule", "cause", "priority", "from_state", "to_state", "event_time_ns")
+    told = ("alarm", "origin", "n", "device", "rule", "cause", "priority", "from_state", "to_state", "event_time_ns", "recorded_ns")
     return {name: row[name] for name in told}
 
 

@@ -23,8 +23,7 @@ def metric_table() -> str:
     metrics = yaml.safe_load(METRICS.read_text("utf-8"))["metrics"]
     lines = ["| metric | unit | type | range | meaning |", "|---|---|---|---|---|"]
     for name, entry in sorted(metrics.items()):
-        low, high = entry.get("range", ["", ""])
-        span = f"{low} to {high}" if entry.get("range") else ""
+        span = f"{entry['low']} to {entry['high']}" if {"low", "high"} <= entry.keys() else ""
         lines.append(f"| `{name}` | {entry.get('unit', '')} | {entry['type']} | {span} | {entry['zh']}; {entry['en']} |")
     return "\n".join(lines)
 
