@@ -72,3 +72,4 @@ class Reason(StrEnum):
     CONFLICT = "conflict"
     NOT_FOUND = "not_found"
     INVALID = "invalid"
+    INTERNAL = "internal"
