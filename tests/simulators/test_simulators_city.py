@@ -33,17 +33,17 @@ links:
   covers: {driver: coap}
   counters: {driver: mqtt}
 devices:
-  - {id: lamp-1, kind: lamp_loop, profile: lamp_loop, address: "1", link: loop, position: {longitude: 1, latitude: 3}}
-  - {id: lamp-2, kind: lamp_loop, profile: lamp_loop, address: "1", link: bus, position: {longitude: 1, latitude: 3}}
-  - {id: air-1, kind: toilet_air, profile: toilet_air_modbus, address: "2", link: bus, position: {longitude: 1, latitude: 3}}
-  - {id: node-1, kind: toilet_node, profile: toilet_node_serial, address: "3", link: line, name: "厕\\"一", position: {longitude: 1, latitude: 3}}
-  - {id: bus-1, kind: vehicle, profile: vehicle_terminal, address: "013800000001", link: fleet, position: {longitude: 1, latitude: 3}}
-  - {id: cover-1, kind: cover, profile: cover_nbiot, address: "86", link: covers, position: {longitude: 1, latitude: 3}}
-  - {id: counter-1, kind: people_counter, profile: toilet_counter_mqtt, address: c1, link: counters, position: {longitude: 1, latitude: 3}}
+  - {id: lamp-1, kind: lamp_loop, profile: lamp_loop, address: "1", link: loop, position: HERE}
+  - {id: lamp-2, kind: lamp_loop, profile: lamp_loop, address: "1", link: bus, position: HERE}
+  - {id: air-1, kind: toilet_air, profile: toilet_air_modbus, address: "2", link: bus, position: HERE}
+  - {id: node-1, kind: toilet_node, profile: toilet_node_serial, address: "3", link: line, name: "厕\\"一", position: HERE}
+  - {id: bus-1, kind: vehicle, profile: vehicle_terminal, address: "013800000001", link: fleet, position: HERE}
+  - {id: cover-1, kind: cover, profile: cover_nbiot, address: "86", link: covers, position: HERE}
+  - {id: counter-1, kind: people_counter, profile: toilet_counter_mqtt, address: c1, link: counters, position: HERE}
 events:
   - {at: 4, device: lamp-1, do: lose_phase_a}
   - {at: 2, device: air-1, do: nh3_peak}
-"""
+""".replace("HERE", "{longitude: 1, latitude: 3}")
 
 
 def small(folder: Path) -> Scenario:
