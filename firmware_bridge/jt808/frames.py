@@ -25,6 +25,7 @@ MAX_FRAME_BYTES = 2 * (21 + MAX_BODY_BYTES + 1) + 2 + 1024
 
 _SUBPACKAGED, _VERSIONED = 1 << 13, 1 << 14
 _REGISTER = 0x0100
+_BRACKETED = "a message in round brackets, not JT/T 808"
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +75,9 @@ def escape(data: bytes) -> bytes:
 
 
 def _unescape(data: bytes) -> bytes:
-    """The bytes behind the escapes; ParseError(bad_escape) with the offset of a 7d that begins none."""
+    """The bytes behind the escapes; ParseError(bad_escape) with the offset of a bare flag, or of a 7d that begins none."""
+    if FLAG in data:
+        raise ParseError(Reason.BAD_ESCAPE, "a bare flag 7e within the frame", data.index(FLAG))
     if _ESCAPE not in data:
         return data
     out = bytearray()
@@ -108,6 +111,8 @@ def parse_frame(raw: bytes) -> Frame:
     ParseError, `at` counted in bytes of `raw`: bad_start, truncated, oversized, bad_escape, bad_checksum. A length
     attribute that disagrees with the body is no error: see `Frame.length_ok`.
     """
+    if raw[:1] == b"(" and raw[-1:] == b")" and _is_text(raw):
+        raise ParseError(Reason.UNKNOWN_MESSAGE, _BRACKETED, 0)
     if raw[:1] != b"\x7e":
         raise ParseError(Reason.BAD_START, f"want the flag 7e, got {raw[:1].hex() or 'nothing'}", 0)
     if len(raw) < 2 or raw[-1] != FLAG:
@@ -238,8 +243,7 @@ class Jt808Framer:
         used = len(piece) if end < 0 else end + 1
         self._segment += piece[:used]
         if end >= 0 and _is_text(self._segment):
-            detail = "a message in round brackets, not JT/T 808"
-            out.append(Refused(reason=Reason.UNKNOWN_MESSAGE, detail=detail, raw=bytes(self._segment)))
+            out.append(Refused(reason=Reason.UNKNOWN_MESSAGE, detail=_BRACKETED, raw=bytes(self._segment)))
             self._segment.clear()
             self._opened = False
         return used

@@ -46,6 +46,8 @@ def test_the_checksum_may_itself_be_a_flag_and_is_escaped_then() -> None:
         pytest.param("7e", Reason.TRUNCATED, 1, id="one flag alone"),
         pytest.param("", Reason.BAD_START, 0, id="nothing at all"),
         pytest.param("7e00020000040021679287002b7d037e", Reason.BAD_ESCAPE, 13, id="7d 03 is no escape"),
+        pytest.param(2 * HEARTBEAT_CHECKSUM_7E, Reason.BAD_ESCAPE, 15, id="two frames in a row are not one"),
+        pytest.param(BRACKETED.hex(), Reason.UNKNOWN_MESSAGE, 0, id="a message in brackets is another language"),
         pytest.param("7e00020000040021679287002b7d7e", Reason.BAD_ESCAPE, 13, id="7d at the very end"),
     ],
 )

@@ -99,7 +99,7 @@ def test_a_vin_in_a_2011_registration_is_not_taken_for_2013() -> None:
 @pytest.mark.parametrize("version", [2011, 2013, 2019])
 def test_a_registration_reads_back(version: int) -> None:
     texts = {"manufacturer": "70111", "model": "M1", "terminal_id": "T000001", "plate": "京A12345"}
-    said = message(0x0100, register_body(version=version, province=11, city=101, plate_color=2, **texts), version)  # type: ignore[arg-type]
+    said = message(0x0100, register_body(version=version, province=11, city=101, plate_color=2, **texts), version)
     assert said == Register(province=11, city=101, plate_color=2, layout=version, **texts)
 
 

@@ -56,7 +56,8 @@ def test_every_header_reads_as_stated(frames: list[dict[str, Any]]) -> None:
 def located(said: dict[str, Any]) -> list[dict[str, Any]]:
     if "latitude" in said:
         return [said]
-    return said.get("locations", [said["location"]] if "location" in said else [])
+    places: list[dict[str, Any]] = said.get("locations", [said["location"]] if "location" in said else [])
+    return places
 
 
 def test_every_location_reads_as_stated(frames: list[dict[str, Any]]) -> None:
