@@ -9,10 +9,10 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import uvicorn
-from fastapi import Body, FastAPI, HTTPException, Request
+from fastapi import Body, FastAPI, HTTPException, Query, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from cloud.api import schemas
@@ -36,6 +36,8 @@ _METRICS = (
     ("cover_open", "1", "boolean", "井盖打开", "Cover open", None, None),
     ("firmware", "1", "string", "固件版本", "Firmware", None, None),
 )
+
+_PLACE = ("longitude_deg", "latitude_deg")
 
 
 def iso(at: float) -> str:
@@ -78,6 +80,7 @@ class City:
         self.posts: list[tuple[str, dict[str, Any]]] = []
         self.gap = (self.now - 1500, self.now - 900)
         self.fail: set[str] = set()
+        self.positions: dict[str, tuple[float, float]] = {}
         self.streams_open = True
         self._news: list[tuple[str, dict[str, Any]]] = []
 
@@ -135,6 +138,13 @@ class City:
         if self.devices[device]["last_reading"] is None:
             return []
         at = time.time() - 12
+        if device in self.positions:
+            values = {name: (degrees, "good", None) for name, degrees in zip(_PLACE, self.positions[device], strict=True)}
+            return [
+                {"metric": name, "value": value, "unit": "deg", "quality": quality, "reason": reason, "time": iso(at),
+                 "age_s": 12.0, "title": None}
+                for name, (value, quality, reason) in values.items()
+            ]  # fmt: skip
         return [
             {"metric": name, "value": values[name][0], "unit": unit, "quality": values[name][1], "reason": values[name][2],
              "time": iso(at), "age_s": 12.0, "title": {"zh": zh, "en": en}}
@@ -201,6 +211,11 @@ def _add_devices(app: FastAPI, city: City) -> None:
     @app.get("/api/devices/{device}/latest")
     async def latest(device: str) -> Response:
         return _checked(schemas.Latest, {"device": device, "metrics": city.latest(device)})
+
+    @app.get("/api/latest")
+    async def many_latest(device: Annotated[list[str], Query()]) -> Response:
+        items = [{"device": one, "metrics": city.latest(one)} for one in device if one in city.devices]
+        return _checked(schemas.LatestPage, {"items": items})
 
     @app.get("/api/devices/{device}/history")
     async def history(device: str, metric: str, start: datetime, end: datetime, bucket: int = 0) -> Response:

@@ -34,7 +34,7 @@ def _data(png: bytes) -> bytes:
 
 
 def _unfilter(kind: int, row: np.ndarray[Any, Any], above: np.ndarray[Any, Any], step: int) -> np.ndarray[Any, Any]:
-    """Clause 9.2: none, sub, up, average, Paeth."""
+    """Clause 9.2: none, sub, up, average, and the predictor named after its author."""
     if kind == 0:
         return row
     if kind == 1:

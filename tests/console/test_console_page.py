@@ -1,6 +1,7 @@
 """The console in a real browser: what a person sees and can do."""
 
 import re
+import time
 from typing import Any
 
 import numpy as np
@@ -120,9 +121,22 @@ class TestLive:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         expect(page.get_by_test_id("link")).to_have_text("实时")
-        city.publish("device", {"id": "toilet-012"})
+        city.publish("device", {"id": "toilet-012", "last_reading_ns": time.time_ns()})
         expect(row).to_contain_text("刚刚", timeout=3000)
         assert not any(url.endswith("/api/devices/toilet-012") for url in asked)
+
+    def test_a_vehicle_is_where_it_last_said_it_was(self, page: Page, city: City) -> None:
+        vehicle = next(d for d in city.devices.values() if d["kind"] == "vehicle_terminal")
+        vehicle.update(longitude=None, latitude=None)
+        city.devices = {vehicle["id"]: vehicle}
+        page.goto("/")
+        expect(page.get_by_test_id("shown")).to_have_text("显示 1 / 1 台设备")
+        expect(page.get_by_test_id("map")).to_have_attribute("data-drawn", "0")
+        city.positions[vehicle["id"]] = (113.33, 23.13)
+        city.publish("device", {"id": vehicle["id"], "last_reading_ns": time.time_ns()})
+        expect(page.get_by_test_id("map")).to_have_attribute("data-drawn", "1")
+        page.goto(f"/devices/{vehicle['id']}")
+        expect(page.get_by_text("113.330000, 23.130000")).to_be_visible()
 
 
 class TestWork:

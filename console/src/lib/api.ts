@@ -109,6 +109,7 @@ export const api = {
   devices: allDevices,
   device: (id: string) => ask<DeviceDetail>(`/api/devices/${at(id)}`),
   latest: (id: string) => ask<Latest>(`/api/devices/${at(id)}/latest`),
+  latestOf: async (ids: readonly string[]) => (await ask<{ items: Latest[] }>(`/api/latest${query({ device: ids })}`)).items,
   rawHistory: (id: string, metric: string, start: string, end: string) =>
     ask<RawHistory>(`/api/devices/${at(id)}/history${query({ metric, start, end, limit: 10000 })}`),
   bucketHistory: (id: string, metric: string, start: string, end: string, bucket: number) =>

@@ -1,6 +1,6 @@
 /** What the operations page knows of the city: devices, open alarms, open cases, kept fresh by the stream. */
-import { clock } from './clock.svelte';
 import { api, ApiError, type Alarm, type Case, type Device, type Page } from './api';
+import { MOST_MOVING, isMoving, positions, type Position } from './moving';
 import { coalesce, Resource } from './resource.svelte';
 import { stream, type News } from './stream.svelte';
 
@@ -8,6 +8,7 @@ import { stream, type News } from './stream.svelte';
 const ALARMS_MS = 250;
 const DEVICES_MS = 4000;
 const ONE_DEVICE_MS = 500;
+const MOVING_MS = 1000;
 /** Whatever the stream says, everything is asked again this often: offline is a matter of time passing, not of an event. */
 const EVERYTHING_MS = 30_000;
 /** More devices changed at once than this: ask for all of them. */
@@ -24,7 +25,10 @@ class City {
   devices = new Resource<Device[]>(() => api.devices());
   alarms = new Resource<Page<Alarm>>(() => api.alarms({ state: 'open', limit: LISTED }));
   cases = new Resource<Page<Case>>(() => api.cases({ state: 'open', limit: LISTED }));
-  byId = $derived(new Map((this.devices.data ?? []).map((d) => [d.id, d])));
+  /** Where the vehicles are, by their own last word. */
+  moving = new Resource<Map<string, Position>>(() => this.#askMoving());
+  all = $derived(this.#placed(this.devices.data ?? [], this.moving.data));
+  byId = $derived(new Map(this.all.map((d) => [d.id, d])));
   /** Newest first: a control room reads what just happened. */
   openAlarms = $derived([...(this.alarms.data?.items ?? [])].sort((a, b) => b.raised.localeCompare(a.raised)));
   openCases = $derived([...(this.cases.data?.items ?? [])].sort(urgentFirst((c) => c.due)));
@@ -37,6 +41,7 @@ class City {
   #askAlarms = coalesce(() => void this.alarms.refresh(), ALARMS_MS);
   #askCases = coalesce(() => void this.cases.refresh(), ALARMS_MS);
   #askDevices = coalesce(() => void this.devices.refresh(), DEVICES_MS);
+  #askPositions = coalesce(() => void this.moving.refresh(), MOVING_MS);
   #askChanged = coalesce(() => void this.#refreshChanged(), ONE_DEVICE_MS);
 
   start(): void {
@@ -46,7 +51,7 @@ class City {
   }
 
   refresh(): void {
-    void this.devices.refresh();
+    void this.devices.refresh().then(() => this.moving.refresh());
     void this.alarms.refresh();
     void this.cases.refresh();
   }
@@ -56,7 +61,7 @@ class City {
     if (kind === 'gap') this.refresh();
     if (kind === 'alarm' || kind === 'transition') this.#askAlarms();
     if (kind === 'case' || kind === 'alarm') this.#askCases();
-    if (kind === 'device') this.#spoke(data['id'] ?? data['device'], data['last_reading']);
+    if (kind === 'device') this.#spoke(data['id'], data['last_reading_ns']);
     if (kind === 'alarm' || kind === 'transition' || kind === 'case') this.#change(data['device']);
   }
 
@@ -68,9 +73,10 @@ class City {
   #spoke(id: unknown, at: unknown): void {
     const known = typeof id === 'string' ? this.byId.get(id) : undefined;
     if (known === undefined) return this.#askDevices();
-    if (known.state === 'offline' || known.state === 'unknown') return this.#change(known.id);
-    this.#spoken.set(known.id, typeof at === 'string' ? at : new Date(clock.exact()).toISOString());
+    if (typeof at !== 'number' || known.state === 'offline' || known.state === 'unknown') return this.#change(known.id);
+    this.#spoken.set(known.id, new Date(at / 1e6).toISOString());
     this.#takeSpoken();
+    if (isMoving(known)) this.#askPositions();
   }
 
   #mergeSpoken(): void {
@@ -80,6 +86,17 @@ class City {
       const at = spoken.get(d.id);
       return at === undefined || (d.last_reading !== null && at <= d.last_reading) ? d : { ...d, last_reading: at };
     });
+  }
+
+  async #askMoving(): Promise<Map<string, Position>> {
+    const heard = (this.devices.data ?? []).filter((d) => isMoving(d) && d.last_reading !== null);
+    const ids = heard.sort((a, b) => (b.last_reading ?? '').localeCompare(a.last_reading ?? '')).slice(0, MOST_MOVING).map((d) => d.id);
+    return ids.length === 0 ? new Map() : positions(await api.latestOf(ids));
+  }
+
+  #placed(devices: Device[], moved: Map<string, Position> | null): Device[] {
+    if (moved === null || moved.size === 0) return devices;
+    return devices.map((d) => ({ ...d, ...moved.get(d.id) }));
   }
 
   #change(device: unknown): void {

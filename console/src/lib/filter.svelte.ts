@@ -8,9 +8,9 @@ class Filter {
   text = $derived(router.get('q'));
   states = $derived(router.get('state').split(',').filter((s): s is DeviceState => (DEVICE_STATES as readonly string[]).includes(s)));
   active = $derived(this.kind !== '' || this.text !== '' || this.states.length > 0);
-  kinds = $derived([...new Set((city.devices.data ?? []).map((d) => d.kind))].sort());
+  kinds = $derived([...new Set(city.all.map((d) => d.kind))].sort());
   /** All but the state: what the counts beside the states count. */
-  #kindAndText = $derived((city.devices.data ?? []).filter((d) => this.#matches(d)));
+  #kindAndText = $derived(city.all.filter((d) => this.#matches(d)));
   devices = $derived(this.states.length === 0 ? this.#kindAndText : this.#kindAndText.filter((d) => this.states.includes(d.state)));
   counts = $derived.by(() => {
     const counts: Record<DeviceState, number> = { critical: 0, alarm: 0, normal: 0, offline: 0, unknown: 0 };

@@ -24,7 +24,7 @@ export function valueOf(value: Value, digits = 4): string {
 }
 
 /** Positions carry six decimals, a tenth of a metre. */
-export function positionOf(longitude: number | null, latitude: number | null): string {
+export function lonLatOf(longitude: number | null, latitude: number | null): string {
   return longitude === null || latitude === null ? t('device.no_position') : `${longitude.toFixed(6)}, ${latitude.toFixed(6)}`;
 }
 

@@ -54,7 +54,8 @@ export function bucketColumns(points: readonly BucketPoint[], bucket: number): B
     }
     const empty = point.count === 0;
     out.time.push(at);
-    out.mean.push(empty ? null : point.mean);
+    // Booleans have no mean everywhere: their last value stands for it.
+    out.mean.push(empty ? null : (point.mean ?? numeric(point.last)));
     out.min.push(empty ? null : point.min);
     out.max.push(empty ? null : point.max);
     before = at;

@@ -4,7 +4,7 @@ import { clock } from './clock.svelte';
 export type News = { id: string; kind: string; data: Record<string, unknown> };
 export type LinkState = 'connecting' | 'live' | 'retrying';
 
-/** Several keep-alives missed: the connection is dead though nobody closed it. */
+/** Several keep-alive comments missed: the connection is dead though nobody closed it. */
 const SILENCE_MS = 45_000;
 const FIRST_WAIT_S = 1;
 const LONGEST_WAIT_S = 30;
