@@ -77,13 +77,19 @@ class FaultyProxy:
         if bad.mode is Mode.HALF_OPEN:
             self.swallowed_bytes += len(data)
             return b""
-        key = (peer, direction)
-        self._passed[key] = self._passed.get(key, 0) + len(data)
-        if bad.mode is Mode.CUT or 0 < bad.cut_after_bytes < self._passed[key]:
+        if bad.mode is Mode.CUT or (bad.cut_after_bytes and self._too_much(peer, direction, len(data))):
             self.cuts += 1
-            self._passed.pop(key)
             return None
         return data
+
+    def _too_much(self, peer: str, direction: Direction, size: int) -> bool:
+        """Whether this chunk takes one direction of one connection beyond its share."""
+        key = (peer, direction)
+        passed = self._passed.pop(key, 0) + size
+        if passed > self.impairment.cut_after_bytes:
+            return True
+        self._passed[key] = passed
+        return False
 
 
 class Noise:

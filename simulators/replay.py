@@ -118,14 +118,15 @@ async def replay(
     target: Address,
     *,
     speed: float = 1.0,
-    udp: bool = False,
+    udp: bool | None = None,
     linger_s: float = 1.0,
     clock: Clock | None = None,
     pace: Pace | None = None,
     progress: Callable[[ReplaySummary], None] | None = None,
 ) -> ReplaySummary:
-    """Send every inbound chunk of `entries` to `target`; `progress` sees the running summary after each chunk.
+    """Send every inbound chunk of `entries` to `target`, over UDP or TCP, or as it was recorded where `udp` is None.
 
+    `progress` sees the running summary after each chunk. After the last one the agent has `linger_s` to answer.
     ValueError for a speed outside 0.001..1000 or a log without inbound entries; OSError where nobody listens.
     """
     if not 0.001 <= speed <= 1000:
@@ -137,7 +138,7 @@ async def replay(
     summary = ReplaySummary(total=len(spoken), recorded_seconds=(spoken[-1].t_ns - spoken[0].t_ns) / SECOND_NS)
     try:
         async with asyncio.TaskGroup() as group:
-            peers = _Peers(target, group, summary, udp=udp)
+            peers = _Peers(target, group, summary, udp=spoken[0].link == "udp" if udp is None else udp)
             start = clock.monotonic_ns()
             for entry, due in _schedule(spoken, start, speed):
                 await (pace or SystemPace(clock)).until(due)

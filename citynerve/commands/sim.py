@@ -104,7 +104,7 @@ def replay(
     jt808: Annotated[Path | None, typer.Option(help="JT/T 808 frames instead: a line each, hex or JSON with `hex`.")] = None,
     speed: Annotated[float, typer.Option(min=0.001, max=1000, help="How many times faster than recorded.")] = 1.0,
     rate: Annotated[float, typer.Option(min=0, help="With --jt808: frames a second; 0 is as fast as they are taken.")] = 0.0,
-    udp: Annotated[bool, typer.Option("--udp", help="Datagrams instead of connections.")] = False,
+    udp: Annotated[bool | None, typer.Option("--udp/--tcp", help="Datagrams or connections; as recorded if neither.")] = None,
     one_connection: Annotated[bool, typer.Option(help="With --jt808: one connection for all, not one per terminal.")] = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the last answers.")] = 3.0,
     as_json: AsJson = False,
@@ -119,7 +119,7 @@ def replay(
             _replay_log(log, _address(target), speed, wait, udp=udp, as_json=as_json)
 
 
-def _replay_log(log: Path, target: "Address", speed: float, wait: float, *, udp: bool, as_json: bool) -> None:
+def _replay_log(log: Path, target: "Address", speed: float, wait: float, *, udp: bool | None, as_json: bool) -> None:
     from simulators.replay import replay as replay_wire
     from simulators.wire_log import read_wire_log
 

@@ -196,7 +196,7 @@ async def test_datagrams_are_recorded_and_replayed_one_by_one_and_answers_find_t
         device.close()
         recording.cancel()
     assert heard == [b"n0", b"n1", b"n2"]
-    summary = await replay(read_wire_log(log), port, speed=1000, udp=True, linger_s=0.1)
+    summary = await replay(read_wire_log(log), port, speed=1000, linger_s=0.1)  # UDP, as it was recorded
     assert heard == [b"n0", b"n1", b"n2"] * 2
     assert (summary.chunks, summary.peers, summary.heard_bytes) == (3, 1, 6)
     _ECHOES.pop().close()
