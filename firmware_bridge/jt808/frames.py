@@ -8,6 +8,8 @@ Attributes: bits 0-9 body length, 10-12 encryption, 13 sub-packaged, 14 set in 2
 """
 
 import struct
+from functools import reduce
+from operator import xor
 
 import msgspec
 
@@ -63,10 +65,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
 
 def checksum(data: bytes) -> int:
     """XOR of all bytes."""
-    result = 0
-    for byte in data:
-        result ^= byte
-    return result
+    return reduce(xor, data, 0)
 
 
 def escape(data: bytes) -> bytes:

@@ -81,8 +81,11 @@ class LocationReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LocationBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """0x0704. `kind` is 0 for current, 1 for catch-up after a blind area; `refused` are the items that could not be
-    read, beside which the good ones in `locations` are kept; `count` is what the message claims."""
+    """0x0704, and 0x0210 of some vendors.
+
+    `kind` is 0 for current, 1 for catch-up after a blind area; `count` is what the message claims. `refused` are the
+    items that could not be read; the good ones beside them are in `locations`.
+    """
 
     kind: int
     count: int
@@ -222,29 +225,46 @@ def _general_answer(cursor: Cursor, _: int) -> GeneralAnswer:
 
 
 def _batch(cursor: Cursor, _: int) -> LocationBatch:
+    """The items as far as the body goes: real terminals err in the count too, so it is only compared."""
     count, kind = cursor.u16("count"), cursor.u8("kind")
+    locations, refused = _batch_items(cursor, length_size=2)
+    missing = count - len(locations) - len(refused)
+    if missing > 0:
+        detail = f"byte {cursor.at}: {missing} of {count} items are not there"
+        refused.append(Refused(reason=Reason.MISSING, detail=detail))
+    return LocationBatch(kind=kind, count=count, locations=tuple(locations), refused=tuple(refused))
+
+
+def _vendor_batch(cursor: Cursor, _: int) -> LocationBatch | Other:
+    """0x0210 of some vendors: items behind one byte of length and no count; or, in seven bytes, battery level and time."""
+    if len(cursor.data) == 7:
+        return Other(fields={"battery_level": cursor.u8("battery_level"), "time_raw": cursor.hex("time", 6)})
+    locations, refused = _batch_items(cursor, length_size=1)
+    count = len(locations) + len(refused)
+    return LocationBatch(kind=0, count=count, locations=tuple(locations), refused=tuple(refused))
+
+
+def _batch_items(cursor: Cursor, *, length_size: int) -> tuple[list[Location], list[Refused]]:
     locations: list[Location] = []
     refused: list[Refused] = []
-    for index in range(count):
-        start = cursor.at
+    while cursor.left:
+        start, index = cursor.at, len(locations) + len(refused) + 1
         try:
-            item = cursor.take("item", cursor.u16("length"))
+            item = cursor.take("item", cursor.number("length", length_size))
         except ParseError as error:  # where the next item would begin cannot be known
-            refused.append(_refused_item(error, start, index, count, cursor.data[start:]))
+            refused.append(_refused_item(error, start, index, cursor.data[start:]))
             break
         try:
             locations.append(parse_location(item))
         except ParseError as error:
-            refused.append(_refused_item(error, start, index, count, item))
-    else:
-        if cursor.left:
-            detail = f"byte {cursor.at}: {cursor.left} bytes more than {count} items"
-            refused.append(Refused(reason=Reason.BAD_LENGTH, detail=detail, raw=cursor.rest("surplus")))
-    return LocationBatch(kind=kind, count=count, locations=tuple(locations), refused=tuple(refused))
+            refused.append(_refused_item(error, start, index, item))
+            if not item:  # padding: every two zeros would be one more empty item
+                break
+    return locations, refused
 
 
-def _refused_item(error: ParseError, at: int, index: int, count: int, raw: bytes) -> Refused:
-    return Refused(reason=error.reason, detail=f"byte {at}: item {index + 1} of {count}: {error.detail}", raw=raw)
+def _refused_item(error: ParseError, at: int, index: int, raw: bytes) -> Refused:
+    return Refused(reason=error.reason, detail=f"byte {at}: item {index}: {error.detail}", raw=raw)
 
 
 def _location_answer(cursor: Cursor, _: int) -> LocationAnswer:
@@ -312,6 +332,7 @@ _READERS: dict[int, Callable[[Cursor, int], Message]] = {
     0x0107: _attributes,
     0x0200: lambda cursor, _: LocationReport(location=parse_location(cursor.rest("location"))),
     0x0201: _location_answer,
+    0x0210: _vendor_batch,
     0x0500: _location_answer,
     0x0704: _batch,
     0x0801: _multimedia,

@@ -164,6 +164,21 @@ def test_a_batch_that_promises_more_items_than_it_has_says_so() -> None:
     assert (len(said.locations), len(said.refused)) == (1, 1)
 
 
+def test_a_batch_with_more_items_than_it_promises_keeps_them_all() -> None:
+    good = encode_location(latitude=31.0, longitude=121.0, time_ns=NOW_NS)
+    said = message(0x0704, b"\x00\x01" + batch_body([good, good])[2:])
+    assert isinstance(said, LocationBatch)
+    assert (said.count, len(said.locations), said.refused) == (1, 2, ())
+
+
+def test_a_vendors_batch_has_items_behind_one_byte() -> None:
+    good = encode_location(latitude=31.0, longitude=121.0, time_ns=NOW_NS)
+    said = message(0x0210, 2 * (bytes((len(good),)) + good))
+    assert isinstance(said, LocationBatch)
+    assert [location.latitude for location in said.locations] == [31.0, 31.0]
+    assert record(encode_frame(0x0210, "1", 1, bytes.fromhex("55250615230640")))["battery_level"] == 85
+
+
 def test_multimedia_carries_the_place_it_was_taken() -> None:
     place = encode_location(latitude=31.0, longitude=121.0, time_ns=NOW_NS)
     said = message(0x0801, bytes.fromhex("0000007b01020102") + place + b"\xff\xd8jpeg")
@@ -269,7 +284,7 @@ def test_metric_values_survive_the_wire(latitude: int, longitude: int, speed: in
 
 
 @given(
-    st.sampled_from([0x0001, 0x0002, 0x0100, 0x0102, 0x0107, 0x0200, 0x0201, 0x0500, 0x0704, 0x0801, *OTHERS]),
+    st.sampled_from([0x0001, 0x0002, 0x0100, 0x0102, 0x0107, 0x0200, 0x0201, 0x0210, 0x0500, 0x0704, 0x0801, *OTHERS]),
     st.binary(max_size=200),
 )
 def test_no_body_of_any_message_raises_anything_but_a_parse_error(message_id: int, body: bytes) -> None:
