@@ -90,8 +90,8 @@ def alarm_news(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def transition_news(row: Mapping[str, Any]) -> dict[str, Any]:
     """What the feed tells of a row of `transitions`."""
-    told = ("alarm", "origin", "n", "device", "rule", "cause", "priority", "from_state", "to_state", "event_time_ns", "recorded_ns")
-    return {name: row[name] for name in told}
+    named = ("alarm", "origin", "n", "device", "rule", "cause", "priority", "from_state", "to_state")
+    return {name: row[name] for name in (*named, "event_time_ns", "recorded_ns")}
 
 
 async def _logs(conn: AsyncConnection, ids: Sequence[str]) -> dict[str, dict[tuple[str, int], dict[str, Any]]]:

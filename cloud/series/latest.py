@@ -65,7 +65,7 @@ class LatestValues:
     def _update_group(self, group: ReadingGroup) -> None:
         metrics = group.metrics
         flawed = flaws_by_row(group) if group.flaws else {}
-        held = [self._devices.setdefault(device, _Device()) for device in group.devices]
+        held = [self._devices.get(device) or self._devices.setdefault(device, _Device()) for device in group.devices]
         for index, (_, device, time_ns, _, values) in enumerate(group.rows):
             rows = held[device].rows
             known = rows.get(metrics)
