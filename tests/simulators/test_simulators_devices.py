@@ -437,6 +437,7 @@ class Platform:
         self.frames: list[Frame] = []
         self.raw: list[bytes] = []
         self.deaf = 0
+        self.forgotten = 0
         self.listener = Listener(self._serve)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -455,7 +456,9 @@ class Platform:
         if frame.message_id == 0x0100:
             body = frame.serial.to_bytes(2, "big") + b"\0" + b"CODE-7"
             return encode_frame(0x8100, frame.phone, 1, body, frame.version)
-        body = frame.serial.to_bytes(2, "big") + frame.message_id.to_bytes(2, "big") + b"\0"
+        refused = frame.message_id == 0x0102 and self.forgotten > 0
+        self.forgotten -= refused
+        body = frame.serial.to_bytes(2, "big") + frame.message_id.to_bytes(2, "big") + bytes((refused,))
         return encode_frame(0x8001, frame.phone, 1, body, frame.version)
 
     def ids(self) -> list[int]:
@@ -521,6 +524,20 @@ async def test_a_vehicle_that_leaves_a_blind_area_authenticates_again_and_catche
     assert platform.ids().count(0x0102) == 2
     assert device.account.overflow == 0
     assert device.account.spoken - device.account.confirmed <= 1
+
+
+async def test_a_vehicle_whose_code_is_no_longer_good_registers_again_and_loses_nothing() -> None:
+    platform = Platform()
+    async with platform.listener:
+        device = vehicle(lambda: platform.listener.address, Form.JT808_2013)
+        async with alive(device):
+            await until(lambda: device.account.confirmed == 1)
+            platform.forgotten = 1  # as after a restart
+            platform.listener.drop_all()
+            act(device, "sos")
+            await until(lambda: device.account.confirmed == 2)
+    assert platform.ids() == [0x0100, 0x0102, 0x0200, 0x0102, 0x0100, 0x0102, 0x0200]
+    assert device.account.spoken == 2
 
 
 async def test_a_vehicle_says_that_it_does_not_support_what_it_is_told() -> None:

@@ -2,9 +2,12 @@
 
 import asyncio
 import math
+from pathlib import Path
 
 import pytest
 
+import simulators
+from simulators.actions import ACTIONS, GENERAL, How, Kind
 from simulators.devices.memory import Memory
 from simulators.devices.terminal_bodies import Answer, authenticate_body, batch_body, read_answer, register_body
 from simulators.route import Route
@@ -82,3 +85,13 @@ def test_a_batch_counts_its_locations_and_says_that_it_catches_up() -> None:
 )
 def test_an_answer_is_read_as_the_standard_lays_it_out(message_id: int, body: bytes, answer: Answer | None) -> None:
     assert read_answer(message_id, body) == answer
+
+
+def test_the_readme_names_every_kind_and_everything_that_can_happen_to_it() -> None:
+    text = (Path(simulators.__file__).parent / "README.md").read_text("utf-8")
+    rows = {row.split("`")[1]: row for row in text.splitlines() if row.startswith("| `")}
+    assert set(rows) == {str(kind) for kind in Kind}
+    for kind, deeds in ACTIONS.items():
+        told = {word for word in rows[kind].split("|")[4].split("`") if word.strip()}
+        assert told == set(deeds), kind
+    assert all(f"`{word}`" in text for word in (*GENERAL, *How))
