@@ -159,7 +159,7 @@ def test_the_demo_has_what_the_story_needs() -> None:
 BROKEN = """\
 name: broken
 seed: -1
-speeed: 2
+speedx: 2
 links:
   covers: {driver: coap}
   line: {driver: telepathy}
@@ -181,7 +181,7 @@ def test_every_mistake_of_a_scenario_is_told_at_once_with_its_line_and_what_to_w
     told = [(m.line, m.where) for m in caught.value.mistakes]
     assert told == [
         (2, "seed"),
-        (3, "speeed"),
+        (3, "speedx"),
         (6, "links.line.driver"),
         (8, "devices[0].position.longitude"),
         (9, "devices[1].id"),
