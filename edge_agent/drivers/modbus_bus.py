@@ -104,8 +104,9 @@ class ModbusDriver:
         while self._line.connected and silent < patience:
             due_s, index = rounds.first()
             await asyncio.sleep(max(0.0, due_s - loop.time()))
+            began_s = loop.time()
             answered = await self._round(self._units[index], deliveries, hopeful=not rounds.failing(index))
-            rounds.done(loop.time(), answered=answered)
+            rounds.done(began_s, loop.time(), answered=answered)
             silent = 0 if answered else silent + 1
             if answered:
                 backoff.reset()

@@ -123,11 +123,12 @@ class SerialDriver:
         while True:
             due_s, index = rounds.first()
             await asyncio.sleep(max(0.0, due_s - loop.time()))
+            began_s = loop.time()
             answered = await self._ask(units[index], writer)
             if not answered:
                 self._tally.timeouts += 1
                 deliveries.refuse(units[index].device.id, Reason.TIMEOUT, "no answer")
-            rounds.done(loop.time(), answered=answered)
+            rounds.done(began_s, loop.time(), answered=answered)
 
     async def _ask(self, unit: _Unit, writer: asyncio.StreamWriter) -> bool:
         question = poll_frame(unit.wire, unit.number)

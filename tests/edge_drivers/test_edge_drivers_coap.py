@@ -115,6 +115,19 @@ async def test_one_slow_commit_does_not_stall_the_others(device) -> None:
         assert (await first).code == codes.CHANGED
 
 
+async def test_a_busy_agent_asks_the_device_to_come_back(device, monkeypatch) -> None:
+    monkeypatch.setattr("edge_agent.drivers.coap._MOST_UNDER_WAY", 1)
+    inlet, driver = peers.Notebook(), coap_link()
+    inlet.gate = asyncio.Event()
+    async with peers.running(driver, inlet):
+        first = asyncio.ensure_future(post(device, driver, json.dumps(SAID).encode()))
+        await peers.eventually(lambda: inlet.under_way == 1)
+        assert (await post(device, driver, json.dumps(SAID).encode())).code == codes.SERVICE_UNAVAILABLE
+        inlet.gate.set()
+        assert (await first).code == codes.CHANGED
+    assert driver.health().overflows == 1
+
+
 def confirmable(message_id: int, payload: bytes) -> bytes:
     """A CoAP POST by hand (RFC 7252, clause 3): CON, token 4b, Uri-Path t and up, Content-Format 50."""
     return bytes([0x41, 0x02]) + message_id.to_bytes(2, "big") + b"\x4b" + b"\xb1t\x02up" + b"\x11\x32" + b"\xff" + payload

@@ -409,7 +409,9 @@ def positions(row: dict) -> list[tuple[float, float]]:
 
 async def test_captured_frames_of_real_terminals_all_end_as_readings(vectors) -> None:
     rows = [json.loads(line) for line in (vectors / "jt808_shared.jsonl").read_text().splitlines() if line]
-    sound = [row for row in rows if row.get("derived", {}).get("checksum_ok") and row["hex"][2:6] in {"0200", "0201", "0704"}]
+    sound = [
+        row for row in rows if row.get("derived", {}).get("checksum_ok") and row["hex"][2:6] in {"0200", "0201", "0500", "0704"}
+    ]
     inlet, driver = peers.Notebook(), listener(require_auth=False, admit=Admit.ANY)
     async with peers.running(driver, inlet), dial(driver) as terminal:
         for row in sound:

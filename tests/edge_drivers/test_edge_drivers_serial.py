@@ -82,8 +82,9 @@ async def test_any_cut_of_the_stream_gives_the_same_readings(pty) -> None:
     assert not inlet.refused
 
 
-async def test_polled_units_are_asked_one_at_a_time_and_a_dead_one_costs_little() -> None:
+async def test_polled_units_are_asked_one_at_a_time_and_a_dead_one_costs_little(monkeypatch) -> None:
     """Unit 6 is dead; its neighbour keeps speaking."""
+    monkeypatch.setattr("edge_agent.drivers.serial_line._ANSWER_S", 0.2)
     inlet = peers.Notebook()
     both = [DeviceConfig(id=f"node-{n}", profile="node", address=str(n)) for n in (5, 6)]
 
