@@ -15,7 +15,7 @@ from edge_agent.drivers.base import Deliveries
 from edge_agent.drivers.jt808_fleet import Fleet, Vehicle
 from edge_agent.heard import Heard, Verdict
 from firmware_bridge.errors import ParseError, Refused
-from firmware_bridge.jt808.answers import general_answer_body, register_answer_body, time_answer_body
+from firmware_bridge.jt808.answers import general_answer_body, register_answer_body, resend_request_body, time_answer_body
 from firmware_bridge.jt808.frames import Frame, Jt808Framer, encode_frame
 from firmware_bridge.jt808.location import Location, decode_location
 from firmware_bridge.jt808.messages import (
@@ -35,7 +35,7 @@ from firmware_bridge.jt808.messages import (
     message_name,
     parse_message,
 )
-from firmware_bridge.jt808.reassembly import Reassembler
+from firmware_bridge.jt808.reassembly import Missing, Reassembler
 from telemetry.clock import SECOND_NS, Clock
 from telemetry.reason import Reason
 
@@ -43,7 +43,7 @@ __all__ = ["Session", "SessionLimits"]
 
 _OK, _FAILED, _WRONG, _UNSUPPORTED = 0, 1, 2, 3  # 0x8001, result
 _NO_SUCH_TERMINAL = 4  # 0x8100, result
-_GENERAL, _REGISTERED, _TIME, _MULTIMEDIA = 0x8001, 0x8100, 0x8004, 0x8800
+_GENERAL, _REGISTERED, _RESEND, _TIME, _MULTIMEDIA = 0x8001, 0x8100, 0x8003, 0x8004, 0x8800
 _TIME_QUERY = 0x0004
 _ANSWERS_TO_US = frozenset({0x0001, 0x0104, 0x0107, 0x0608, 0x0700, 0x0802, 0x0805})
 """What a terminal says because the platform asked; answering it again would be wrong."""
@@ -67,7 +67,7 @@ class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
 class _Answer(msgspec.Struct, frozen=True, kw_only=True):
     """An answer that is due: `body` as it is, or the general answer once every reading of `verdicts` is committed."""
 
-    to: Frame
+    to: Frame | Missing
     message_id: int = _GENERAL
     body: bytes | None = None
     result: int = _OK
@@ -84,7 +84,7 @@ class Session:
         self._peer = peer
         self._limits = limits
         self._framer = Jt808Framer()
-        self._reassembler = Reassembler()
+        self._reassembler = Reassembler(max_messages=16, max_bytes=1024 * 1024)
         self._authenticated: set[str] = set()
         self._answers: asyncio.Queue[_Answer | None] = asyncio.Queue(limits.outstanding)
         self._serial = 0
@@ -113,6 +113,7 @@ class Session:
             except TimeoutError:
                 silent_s += self._limits.quiet_s
                 await self._take(self._framer.idle())
+                await self._ask_again()
                 continue
             except OSError:
                 return
@@ -137,11 +138,24 @@ class Session:
                 self._refusals = self._noise = 0
                 await self._frame(item, received_ns)
 
+    async def _ask_again(self) -> None:
+        """Name the packets that did not come (0x8003), once for each silence."""
+        self._give_up_old()
+        for missing in self._reassembler.missing():
+            body = resend_request_body(missing.first_serial, missing.packets, missing.version)
+            await self._answers.put(_Answer(to=missing, message_id=_RESEND, body=body))
+
+    def _give_up_old(self) -> None:
+        for given_up in self._reassembler.expire(self._clock.monotonic_ns()):
+            self._refuse(self._peer, given_up.reason, given_up.detail)
+
     async def _frame(self, frame: Frame, received_ns: int) -> None:
-        now_ns = self._clock.monotonic_ns()
-        whole = self._reassembler.add(frame, now_ns)
-        for given_up in self._reassembler.expire(now_ns):
-            self._refuse(self._source(frame), given_up.reason, given_up.detail)
+        if frame.packet is not None and self._trusted(frame) is None:
+            # Nothing is kept for somebody who has not said who he is.
+            await self._reply(frame, _FAILED)
+            return
+        whole = self._reassembler.add(frame, self._clock.monotonic_ns())
+        self._give_up_old()
         if isinstance(whole, Refused):
             self._refuse(self._source(frame), whole.reason, whole.detail, whole.raw)
             await self._reply(frame, _WRONG)
@@ -277,11 +291,11 @@ class Session:
 
     def _encode(self, answer: _Answer, verdicts: list[Verdict]) -> bytes:
         to, body = answer.to, answer.body
-        if body is None:
+        if body is None and isinstance(to, Frame):
             unusable = bool(verdicts) and all(verdict is Verdict.REFUSED for verdict in verdicts)
             body = general_answer_body(to.serial, to.message_id, _WRONG if unusable else answer.result)
         self._serial = self._serial + 1 & 0xFFFF
-        return encode_frame(answer.message_id, to.phone, self._serial, body, 2019 if to.version == 2019 else 2013)
+        return encode_frame(answer.message_id, to.phone, self._serial, body or b"", 2019 if to.version == 2019 else 2013)
 
 
 def _locations(

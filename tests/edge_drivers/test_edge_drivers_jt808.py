@@ -166,6 +166,8 @@ async def test_before_authentication_nothing_counts(message_id: int, body: bytes
     inlet, driver = peers.Notebook(), listener(BUS)
     async with peers.running(driver, inlet), dial(driver) as terminal:
         assert result(await terminal.ask(message_id, body)) == 1
+        await terminal.shout(encode_frame(0x0801, PHONE, 9, bytes(900), packet=(3, 1)))
+        assert result(await terminal.hear()) == 1
     assert not inlet.heard
     assert inlet.reasons() == {Reason.NOT_AUTHENTICATED}
 
@@ -264,6 +266,24 @@ async def test_a_picture_in_packets_gives_its_location_and_one_answer() -> None:
             await terminal.shout(encode_frame(0x0801, PHONE, 40 + number, part, packet=(len(parts), number)))
         answer = await terminal.hear()
     assert (answer.message_id, answer.body) == (0x8800, bytes.fromhex("00000007"))
+    assert len(inlet.heard) == 1
+
+
+async def test_a_packet_that_did_not_come_is_asked_for_by_its_number() -> None:
+    """Three packets with serials 41 to 43, the second one lost."""
+    body = bytes.fromhex("00000007 00 00 00 01") + location() + bytes(1500)
+    parts = [body[i : i + 600] for i in range(0, len(body), 600)]
+    inlet = peers.Notebook()
+    driver = listener(BUS, require_auth=False, limits=SessionLimits(quiet_s=0.1))
+    async with peers.running(driver, inlet), dial(driver) as terminal:
+        for number in (1, 3):
+            await terminal.shout(encode_frame(0x0801, PHONE, 40 + number, parts[number - 1], packet=(3, number)))
+        wanted = await terminal.hear()
+        assert (wanted.message_id, wanted.body) == (0x8003, bytes.fromhex("0029 01 0002"))
+        await terminal.shout(encode_frame(0x0801, PHONE, 42, parts[1], packet=(3, 2)))
+        while (answer := await terminal.hear()).message_id == 0x8003:
+            pass
+    assert answer.message_id == 0x8800
     assert len(inlet.heard) == 1
 
 
