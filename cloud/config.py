@@ -101,7 +101,7 @@ def _read(path: Path, findings: Findings) -> tuple[dict[str, Any] | None, dict[_
         findings.add(1 + data[: error.start].count(b"\n"), "file", "bytes that are not UTF-8", "the file in UTF-8")
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"line (\d+)", str(error))
-        findings.add(int(found[1]) if found else 1, "file", str(error), "valid TOML")
+        findings.add(int(found[1]) if found else 1 + data.count(b"\n"), "file", str(error), "valid TOML")
     return None, {}
 
 

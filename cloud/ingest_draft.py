@@ -114,6 +114,10 @@ class Draft:
             self.stored -= 1
             self._quarantine(account, row.seq, row.reason, row.detail, _payload(batch, row.seq))
 
+    def note(self, source: str, reason: Reason, detail: str) -> None:
+        """Count something that is kept, but that somebody must look at."""
+        self._refusals.count(source, reason, detail, self._now_ns)
+
     def _take_readings(self, account: LaneAccount, batch: ReadingsBatch, fresh: set[int], known: Collection[str]) -> None:
         first = batch.first_seq
         done = set() if len(fresh) == batch.count else set(range(first, first + batch.count)) - fresh

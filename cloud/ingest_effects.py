@@ -15,6 +15,7 @@ from cloud.notify.config import ChannelConfig
 from cloud.relational.tables import losses, quarantine
 from device_profiles.model import Matter, Profile
 from telemetry.alarm_states import OPEN, AlarmState
+from telemetry.reason import Reason
 from telemetry.records import Cause, LossRecord
 
 __all__ = ["Effects", "apply", "tell"]
@@ -39,7 +40,7 @@ async def apply(
     recorded = await alarms.record(conn, draft.transitions, now_ns) if draft.transitions else alarms.Recorded([], {})
     joined: list[cases.Joined] = []
     for alarm in _raised(recorded):
-        matter = _matter(catalog, alarm)
+        matter = _matter(catalog, alarm, draft)
         if matter is not None:
             done = await cases.open_or_join(conn, alarm=alarm, matter=matter, channels=channels, now_ns=now_ns)
             if done is not None:
@@ -86,10 +87,15 @@ def _raised(recorded: alarms.Recorded) -> list[dict[str, Any]]:
     return [recorded.alarms[alarm] for alarm in sorted(ids) if AlarmState(recorded.alarms[alarm]["state"]) in OPEN]
 
 
-def _matter(catalog: Mapping[str, Profile], alarm: Mapping[str, Any]) -> Matter | None:
+def _matter(catalog: Mapping[str, Profile], alarm: Mapping[str, Any], draft: Draft) -> Matter | None:
+    """The matter that an alarm's rule opens; None where it opens none, or where nobody here knows the rule."""
     profile = catalog.get(alarm["profile"])
     rule = profile.alarms.get(alarm["rule"]) if profile else None
-    return profile.matters.get(rule.matter) if profile and rule and rule.matter else None
+    if profile is None or rule is None:
+        known = f"profile {alarm['profile']} has no rule {alarm['rule']}" if profile else f"no profile {alarm['profile']}"
+        draft.note(alarm["device"], Reason.UNKNOWN_PROFILE, f"alarm {alarm['id']} opens no case: {known} here")
+        return None
+    return profile.matters.get(rule.matter) if rule.matter else None
 
 
 async def _keep_quarantined(conn: AsyncConnection, records: Sequence[Quarantined], now_ns: int) -> None:

@@ -18,13 +18,13 @@ from cloud.refusals import Refusals
 from cloud.registry import Registry
 from cloud.relational.engine import reading as looking
 from cloud.relational.engine import writing
-from cloud.relational.tables import devices, gateways, lanes, losses, quarantine, refusals
+from cloud.relational.tables import alarms, cases, devices, gateways, lanes, losses, quarantine, refusals, transitions
 from cloud.series.duckdb_store import DuckStore
 from cloud.series.store import RowRefused, StoreUnavailable
 from device_profiles.shelf import load_catalog
 from telemetry.clock import SystemClock
 from telemetry.reason import Reason
-from telemetry.records import Event, Lane, LossRecord
+from telemetry.records import Cause, Event, Lane, LossRecord, Origin, Priority, Transition
 from telemetry.topics import Channel, channel
 from telemetry.wire import (
     Ack,
@@ -378,3 +378,63 @@ async def test_a_locked_relational_store_is_waited_for(bench: Bench) -> None:
         await asyncio.sleep(0.1)
         assert bench.acks == []
     await bench.acked(3)
+
+
+@pytest.mark.parametrize(
+    ("profile", "rule", "detail"),
+    [
+        pytest.param("cover_nbiot", "cover_eaten", "no rule cover_eaten", id="a rule of another version"),
+        pytest.param("cover_5g", "cover_opened", "no profile cover_5g", id="a profile that only the edge has"),
+    ],
+)
+async def test_an_alarm_that_nobody_here_knows_is_kept_and_told(bench: Bench, profile: str, rule: str, detail: str) -> None:
+    step = Transition(
+        alarm=f"cover-1/{rule}/{T0}",
+        origin=Origin.EDGE,
+        n=1,
+        device="cover-1",
+        rule=rule,
+        profile=profile,
+        profile_version=1,
+        cause=Cause.RAISE,
+        priority=Priority.HIGH,
+        event_time_ns=T0,
+        recorded_ns=T0,
+        actor="edge",
+    )
+    bench.say(EventsBatch(gateway="gw-1", epoch="e1", first_seq=1, events=[step]))
+    await bench.acked(1, Lane.EVENTS)
+    await bench.ingest.save_rest()
+    assert [row["state"] for row in await bench.rows(alarms)] == ["unacknowledged"]
+    assert await bench.rows(cases) == []
+    [row] = await bench.rows(refusals)
+    assert (row["source"], row["reason"]) == ("cover-1", "unknown_profile")
+    assert detail in row["last_detail"]
+
+
+async def test_only_the_part_of_an_alarm_batch_that_is_new_has_effects(bench: Bench) -> None:
+    def steps(*causes: Cause) -> list[Event]:
+        return [
+            Transition(
+                alarm=f"cover-1/cover_opened/{T0}",
+                origin=Origin.EDGE,
+                n=n,
+                device="cover-1",
+                rule="cover_opened",
+                profile="cover_nbiot",
+                profile_version=1,
+                cause=cause,
+                priority=Priority.CRITICAL,
+                event_time_ns=T0 + n * S,
+                recorded_ns=T0 + n * S,
+                actor="edge",
+            )
+            for n, cause in enumerate(causes, 1)
+        ]
+
+    for causes in ((Cause.RAISE,), (Cause.RAISE, Cause.RETURN), (Cause.RAISE, Cause.RETURN, Cause.RAISE)):
+        bench.say(EventsBatch(gateway="gw-1", epoch="e1", first_seq=1, events=steps(*causes)))
+    await bench.acked(3, Lane.EVENTS)
+    assert len(await bench.rows(transitions)) == 3
+    assert [row["state"] for row in await bench.rows(cases)] == ["open"]
+    assert bench.ingest.counts.cases_opened == 1
