@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import apsw
+
 from edge_agent.outbox_file import LaneAccount, OutboxError
 from edge_agent.outbox_store import Block, Store
-from edge_agent.salvage import open_store, renew_store
+from edge_agent.salvage import open_store, renew_store, reopen_store
 from telemetry.clock import Clock
 from telemetry.records import Event, Lane, Reading
 from telemetry.wire import Ack, LaneSpan
@@ -63,8 +65,19 @@ class Outbox:
     async def commit(
         self, readings: Sequence[Reading], events: Sequence[Event] = (), states: Mapping[str, bytes] | None = None
     ) -> None:
-        """Number and store records, and what is to be remembered of devices, in one synced transaction."""
-        self._publish(await self._call(self._store.commit, readings, events, states or {}, self._clock.wall_ns()))
+        """Number and store records, and what is to be remembered of devices, in one synced transaction.
+
+        Whatever it raises, the store is sound again afterwards: a broken file has been rebuilt, under a new epoch, and
+        one that the disk did not sync has been read back. The caller tries again.
+        """
+        try:
+            self._publish(await self._call(self._store.commit, readings, events, states or {}, self._clock.wall_ns()))
+        except (apsw.CorruptError, apsw.NotADBError):
+            await self.renew()
+            raise
+        except apsw.IOError:
+            await self._replace(reopen_store)
+            raise
 
     async def next_block(self, lane: Lane, after_seq: int) -> Block | None:
         """The first held batch with a record numbered above `after_seq`."""
@@ -89,8 +102,11 @@ class Outbox:
         return await self._call(self._store.states)
 
     async def renew(self) -> None:
-        """Begin a new epoch with everything still held: the cloud knows more of the present one than this file does."""
-        self._store = await self._call(renew_store, self._store, self._clock.wall_ns())
+        """Begin a new epoch with everything that is still held and can be read."""
+        await self._replace(renew_store)
+
+    async def _replace(self, by: Callable[[Store, int], Store]) -> None:
+        self._store = await self._call(by, self._store, self._clock.wall_ns())
         self.epoch = self._store.epoch
         self._publish(self._store.lanes)
 

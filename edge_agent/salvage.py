@@ -22,7 +22,7 @@ from telemetry.reason import Reason
 from telemetry.records import Event, Lane, LossRecord, Reading
 from telemetry.wire import WireError, decode_events, decode_readings
 
-__all__ = ["open_store", "renew_store"]
+__all__ = ["open_store", "renew_store", "reopen_store"]
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def open_store(folder: Path, gateway: str, max_bytes: int, now_ns: int) -> Store
             "the outbox is damaged: set aside, a new epoch begins", extra={"event": "outbox.damaged", "copy": str(copy)}
         )
         store = Store(folder, gateway, max_bytes, now_ns)
-        _refill(store, copy, _noted_epoch(folder), now_ns)
+        _refill(store, copy, _Salvage(epoch=_noted_epoch(folder), lanes={lane: _Lane() for lane in Lane}), now_ns)
         logger.warning(
             "the outbox was rebuilt",
             extra={"event": "outbox.rebuilt", "epoch": store.epoch, "damage": str(damage), "lanes": str(store.lanes)},
@@ -84,17 +84,26 @@ def _miss_what_was_there(store: Store, noted_epoch: str, now_ns: int) -> None:
 
 
 def renew_store(store: Store, now_ns: int) -> Store:
-    """Close a sound store and carry all that it holds into a new epoch.
+    """Close a store, set its file aside and carry all that can be read of it into a new epoch.
 
-    For a store that was restored from an old copy, or cloned: its next numbers may already have been given to others.
+    For a file that broke while in use, and for one that was restored from an old copy, or cloned: its next numbers may
+    already have been given to others.
     """
     folder, gateway, max_bytes = store.path.parent, store.gateway, store.max_bytes
+    known = _Salvage(epoch=store.epoch, lanes={lane: _Lane(it.next_seq, it.cumulative) for lane, it in store.lanes.items()})
     store.close()
     copy = _set_aside(folder)
     renewed = Store(folder, gateway, max_bytes, now_ns)
-    _refill(renewed, copy, "", now_ns)
+    _refill(renewed, copy, known, now_ns)
     _note_epoch(folder, renewed.epoch)
     return renewed
+
+
+def reopen_store(store: Store, now_ns: int) -> Store:
+    """Close and open again: after a failed sync only what is read back from the disk is known to be there."""
+    folder, gateway, max_bytes = store.path.parent, store.gateway, store.max_bytes
+    store.close()
+    return open_store(folder, gateway, max_bytes, now_ns)
 
 
 def _set_aside(folder: Path) -> Path:
@@ -111,9 +120,11 @@ def _set_aside(folder: Path) -> Path:
     return copy
 
 
-def _refill(store: Store, copy: Path, noted_epoch: str, now_ns: int) -> None:
-    """Copy block by block: memory stays at one block however large the damaged file is."""
-    found = _Salvage(epoch=noted_epoch, lanes={lane: _Lane() for lane in Lane})
+def _refill(store: Store, copy: Path, found: _Salvage, now_ns: int) -> None:
+    """Copy block by block: memory stays at one block however large the damaged file is.
+
+    `found` is what is known without the file; what the file says is added to it.
+    """
     db = apsw.Connection(str(copy))
     try:
         _read_facts(db, found)

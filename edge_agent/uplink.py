@@ -6,6 +6,7 @@ it, and everything not acknowledged goes out again after each reconnect, or when
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -30,7 +31,6 @@ logger = logging.getLogger(__name__)
 
 _IN_FLIGHT = {Lane.EVENTS: 2, Lane.READINGS: 4}
 """Batches of a lane that may wait for their PUBACK: all of the backlog that is ever in memory."""
-_HELLO_AGAIN_S = 5.0
 _KEEPALIVE_S = 30
 _MAX_ACKS = 1000
 """Acknowledgements that may wait for the disk; a later one says it again."""
@@ -47,6 +47,7 @@ class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     password_file: Path | None = None
     status_s: float = 60.0
     retransmit_s: float = 10.0
+    hello_again_s: float = 5.0
     reconnect_first_s: float = 0.5
     reconnect_most_s: float = 60.0
 
@@ -91,6 +92,8 @@ class Uplink:
         self._status = status
         self._on_command = on_command
         self._refuse = refuse
+        self._epoch = outbox.epoch
+        """Of the present connection; the outbox may begin another at any time."""
         self._windows = {lane: LaneWindow(settings.retransmit_s) for lane in Lane}
         self._moved = {lane: asyncio.Event() for lane in Lane}
         self._events_idle = asyncio.Event()
@@ -129,8 +132,7 @@ class Uplink:
             self.counts.connections += 1
             backoff.reset()
             logger.info("uplink up", extra={"event": "uplink.up", "broker": self._settings.broker, "epoch": self._outbox.epoch})
-            for window in self._windows.values():
-                window.restart()
+            self._begin_windows()
             for down in (Channel.ACK, Channel.COMMAND):
                 await client.subscribe(self._topic(down), qos=1)
             try:
@@ -146,6 +148,14 @@ class Uplink:
                 await self._say_goodbye(client)
                 raise
 
+    def _begin_windows(self) -> None:
+        """Positions outlive a connection, not an epoch."""
+        if self._epoch != self._outbox.epoch:
+            self._epoch = self._outbox.epoch
+            self._windows = {lane: LaneWindow(self._settings.retransmit_s) for lane in Lane}
+        for window in self._windows.values():
+            window.restart()
+
     def _client(self) -> aiomqtt.Client:
         settings = self._settings
         host, port, tls = broker_address(settings.broker)
@@ -158,6 +168,8 @@ class Uplink:
             password=password,
             keepalive=_KEEPALIVE_S,
             max_queued_incoming_messages=_MAX_ACKS,
+            # A PUBACK or a small event must not wait for the peer's delayed acknowledgement.
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
             tls_params=aiomqtt.TLSParameters() if tls else None,
             will=aiomqtt.Will(self._topic(Channel.STATUS), encode(self._status(False)), qos=1, retain=True),  # noqa: FBT003 - online
             logger=logging.getLogger(f"{__name__}.mqtt"),
@@ -175,7 +187,7 @@ class Uplink:
             await client.publish(self._topic(Channel.HELLO), encode(await self._hello()), qos=1)
             welcomed = all(window.welcomed for window in self._windows.values())
             try:
-                async with asyncio.timeout(None if welcomed else _HELLO_AGAIN_S):
+                async with asyncio.timeout(None if welcomed else self._settings.hello_again_s):
                     await self._hello_due.wait()
             except TimeoutError:
                 if all(window.welcomed for window in self._windows.values()):
@@ -241,7 +253,7 @@ class Uplink:
             self._acked.clear()
             acks, self._acks = self._acks, []
             for ack in _condense(acks):
-                if ack.epoch != self._outbox.epoch:
+                if ack.epoch != self._epoch or self._epoch != self._outbox.epoch:
                     continue
                 if ack.cumulative >= self._outbox.accounts[ack.lane].next_seq:
                     await self._begin_epoch(ack)
@@ -255,7 +267,6 @@ class Uplink:
             extra={"event": "uplink.rolled_back", "lane": ack.lane, "cumulative": ack.cumulative, "epoch": ack.epoch},
         )
         await self._outbox.renew()
-        self._windows = {lane: LaneWindow(self._settings.retransmit_s) for lane in Lane}
         raise _EpochOverError
 
     # What goes out.
@@ -266,6 +277,8 @@ class Uplink:
             while True:
                 await changed.wait()
                 changed.clear()
+                if self._outbox.epoch != self._epoch:
+                    raise _EpochOverError
                 for moved in self._moved.values():
                     moved.set()
         finally:

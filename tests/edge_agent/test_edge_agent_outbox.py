@@ -338,6 +338,43 @@ async def test_the_event_loop_sees_the_accounts_and_is_told_of_changes(tmp_path:
     await outbox.close()
 
 
+async def test_a_file_that_breaks_while_in_use_is_rebuilt_and_the_commit_can_be_tried_again(tmp_path: Path) -> None:
+    outbox = await Outbox.open(tmp_path, "gw1", MANY, ManualClock())
+    old = outbox.epoch
+    for _ in range(20):
+        await outbox.commit(readings(500))
+    outbox._store._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    with (tmp_path / "outbox.db").open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xa5" * 200_000)
+    outbox._store._db.execute("PRAGMA shrink_memory")
+    with pytest.raises(apsw.CorruptError):
+        await outbox.commit(readings(1))
+    assert outbox.epoch != old
+    await outbox.commit(readings(1))
+    assert_accounts(outbox._store)
+    losses = [event for event in held(outbox._store, Lane.EVENTS).values() if isinstance(event, LossRecord)]
+    assert sum(loss.count for loss in losses if loss.lane is Lane.READINGS) + outbox.accounts[Lane.READINGS].depth == 10_001
+    await outbox.close()
+
+
+async def test_after_a_failed_sync_the_file_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outbox = await Outbox.open(tmp_path, "gw1", MANY, ManualClock())
+    await outbox.commit(readings(3))
+    first = outbox._store
+
+    def broken(*_: object) -> None:
+        raise apsw.IOError("disk I/O error")
+
+    monkeypatch.setattr(first, "commit", broken, raising=True)
+    with pytest.raises(apsw.IOError):
+        await outbox.commit(readings(1))
+    assert outbox._store is not first
+    await outbox.commit(readings(1))
+    assert outbox.accounts[Lane.READINGS].depth == 4
+    await outbox.close()
+
+
 _WRITER = """
 import sys
 from pathlib import Path

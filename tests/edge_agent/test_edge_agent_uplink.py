@@ -110,6 +110,7 @@ class Gateway:
                 boot_id="boot",
                 agent_version="1",
                 retransmit_s=0.4,
+                hello_again_s=0.3,
                 reconnect_first_s=0.1,
                 reconnect_most_s=0.3,
             ),
