@@ -190,7 +190,8 @@ def decode_document(profile: Profile, fields: Sequence[DocumentField], time: Tim
     """The metrics that `fields` find in `document`.
 
     A path that leads nowhere leaves its metric out of the values (a device need not say everything every time); null is
-    a bad value with reason no_value. A time that cannot be read is no time: the receiver's clock counts then.
+    a bad value with reason no_value. Where no time is told the receiver's clock counts; where one is told that cannot be
+    read, that leaves every value uncertain (implausible_time).
     """
     gathering = Gathering()
     for field in fields:
@@ -199,7 +200,18 @@ def decode_document(profile: Profile, fields: Sequence[DocumentField], time: Tim
         except LookupError:
             continue
         gathering.add(field.metric, _reader(raw, field, profile.metrics[field.metric]))
-    return gathering.decoded(None if time is None else read_time(document, time))
+    time_ns = None if time is None else read_time(document, time)
+    if time is not None and time_ns is None and _tells(document, time.path):
+        gathering.doubt_time()
+    return gathering.decoded(time_ns)
+
+
+def _tells(document: object, path: _Path) -> bool:
+    """Whether something other than null stands at `path`."""
+    try:
+        return _follow(document, path) is not None
+    except LookupError:
+        return False
 
 
 def _reader(raw: object, field: DocumentField, metric: Metric) -> Callable[[], Value]:

@@ -44,6 +44,15 @@ class Gathering:
         self._values[metric] = None
         self._flaws[metric] = Flaw(Quality.BAD, reason)
 
+    def mark(self, metric: str, flaw: Flaw) -> None:
+        """Give a value that was gathered a flaw, where it has none yet."""
+        self._flaws.setdefault(metric, flaw)
+
+    def doubt_time(self) -> None:
+        """Say that the device told a time that cannot be read, so that when any of its values was true is uncertain."""
+        for metric in self._values:
+            self.mark(metric, Flaw(Quality.UNCERTAIN, Reason.IMPLAUSIBLE_TIME))
+
     def decoded(self, time_ns: int | None = None) -> Decoded:
         """Everything gathered so far."""
         return Decoded(values=self._values, flaws=self._flaws, time_ns=time_ns)

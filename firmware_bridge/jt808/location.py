@@ -107,22 +107,24 @@ def decode_location(profile: Profile, location: Location) -> Decoded:
     """The metrics that the profile's JT/T 808 map makes of `location`, and its time in the profile's zone.
 
     A position that cannot be is bad (out_of_range); one without a fix, or shifted by the terminal's coordinate
-    encryption, is uncertain (no_value, unsupported_encryption); all keep the numbers sent.
+    encryption, is uncertain (no_value, unsupported_encryption); all keep the numbers sent. A time that is no date
+    leaves everything else uncertain (implausible_time).
     """
     wire = _wire(profile)
     gathering = Gathering()
-    flaws: dict[str, Flaw] = {}
-    position_flaw = _position_flaw(location)
     for name, metric in wire.fields.items():
         gathering.add(metric, partial(_field, profile, metric, getattr(location, name)))
-        if position_flaw is not None and name in {"latitude", "longitude"}:
-            flaws[metric] = position_flaw
+    position_flaw = _position_flaw(location)
+    if position_flaw is not None:
+        for name in {"latitude", "longitude"} & wire.fields.keys():
+            gathering.mark(wire.fields[name], position_flaw)
     for bits, word in ((wire.alarm_bits, location.alarm), (wire.status_bits, location.status)):
         for bit, metric in bits.items():
             gathering.add(metric, partial(bool, word >> bit & 1))
     _gather_items(profile, wire, location, gathering)
-    decoded = gathering.decoded(_time_ns(location.time, wire.utc_offset_h))
-    return msgspec.structs.replace(decoded, flaws={**flaws, **decoded.flaws})
+    if location.time is None:
+        gathering.doubt_time()
+    return gathering.decoded(_time_ns(location.time, wire.utc_offset_h))
 
 
 def _position_flaw(location: Location) -> Flaw | None:

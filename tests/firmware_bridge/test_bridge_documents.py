@@ -180,6 +180,21 @@ def test_event_times(unit: TimeUnit, raw: object, want: int | None) -> None:
     assert read_time({"t": raw}, TimeField(path=("t",), unit=unit)) == want
 
 
+@pytest.mark.parametrize(
+    ("document", "doubted"),
+    [
+        pytest.param({"open": True}, False, id="no time told: the receiver's counts"),
+        pytest.param({"open": True, "t": None}, False, id="null is no time told"),
+        pytest.param({"open": True, "t": "noon"}, True, id="a time that cannot be read leaves doubt"),
+        pytest.param({"open": True, "t": -1}, True, id="a time before the epoch leaves doubt"),
+    ],
+)
+def test_a_time_that_cannot_be_read_leaves_every_value_uncertain(document: object, doubted: bool) -> None:
+    decoded = decode_document(PROFILE, FIELDS, TimeField(path=("t",)), document)
+    assert (decoded.values, decoded.time_ns) == ({"open": True}, None)
+    assert decoded.flaws == ({"open": Flaw(Quality.UNCERTAIN, Reason.IMPLAUSIBLE_TIME)} if doubted else {})
+
+
 def test_who_a_document_is_from() -> None:
     assert identity({"id": "cover-1"}, ("id",)) == "cover-1"
     assert identity({"d": [{"id": 17}]}, ("d", 0, "id")) == "17"

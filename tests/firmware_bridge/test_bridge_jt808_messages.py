@@ -199,7 +199,10 @@ def test_digits_that_are_no_date_give_no_time_and_are_shown_raw() -> None:
     body = encode_location(latitude=31.0, longitude=121.0, time_ns=NOW_NS)[:22] + bytes.fromhex("211332256199")
     location = parse_location(body)
     assert (location.time, location.time_raw) == (None, "211332256199")
-    assert decode_location(VEHICLE, location).time_ns is None
+    decoded = decode_location(VEHICLE, location)
+    assert decoded.time_ns is None
+    assert set(decoded.flaws.values()) == {Flaw(Quality.UNCERTAIN, Reason.IMPLAUSIBLE_TIME)}
+    assert decoded.flaws.keys() == decoded.values.keys()
 
 
 def test_the_time_is_in_the_profiles_zone() -> None:
