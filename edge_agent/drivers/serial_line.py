@@ -109,8 +109,10 @@ class SerialDriver:
         try:
             yield reader, writer
         finally:
-            # Not close(): that drains first, which never ends on a line that takes nothing.
-            writer.transport.abort()
+            # Not close(): that drains first, which never ends on a line that takes nothing. After an error the
+            # transport closes by itself, and would do so twice.
+            if not writer.transport.is_closing():
+                writer.transport.abort()
             with contextlib.suppress(*_OPEN_FAULTS):
                 await writer.wait_closed()
 

@@ -1,6 +1,7 @@
 """A serial line over a pty: what the driver makes of frames, noise, silence and a cable that is pulled."""
 
 import asyncio
+import gc
 
 import edge_drivers_peers as peers
 import pytest
@@ -102,7 +103,7 @@ async def test_polled_units_are_asked_one_at_a_time_and_a_dead_one_costs_little(
     assert not inlet.of("node-6")
 
 
-async def test_a_port_that_is_not_there_is_tried_again_until_it_is(tmp_path, pty) -> None:
+async def test_a_port_that_is_not_there_is_tried_again_until_it_is(tmp_path, pty, caplog) -> None:
     inlet, path = peers.Notebook(), tmp_path / "ttyUSB0"
     driver = serial_link(str(path))
     async with peers.running(driver, inlet):
@@ -121,7 +122,9 @@ async def test_a_port_that_is_not_there_is_tried_again_until_it_is(tmp_path, pty
         again.write(GOOD)
         await peers.eventually(lambda: len(inlet.heard) == 2)
     again.unplug()
+    gc.collect()
     assert inlet.reasons() == {Reason.UNREACHABLE}
+    assert not [record for record in caplog.records if record.name == "asyncio"], "no task ended in an error of its own"
 
 
 async def test_a_busy_agent_slows_the_line_down_and_loses_nothing(pty) -> None:
