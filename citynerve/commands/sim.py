@@ -166,6 +166,7 @@ def _replay_frames(file: Path, target: "Address", rate: float, wait: float, *, o
 
 
 async def _live(city: "City", agent_config: Path | None, *, as_json: bool) -> None:
+    from citynerve.messages import language
     from simulators.links import links_toml
 
     await city.start_servers()
@@ -178,7 +179,8 @@ async def _live(city: "City", agent_config: Path | None, *, as_json: bool) -> No
     async with asyncio.TaskGroup() as group:
         group.create_task(city.run())
         async for happening in city.happenings():
-            typer.echo(f"{happening.at_s:8.1f} s  {happening.device}: {happening.title.en}", err=True)
+            title = happening.title.zh if language() == "zh" else happening.title.en
+            typer.echo(f"{happening.at_s:8.1f} s  {happening.device}: {title}", err=True)
 
 
 def _until_stopped(work: Coroutine[Any, Any, None], seconds: float | None) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -117,10 +118,10 @@ async def _nobody() -> dict[str, Address]:
     return {"fleet": address, "covers": address}
 
 
-def sim(*arguments: str, timeout: float = 30) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "citynerve", "sim", *arguments], capture_output=True, text=True, timeout=timeout, check=False
-    )
+def sim(*arguments: str, language: str = "en") -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "citynerve", "sim", *arguments]
+    environment = {**os.environ, "CITYNERVE_LANG": language}
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=environment)
 
 
 def test_sim_list_names_the_shipped_scenarios() -> None:
@@ -137,6 +138,12 @@ def test_sim_run_writes_the_links_tells_what_happens_and_counts(tmp_path: Path) 
     assert len(tomllib.loads(config.read_text("utf-8"))["links"]) == 6
     assert "air-1: ammonia peaks" in done.stderr
     assert set(json.loads(done.stdout)["devices"]) == {"lamp-1", "lamp-2", "air-1", "node-1", "bus-1", "cover-1", "counter-1"}
+
+
+def test_sim_run_tells_what_happens_in_chinese_too(tmp_path: Path) -> None:
+    small(tmp_path)
+    done = sim("run", str(tmp_path / "small.yaml"), "--for", "0.5", "--json", language="zh")
+    assert "air-1: 氨气浓度骤升" in done.stderr
 
 
 def test_sim_run_with_a_broken_scenario_tells_every_mistake_and_exits_with_2(tmp_path: Path) -> None:
