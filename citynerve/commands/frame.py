@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
@@ -20,6 +20,7 @@ __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Read a device's bytes field by field.")
 
+_LINE_BYTES = 1024 * 1024
 _SEPARATORS = re.compile(r"0[xX]|[\s,:_-]+")
 
 
@@ -91,11 +92,13 @@ def _lines(file: str) -> Iterator[str]:
         raise typer.Exit(2) from error
 
 
-def _written(lines: Iterable[bytes]) -> Iterator[str]:
-    for line in lines:
+def _written(stream: BinaryIO) -> Iterator[str]:
+    while line := stream.readline(_LINE_BYTES):
         text = line.decode("utf-8", errors="replace").strip("\ufeff \t\r\n")
         if text:
             yield text
+        while len(line) == _LINE_BYTES and not line.endswith(b"\n"):  # no frame is that long: the rest goes unread
+            line = stream.readline(_LINE_BYTES)
 
 
 def _decode_lines(lines: Iterable[str], language: "Language", show: "Show") -> None:

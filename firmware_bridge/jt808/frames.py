@@ -210,16 +210,17 @@ class Jt808Framer:
         return out
 
     def idle(self) -> list[Frame | Refused]:
-        """What was begun and not finished before the line went quiet, as refused; the framer starts afresh."""
+        """What was begun and not finished before the line went quiet, as refused; the framer waits for the next flag."""
         out: list[Frame | Refused] = []
-        if self._segment:
-            out.append(
-                Refused(reason=Reason.TRUNCATED, detail="the line went quiet within a frame", raw=self._flagged(closed=False))
-                if self._opened
-                else self._noise()
-            )
+        if self._segment and self._opened:
+            detail = "the line went quiet within a frame"
+            out.append(Refused(reason=Reason.TRUNCATED, detail=detail, raw=self._flagged(closed=False)))
+        elif self._segment:
+            out.append(self._noise())
+        # A closing flag with nothing behind it may still open the next frame.
+        self._opened = self._opened and not self._segment and not self._discarding
         self._segment.clear()
-        self._opened = self._discarding = False
+        self._discarding = False
         return out
 
     def _take(self, piece: bytes, out: list[Frame | Refused]) -> None:

@@ -67,6 +67,13 @@ def test_a_file_gives_one_object_a_line_whatever_stands_in_it(tmp_path: Path) ->
     assert "5 frames, 3 refused" in result.stderr
 
 
+def test_a_line_without_end_costs_one_refusal_and_bounded_memory(tmp_path: Path) -> None:
+    file = tmp_path / "frames.hex"
+    file.write_text("7e" * 3_000_000 + "\n" + GOOD.hex + "\n")
+    result = RUN.invoke(app, ["decode", "jt808", "--json", "--file", str(file)])
+    assert [json.loads(line).get("refused") for line in result.stdout.splitlines()] == ["oversized", None]
+
+
 def test_a_dash_reads_standard_input() -> None:
     result = RUN.invoke(app, ["decode", "jt808", "--json", "--file", "-"], input=GOOD.hex)
     assert json.loads(result.stdout)["time"] == GOOD.time

@@ -128,6 +128,22 @@ def test_a_quiet_line_ends_a_frame_that_was_begun() -> None:
     assert framer.idle() == []
 
 
+def test_a_flag_that_closed_a_frame_may_open_the_next_one_after_a_pause() -> None:
+    framer = Jt808Framer()
+    assert [type(said) for said in framer.feed(HEARTBEAT)] == [Frame]
+    assert framer.idle() == []
+    assert [type(said) for said in framer.feed(HEARTBEAT[1:])] == [Frame]
+
+
+def test_a_flag_within_a_frame_that_never_ended_opens_nothing_after_a_pause() -> None:
+    framer = Jt808Framer()
+    framer.feed(b"\x7e" + b"\x55" * MAX_FRAME_BYTES)
+    framer.idle()
+    (noise,) = framer.feed(b"tail\x7e")
+    assert isinstance(noise, Refused)
+    assert noise.reason is Reason.BAD_START
+
+
 @given(st.data(), st.lists(st.sampled_from([*ON_THE_WIRE, HEARTBEAT, BRACKETED, b"\x7e", b"noise", b"\x00\xff"]), max_size=8))
 def test_any_cut_of_the_stream_gives_the_same_messages(data: st.DataObject, pieces: list[bytes]) -> None:
     stream = b"".join(pieces)
