@@ -35,10 +35,12 @@ __all__ = ["Ingest", "IngestCounts"]
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+_Queued = TypeVar("_Queued", bound=Incoming)
 
 CREDIT: Final = WINDOW // 2
 _MOST_MESSAGES: Final = 64
-_MOST_RECORDS: Final = 32_000
+_MOST_RECORDS: Final = 8_000
+"""Readings in one commit: an alarm that comes meanwhile waits for that one, so it must take some ten milliseconds at most."""
 _MOST_QUEUED: Final = 200_000
 """Records that may wait here. What comes on top is dropped and comes again: its gateway never had an acknowledgement."""
 _FLUSH_S: Final = 1.0
@@ -89,7 +91,10 @@ class Ingest:
         self._news = news
         self._ledger = Ledger()
         self._hold = Hold(patience_s)
-        self._queue: deque[Incoming] = deque()
+        # Lanes promise nothing about one another, so what people wait for goes first: every other turn is the readings'.
+        self._urgent: deque[Hello | GatewayStatus | EventsBatch] = deque()
+        self._readings: deque[ReadingsBatch] = deque()
+        self._readings_turn = False
         self._queued = 0
         self._arrived = asyncio.Event()
         self.counts = IngestCounts()
@@ -120,28 +125,30 @@ class Ingest:
 
     def _put(self, message: Incoming) -> None:
         self.counts.messages += 1
-        self._queue.append(message)
+        if isinstance(message, ReadingsBatch):
+            self._readings.append(message)
+        else:
+            self._urgent.append(message)
         self._queued += _size(message)
         self._arrived.set()
 
     async def _work(self) -> None:
         while True:
             group = self._gather()
-            if not group:
-                await self._wait()
-                continue
             match group:
+                case []:
+                    await self._wait()
                 case [Hello() as hello]:
                     await self._greet(hello)
                     self._requeue(self._hold.release(hello.gateway))
-                case [GatewayStatus() as status]:
-                    await self._note_status(status)
+                case [GatewayStatus(), *_]:
+                    await self._note_statuses([each for each in group if isinstance(each, GatewayStatus)])
                 case _:
-                    await self._commit([batch for batch in group if isinstance(batch, ReadingsBatch | EventsBatch)])
+                    await self._commit([each for each in group if isinstance(each, ReadingsBatch | EventsBatch)])
             self._queued -= sum(map(_size, group))
 
     async def _wait(self) -> None:
-        if self._queue:
+        if self._urgent or self._readings:
             return
         self._arrived.clear()
         try:
@@ -150,27 +157,41 @@ class Ingest:
         except TimeoutError:
             self._requeue(self._hold.expired(self._clock.monotonic_ns()))
 
-    def _requeue(self, messages: Sequence[Incoming]) -> None:
-        self._queue.extendleft(reversed(messages))
-        if messages:
-            self._arrived.set()
+    def _requeue(self, batches: Sequence[ReadingsBatch | EventsBatch]) -> None:
+        for batch in reversed(batches):
+            if isinstance(batch, ReadingsBatch):
+                self._readings.appendleft(batch)
+            else:
+                self._urgent.appendleft(batch)
 
-    def _gather(self) -> list[Incoming]:
-        """One hello or status, or as many batches as are worth one commit, each gateway with one epoch."""
-        group: list[Incoming] = []
+    def _gather(self) -> Sequence[Incoming]:
+        """One hello, some statuses, or as many batches of one lane as are worth one commit; nothing where nothing waits."""
+        readings = bool(self._readings) and (self._readings_turn or not self._urgent)
+        self._readings_turn = not readings
+        if readings:
+            return self._gather_batches(self._readings)
+        if self._urgent and isinstance(self._urgent[0], Hello):
+            return [self._urgent.popleft()]
+        statuses: list[Incoming] = []
+        while self._urgent and isinstance(self._urgent[0], GatewayStatus) and len(statuses) < _MOST_MESSAGES:
+            statuses.append(self._urgent.popleft())
+        return statuses or self._gather_batches(self._urgent)
+
+    def _gather_batches(self, queue: deque[_Queued]) -> list[ReadingsBatch | EventsBatch]:
+        """From the front of a queue, each gateway with one epoch, without those that must wait for a hello."""
+        group: list[ReadingsBatch | EventsBatch] = []
         records = 0
         epochs: dict[str, str] = {}
-        while self._queue and len(group) < _MOST_MESSAGES and records < _MOST_RECORDS:
-            message = self._queue[0]
-            if isinstance(message, Hello | GatewayStatus):
-                return group or [self._queue.popleft()]
-            if epochs.setdefault(message.gateway, message.epoch) != message.epoch:
+        while queue and len(group) < _MOST_MESSAGES and records < _MOST_RECORDS:
+            batch = queue[0]
+            if not isinstance(batch, ReadingsBatch | EventsBatch):
                 break
-            self._queue.popleft()
-            if self._held_back(message):
-                continue
-            group.append(message)
-            records += _size(message)
+            if epochs.setdefault(batch.gateway, batch.epoch) != batch.epoch:
+                break
+            queue.popleft()
+            if not self._held_back(batch):
+                group.append(batch)
+                records += _size(batch)
         return group
 
     def _held_back(self, batch: ReadingsBatch | EventsBatch) -> bool:
@@ -202,7 +223,7 @@ class Ingest:
     def _conclude(self, draft: Draft, effects: ingest_effects.Effects) -> None:
         for key in draft.touched:
             account = draft.accounts.get(key) or self._ledger.draft(key)
-            self._answer(account.ack(self._clock.wall_ns(), CREDIT))
+            self._answer(account.ack(self._clock.wall_ns(), self._credit()))
         lost_before = {account.key: account.lost for account in self._ledger if account.key in draft.accounts}
         self._ledger.keep(draft.accounts.values())
         self.counts.stored_readings += draft.stored
@@ -215,6 +236,10 @@ class Ingest:
         ingest_effects.tell(self._feed, effects)
         if effects.cases:
             self._news()
+
+    def _credit(self) -> int:
+        """What each lane may have on its way: less when much waits here, so that little must be dropped."""
+        return CREDIT if self._queued < _MOST_QUEUED // 4 else CREDIT // 16
 
     async def _greet(self, hello: Hello) -> None:
         """Register a gateway and answer with one acknowledgement for each lane."""
@@ -236,12 +261,13 @@ class Ingest:
             await ingest_effects.apply(conn, draft, self._catalog, self._channels, now_ns)
             return await self._registry.hello(conn, hello, now_ns)
 
-    async def _note_status(self, status: GatewayStatus) -> None:
-        async def write() -> dict[str, object]:
+    async def _note_statuses(self, statuses: Sequence[GatewayStatus]) -> None:
+        async def write() -> list[dict[str, object]]:
             async with writing(self._engine) as conn:
-                return await self._registry.status(conn, status, self._clock.wall_ns())
+                return [await self._registry.status(conn, status, self._clock.wall_ns()) for status in statuses]
 
-        self._feed.publish("gateway", await self._insist(write, ()))
+        for news in await self._insist(write, ()):
+            self._feed.publish("gateway", news)
 
     async def _load(self, keys: Sequence[LaneKey] | set[LaneKey]) -> None:
         if not all(self._ledger.knows(key) for key in keys):

@@ -1,6 +1,9 @@
 """One suite for every series store: what the protocol promises, on the embedded one and on a real InfluxDB."""
 
+import asyncio
 import itertools
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -227,3 +230,42 @@ async def test_many_groups_in_one_write(store: SeriesStore) -> None:
     assert await store.write(batches) == []
     assert await store.count() == 5 * (120 + 40)
     assert (await store.latest(["d7"]))["d7"]["b"] == Point(T0 + 4 * S, 7)
+
+
+_WRITER = """
+import asyncio, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from cloud_records import T0, S, batch, reading
+from cloud.series.duckdb_store import DuckStore
+
+async def main():
+    store = DuckStore(Path(sys.argv[1]))
+    await store.open()
+    for n in range(10**6):
+        rows = [reading(f"d{i}", at_ns=T0 + n * S, values={"a": i / 3, "b": i, "c": "x"}) for i in range(50)]
+        await store.write([batch(*rows, first_seq=1 + 50 * n)])
+        print(n, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def _write_until_killed(path: Path, commits: int) -> int:
+    """Lets a process of its own write, kills it after some commits, and says how many it had reported."""
+    command = [sys.executable, "-c", _WRITER, str(path), str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as writer:
+        assert writer.stdout is not None
+        reported = [writer.stdout.readline() for _ in range(commits)]
+        writer.kill()
+    return len(reported)
+
+
+async def test_what_was_written_is_there_after_kill_9(tmp_path: Path) -> None:
+    path = tmp_path / "series.duckdb"
+    written = await asyncio.to_thread(_write_until_killed, path, 40)
+    store = DuckStore(path)
+    await store.open()
+    assert await store.count() >= written * 50 * 3
+    assert len((await store.range("d7", ["a"], 0, FOREVER, 1000))["a"]) >= written
+    await store.close()
