@@ -4,6 +4,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
@@ -19,7 +20,7 @@ from edge_agent.drivers import Driver, make_driver
 from edge_agent.outbox import Outbox
 from edge_agent.status import AgentStatus, LaneStatus, LinkStatus, StatusSocket
 from edge_agent.uplink import Uplink, UplinkSettings
-from telemetry.clock import Clock, SystemClock
+from telemetry.clock import SECOND_NS, Clock, SystemClock
 from telemetry.reason import Reason
 from telemetry.wire import GatewayStatus
 
@@ -27,11 +28,14 @@ __all__ = ["VERSION", "Agent", "AgentCounts"]
 
 logger = logging.getLogger(__name__)
 
-VERSION = "0.1.0"
+VERSION = version("citynerve")
 _TICK_S = 1.0
 _FLUSH_S = 3.0
 """How long the last commit may take at the end; systemd's patience is longer."""
-_HEARD_WITHIN_NS = 3600 * 1_000_000_000
+_HEARD_WITHIN_NS = 3600 * SECOND_NS
+"""A device heard within this time counts as heard in the gateway's status."""
+_SOUND_NS = 60 * SECOND_NS
+"""A driver that ran this long before it failed is started again without delay."""
 _MAX_STATUS_REASONS = 32
 
 
@@ -171,12 +175,15 @@ class Agent:
         """Keep a driver running: one that fails is started again, and never stops the others."""
         backoff = Backoff(1.0, 60.0)
         while True:
+            began_ns = self._clock.monotonic_ns()
             try:
                 await driver.run(desk)
                 logger.error("driver %s ended", driver.name, extra={"event": "driver.ended", "link": driver.name})
             except Exception:  # whatever a driver's fault is, the other links must not feel it
                 logger.exception("driver %s failed", driver.name, extra={"event": "driver.failed", "link": driver.name})
             self.driver_restarts[driver.name] = self.driver_restarts.get(driver.name, 0) + 1
+            if self._clock.monotonic_ns() - began_ns > _SOUND_NS:
+                backoff.reset()
             await asyncio.sleep(backoff.next_s())
 
     async def _tick(self, parts: "_Parts") -> None:

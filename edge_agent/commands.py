@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Mapping
+from zlib import crc32
 
 from edge_agent.desk import Desk
 from edge_agent.drivers import Driver
@@ -16,16 +18,18 @@ __all__ = ["CommandRoom"]
 logger = logging.getLogger(__name__)
 
 _CAPACITY = 64
-_WORKERS = 4
+_LINES = 4
+"""Devices are spread over so many lines; each line does one command at a time, so a device's commands keep their order."""
 _ACT_S = 30.0
 """The longest a device may take over one command."""
+_REMEMBERED = 256
 
 
 class CommandRoom:
-    """Checks commands and hands them to the driver of their device.
+    """Checks commands in the order in which they come and hands them to the driver of their device.
 
     The counter is on disk before the device hears of the command: after a crash in between, the command is not acted
-    on twice, and its repeat is refused as a duplicate.
+    on twice. A command that comes again (MQTT may repeat it) is counted and not answered a second time.
     """
 
     def __init__(self, gateway: str, outbox: Outbox, desk: Desk, driver_of: Mapping[str, Driver]) -> None:
@@ -35,6 +39,8 @@ class CommandRoom:
         self._desk = desk
         self._driver_of = driver_of
         self._queue: asyncio.Queue[Command] = asyncio.Queue(_CAPACITY)
+        self._lines: list[asyncio.Queue[Command]] = [asyncio.Queue(_CAPACITY) for _ in range(_LINES)]
+        self._known: deque[str] = deque(maxlen=_REMEMBERED)
 
     def take(self, command: Command) -> None:
         """Queue a command; one too many is refused and counted, and the cloud will miss its result."""
@@ -44,34 +50,42 @@ class CommandRoom:
             self._desk.refuse("cloud", Reason.QUEUE_FULL, f"command {command.id}: {_CAPACITY} are waiting already")
 
     async def run(self) -> None:
-        """Carry out commands, a few at a time, until cancelled."""
-        async with asyncio.TaskGroup() as workers:
-            for number in range(_WORKERS):
-                workers.create_task(self._work(), name=f"commands {number}")
+        """Carry out commands until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._check_all(), name="commands check")
+            for number, line in enumerate(self._lines):
+                tasks.create_task(self._work(line), name=f"commands line {number}")
 
-    async def _work(self) -> None:
+    async def _check_all(self) -> None:
         while True:
             command = await self._queue.get()
-            result = await self._carry_out(command)
-            logger.info(
-                "command %s: %s",
-                command.id,
-                result.outcome,
-                extra={
-                    "event": "command.result",
-                    "command": command.id,
-                    "device": command.device,
-                    "outcome": result.outcome.value,
-                },
-            )
-            await self._desk.record(command.device, result)
+            if command.id in self._known:
+                self._desk.refuse("cloud", Reason.DUPLICATE, f"command {command.id} has come before")
+                continue
+            self._known.append(command.id)
+            refusal = await self._refusal(command)
+            if refusal is None:
+                await self._lines[crc32(command.device.encode()) % _LINES].put(command)
+            else:
+                await self._answer(refusal)
+
+    async def _work(self, line: "asyncio.Queue[Command]") -> None:
+        while True:
+            command = await line.get()
+            await self._answer(self._expiry(command) or await self._carry_out(command))
+
+    async def _answer(self, result: CommandResult) -> None:
+        logger.info(
+            "command %s: %s",
+            result.id,
+            result.outcome,
+            extra={"event": "command.result", "command": result.id, "device": result.device, "outcome": result.outcome.value},
+        )
+        if result.outcome in {Outcome.REFUSED, Outcome.EXPIRED} and result.reason is not None:
+            self._desk.refuse("cloud", result.reason, f"command {result.id}: {result.detail}")
+        await self._desk.record(result.device, result)
 
     async def _carry_out(self, command: Command) -> CommandResult:
-        refusal = await self._refusal(command)
-        if refusal is not None:
-            outcome, reason, detail = refusal
-            self._desk.refuse("cloud", reason, f"command {command.id}: {detail}")
-            return self._result(command, outcome, reason, detail)
         device = self._desk.device(command.device)
         driver = self._driver_of.get(command.device)
         if device is None or driver is None:
@@ -85,15 +99,22 @@ class CommandRoom:
             logger.exception("command %s failed", command.id, extra={"event": "command.failed", "command": command.id})
             return self._result(command, Outcome.UNKNOWN, Reason.INTERRUPTED, f"{type(error).__name__}: {error}"[:200])
 
-    async def _refusal(self, command: Command) -> tuple[Outcome, Reason, str] | None:
-        """Why a command may not be acted on; None when it may, and its counter is then on disk."""
+    async def _refusal(self, command: Command) -> CommandResult | None:
+        """The answer to a command that may not be acted on; None when it may, and its counter is then on disk."""
         if command.gateway != self._gateway:
-            return Outcome.REFUSED, Reason.GATEWAY_MISMATCH, f"is for {command.gateway}"
-        if self._clock.wall_ns() > command.issued_ns + command.ttl_s * SECOND_NS:
-            return Outcome.EXPIRED, Reason.EXPIRED, f"was good for {command.ttl_s} s"
+            return self._result(command, Outcome.REFUSED, Reason.GATEWAY_MISMATCH, f"is for {command.gateway}")
+        expiry = self._expiry(command)
+        if expiry is not None:
+            return expiry
         if not await self._outbox.advance_counter(command.counter):
-            return Outcome.REFUSED, Reason.DUPLICATE, f"counter {command.counter} is not above the last one"
+            detail = f"counter {command.counter} is not above the last one"
+            return self._result(command, Outcome.REFUSED, Reason.DUPLICATE, detail)
         return None
+
+    def _expiry(self, command: Command) -> CommandResult | None:
+        if self._clock.wall_ns() <= command.issued_ns + command.ttl_s * SECOND_NS:
+            return None
+        return self._result(command, Outcome.EXPIRED, Reason.EXPIRED, f"was good for {command.ttl_s} s")
 
     def _result(self, command: Command, outcome: Outcome, reason: Reason, detail: str) -> CommandResult:
         now_ns = self._clock.wall_ns()

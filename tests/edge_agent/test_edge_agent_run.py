@@ -12,7 +12,9 @@ import aiomqtt
 import apsw
 import pytest
 from edge_agent_parts import SmallCloud, profile, rule, until
+from typer.testing import CliRunner
 
+from citynerve.commands.edge import app
 from device_profiles.model import Above, Profile, Reporting, Stale
 from edge_agent import agent as agent_module
 from edge_agent.agent import Agent
@@ -296,16 +298,35 @@ async def test_an_order_has_one_answer(online: Bench, command: Command, outcome:
 
 
 @pytest.mark.integration
-async def test_a_repeated_order_is_not_carried_out_twice(online: Bench) -> None:
+async def test_a_repeated_order_is_carried_out_and_answered_once(online: Bench) -> None:
+    """MQTT may deliver a message twice; an order of another id with a counter already used is a replay, and is told so."""
     cloud = SmallCloud(online.port)
     async with cloud.running(), online.running(link("one", "d1")) as agent:
         await until(lambda: bool(cloud.hellos))
-        for _ in range(3):
-            await cloud.command(order(5))
+        for command in (order(5), order(5), order(5, id="replay"), order(6)):
+            await cloud.command(command)
         await until(lambda: len(cloud.events) == 3)
-        assert len(driver_of(agent).orders) == 1
-    outcomes = sorted(event.outcome for event in cloud.events.values() if isinstance(event, CommandResult))
-    assert outcomes == [Outcome.DONE, Outcome.REFUSED, Outcome.REFUSED]
+        assert [command.counter for command in driver_of(agent).orders] == [5, 6]
+    answers = {event.id: event.outcome for event in cloud.events.values() if isinstance(event, CommandResult)}
+    assert answers == {"c5": Outcome.DONE, "replay": Outcome.REFUSED, "c6": Outcome.DONE}
+
+
+@pytest.mark.integration
+async def test_a_driver_that_fails_over_an_order_is_the_orders_result(online: Bench) -> None:
+    cloud = SmallCloud(online.port)
+    async with cloud.running(), online.running(link("one", "d1")) as agent:
+
+        def broken(command: Command) -> CommandResult:
+            raise RuntimeError("a fault in the driver")
+
+        driver_of(agent).on_command = broken
+        await until(lambda: bool(cloud.hellos))
+        await cloud.command(order(1))
+        await until(lambda: bool(cloud.events))
+        assert await driver_of(agent).say({"level": 1.0}) is Verdict.COMMITTED
+    (answer,) = cloud.events.values()
+    assert isinstance(answer, CommandResult)
+    assert (answer.outcome, answer.reason) == (Outcome.UNKNOWN, Reason.INTERRUPTED)
 
 
 @pytest.mark.integration
@@ -416,6 +437,11 @@ async def test_killed_and_started_again_the_agent_goes_on(tmp_path: Path, mosqui
                         document = {"ts": now_ms, "total": {"in": 7, "out": 0}, "inside": cycle, "today": now_ms % 1000}
                         await device.publish("toilet/wc-killed/count", json.dumps(document), qos=1)
                         await asyncio.sleep(0.05)
+                shown = await asyncio.to_thread(CliRunner().invoke, app, ["status", str(config)])
+                assert "device  counter-01: heard" in shown.output
+                assert "cloud   connected" in shown.output
+                shown = await asyncio.to_thread(CliRunner().invoke, app, ["outbox", "--json", str(config)])
+                assert json.loads(shown.output)["lanes"]["readings"]["acked"] >= 1
                 if cycle == 2:
                     began = time.monotonic()
                     process.terminate()
