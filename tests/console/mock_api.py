@@ -80,6 +80,7 @@ class City:
         self.posts: list[tuple[str, dict[str, Any]]] = []
         self.gap = (self.now - 1500, self.now - 900)
         self.fail: set[str] = set()
+        self.page = 25  # small pages, so that following the cursor is tested too
         self.positions: dict[str, tuple[float, float]] = {}
         self.streams_open = True
         self._news: list[tuple[str, dict[str, Any]]] = []
@@ -112,7 +113,7 @@ class City:
             "assignee": "", "version": 1,
         }  # fmt: skip
         self.steps[number] = []
-        self.add_step(number, "opened", "open", "system", at=raised)
+        self.add_step(number, "opened", "open", "system", note=alarm, at=raised)
         row["state"] = "critical" if priority == "critical" else "alarm"
         row["open_alarms"] += 1
         row["open_cases"] += 1
@@ -197,7 +198,7 @@ def _add_devices(app: FastAPI, city: City) -> None:
     @app.get("/api/devices")
     async def devices(cursor: str = "", limit: int = 100) -> Response:
         rows = [d for d in sorted(city.devices.values(), key=lambda d: str(d["id"])) if d["id"] > cursor]
-        page = rows[: min(limit, 25)]  # small pages, so that following the cursor is tested too
+        page = rows[: min(limit, city.page)]
         return _checked(schemas.DevicePage, {"items": page, "next": page[-1]["id"] if len(rows) > len(page) else None})
 
     @app.get("/api/devices/{device}")

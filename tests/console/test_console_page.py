@@ -239,6 +239,7 @@ class TestOtherPages:
         steps = page.get_by_test_id("timeline").get_by_role("listitem")
         expect(steps.nth(0)).to_contain_text("受理 王芳")
         expect(steps.nth(1)).to_contain_text("立案 系统")
+        expect(steps.nth(1).locator("p")).to_have_text("井盖被打开")
         expect(page.get_by_test_id("notices")).to_contain_text("crew-webhook立案 已发送")
         expect(page.get_by_test_id("alarm-list")).to_contain_text("井盖被打开")
 

@@ -17,8 +17,10 @@ export const LISTED = 200;
 
 const RANK: Record<string, number> = { critical: 0, high: 1, medium: 2, low: 3 };
 
+const rankOf = (one: { priority: string }) => RANK[one.priority] ?? 9;
+
 function urgentFirst<T extends { priority: string }>(time: (one: T) => string): (a: T, b: T) => number {
-  return (a, b) => (RANK[a.priority] ?? 9) - (RANK[b.priority] ?? 9) || time(a).localeCompare(time(b));
+  return (a, b) => rankOf(a) - rankOf(b) || time(a).localeCompare(time(b));
 }
 
 class City {
@@ -30,7 +32,7 @@ class City {
   all = $derived(this.#placed(this.devices.data ?? [], this.moving.data));
   byId = $derived(new Map(this.all.map((d) => [d.id, d])));
   /** Newest first: a control room reads what just happened. */
-  openAlarms = $derived([...(this.alarms.data?.items ?? [])].sort((a, b) => b.raised.localeCompare(a.raised)));
+  openAlarms = $derived([...(this.alarms.data?.items ?? [])].sort((a, b) => b.raised.localeCompare(a.raised) || rankOf(a) - rankOf(b)));
   openCases = $derived([...(this.cases.data?.items ?? [])].sort(urgentFirst((c) => c.due)));
   /** When the newest of all that is shown came. */
   asOf = $derived(Math.max(this.devices.at, this.alarms.at, this.cases.at, stream.heard));

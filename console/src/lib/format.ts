@@ -11,13 +11,18 @@ export function unitOf(ucum: string): string {
   return UNITS[ucum] ?? ucum.replace(/^\{(.*)\}$/, '$1');
 }
 
-export function numberOf(value: number, digits = 4): string {
-  return new Intl.NumberFormat(words.tag, { maximumSignificantDigits: Math.abs(value) >= 1000 ? 8 : digits, useGrouping: Math.abs(value) >= 10000 }).format(value);
+/** Seven digits are what a 32-bit float carries; more would show its noise. */
+const DIGITS = 7;
+/** Degrees of a position: six decimals. */
+export const FINE = 9;
+
+export function numberOf(value: number, digits = DIGITS): string {
+  return new Intl.NumberFormat(words.tag, { maximumSignificantDigits: digits, useGrouping: Math.abs(value) >= 10000 }).format(value);
 }
 
 export type Value = number | boolean | string | null;
 
-export function valueOf(value: Value, digits = 4): string {
+export function valueOf(value: Value, digits = DIGITS): string {
   if (value === null) return t('value.none');
   if (typeof value === 'boolean') return t(value ? 'value.true' : 'value.false');
   return typeof value === 'number' ? numberOf(value, digits) : value;

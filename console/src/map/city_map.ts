@@ -128,7 +128,7 @@ export class CityMap {
     for (const feature of this.#features) bounds.extend(feature.geometry.coordinates as [number, number]);
     if (bounds.isEmpty()) return;
     this.#fitted = true;
-    this.#map.fitBounds(bounds, { padding: 64, maxZoom: 15, animate });
+    this.#map.fitBounds(bounds, { padding: { top: 56, left: 72, right: 72, bottom: 92 }, maxZoom: 15, animate });
   }
 
   zoomBy(step: number): void {

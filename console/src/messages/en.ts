@@ -167,6 +167,7 @@ export const en: Catalogue = {
   'value.false': 'no',
 
   'chart.range': 'Time range',
+  'chart.minutes': '10 min',
   'chart.hour': '1 h',
   'chart.day': '24 h',
   'chart.week': '7 d',

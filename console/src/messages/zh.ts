@@ -166,6 +166,7 @@ export const zh = {
   'value.false': '否',
 
   'chart.range': '时间范围',
+  'chart.minutes': '10 分钟',
   'chart.hour': '1 小时',
   'chart.day': '24 小时',
   'chart.week': '7 天',

@@ -1,7 +1,7 @@
 /** uPlot, in a chunk of its own, dressed in the theme's colours. */
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
-import { numberOf } from '../lib/format';
+import { FINE, numberOf } from '../lib/format';
 import type { BucketColumns, RawColumns } from '../lib/series';
 import { token } from '../lib/theme.svelte';
 import { t } from '../lib/words.svelte';
@@ -20,7 +20,7 @@ function axes(boolean: boolean): uPlot.Axis[] {
     [60, '{HH}:{mm}', '\n{MM}-{DD}', null, '\n{MM}-{DD}', null, null, null, 1],
     [1, '{HH}:{mm}:{ss}', '\n{MM}-{DD}', null, '\n{MM}-{DD}', null, null, null, 1],
   ] };
-  const value: uPlot.Axis = { ...common, size: 62, values: (_u, ticks) => ticks.map((v) => (boolean ? (v === 0 ? t('value.false') : v === 1 ? t('value.true') : '') : numberOf(v))) };
+  const value: uPlot.Axis = { ...common, size: 62, values: (_u, ticks) => ticks.map((v) => (boolean ? (v === 0 ? t('value.false') : v === 1 ? t('value.true') : '') : numberOf(v, FINE))) };
   return [time, value];
 }
 
