@@ -24,14 +24,14 @@ async def bare_influx(url: str, seconds: float) -> float:
         while spent < seconds:
             body = bodies.next()
             started = time.perf_counter()
-            await _post(session, f"{url}/write", params={"db": "bare", "precision": "ns"}, data=body)
+            await _post(session, f"{url}/write", params={"db": "bare", "precision": "ns"}, body=body)
             spent += time.perf_counter() - started
             sent += _POINTS_EACH
     return sent * VALUES_EACH / spent
 
 
-async def _post(session: aiohttp.ClientSession, url: str, **kwargs: object) -> None:
-    async with session.post(url, **kwargs) as answer:  # type: ignore[arg-type] - aiohttp's own keywords
+async def _post(session: aiohttp.ClientSession, url: str, params: dict[str, str], body: bytes = b"") -> None:
+    async with session.post(url, params=params, data=body) as answer:
         if answer.status >= 300:
             raise RuntimeError(f"{url}: {answer.status} {(await answer.text())[:200]}")
 

@@ -23,6 +23,7 @@ from benchmarks.servers import influxd, mosquitto
 from edge_agent.outbox import Outbox
 from edge_agent.uplink import Uplink, UplinkSettings
 from telemetry.clock import SystemClock
+from telemetry.reason import Reason
 from telemetry.records import Lane
 from telemetry.wire import GatewayStatus
 
@@ -113,7 +114,7 @@ async def _drive(folder: Path, broker: str, seconds: float) -> tuple[int, float]
         devices=street.declarations,
         status=lambda online: GatewayStatus(gateway=GATEWAY, online=online, at_ns=clock.wall_ns()),
         on_command=lambda _: None,
-        refuse=lambda source, reason, detail, _: sys.stderr.write(f"{source}: {reason}: {detail}\n"),
+        refuse=_complain,
     )
     try:
         async with asyncio.TaskGroup() as group:
@@ -129,6 +130,10 @@ async def _drive(folder: Path, broker: str, seconds: float) -> tuple[int, float]
     finally:
         await outbox.close()
     return readings, spent
+
+
+def _complain(source: str, reason: Reason, detail: str, _raw: bytes) -> None:
+    sys.stderr.write(f"{source}: {reason}: {detail}\n")
 
 
 async def _feed(outbox: Outbox, street: Street) -> None:

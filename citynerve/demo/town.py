@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloud.run import Cloud
-
 from citynerve.demo.accounts import Accounts, Cases, Notifications, Readings
 from citynerve.demo.broker import broker
 from citynerve.demo.crew import Crew
@@ -21,6 +19,7 @@ from citynerve.demo.story import Story
 from citynerve.messages import language, say
 from cloud.config import ApiConfig, CloudConfig
 from cloud.notify.config import ChannelConfig, ChannelKind, Language
+from cloud.run import Cloud
 from device_profiles.shelf import load_catalog
 from edge_agent.agent import Agent
 from edge_agent.config import AgentConfig, load_config
