@@ -66,6 +66,7 @@ class SerialDriver:
         self._tally = Tally(link)
         self._units = tuple(_unit(link, device, catalog) for device in link.devices)
         self._spoke = {unit.device.id: asyncio.Event() for unit in self._units}
+        self._asked = ""
 
     def health(self) -> LinkHealth:
         return self._tally.health()
@@ -139,12 +140,15 @@ class SerialDriver:
         self._tally.polls += 1
         spoke = self._spoke[unit.device.id]
         spoke.clear()
+        self._asked = unit.device.id
         writer.write(question)
         try:
             async with asyncio.timeout(_ANSWER_S):
                 await spoke.wait()
         except TimeoutError:
             return False
+        finally:
+            self._asked = ""
         return True
 
     async def _listen(self, reader: asyncio.StreamReader, deliveries: Deliveries, backoff: Backoff) -> str:
@@ -195,6 +199,10 @@ class SerialDriver:
         unit = layout.units.get(number)
         if unit is None:
             deliveries.refuse(self.name, Reason.UNKNOWN_DEVICE, f"unit {number} is not on this line", frame)
+            return
+        if unit.wire.poll is not None and self._asked != unit.device.id:
+            asked = self._asked or "nobody"
+            deliveries.refuse(unit.device.id, Reason.WRONG_UNIT, f"unit {number} spoke, {asked} was asked", frame)
             return
         try:
             _, decoded = decode_frame(unit.profile, frame)

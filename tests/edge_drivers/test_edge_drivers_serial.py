@@ -103,6 +103,20 @@ async def test_polled_units_are_asked_one_at_a_time_and_a_dead_one_costs_little(
     assert not inlet.of("node-6")
 
 
+async def test_an_answer_under_anothers_number_is_nobodys_reading() -> None:
+    """Units 5 and 9 have each other's number: what they say cannot be believed."""
+    other = DeviceConfig(id="node-9", profile="node", address="9")
+    inlet = peers.Notebook()
+    async with (
+        peers.bus(lambda question: encode_frame(ASKED, 14 - question[3], {"people_count": 1})) as line,
+        peers.running(serial_link(line.pty.path, NODE, other, profile=ASKED), inlet),
+    ):
+        await peers.eventually(
+            lambda: {"node-5", "node-9"} <= {source for source, reason, *_ in inlet.refused if reason is Reason.WRONG_UNIT}
+        )
+    assert not inlet.heard
+
+
 async def test_a_port_that_is_not_there_is_tried_again_until_it_is(tmp_path, pty, caplog) -> None:
     inlet, path = peers.Notebook(), tmp_path / "ttyUSB0"
     driver = serial_link(str(path))
