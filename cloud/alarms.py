@@ -4,6 +4,7 @@ Whatever the order in which transitions come, and however often, the log and the
 time, all steps of an occurrence are put in the order of (event time, origin, n) and gone through again.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cloud.relational.tables import alarms, transitions
 from telemetry.alarm_states import TABLE, AlarmState, next_state
 from telemetry.reason import Reason
-from telemetry.records import Cause, Origin, Priority, Transition
+from telemetry.records import Cause, Origin, Priority, Transition, Value
 
 __all__ = ["AlarmError", "Recorded", "acknowledge", "alarm_news", "record", "transition_news"]
 
@@ -121,9 +122,14 @@ def _row(step: Transition, now_ns: int) -> dict[str, Any]:
         "recorded_ns": step.recorded_ns,
         "stored_ns": now_ns,
         "actor": step.actor,
-        "evidence": step.evidence,
+        "evidence": {name: _jsonable(value) for name, value in step.evidence.items()},
         "note": step.note,
     }
+
+
+def _jsonable(value: Value) -> Value:
+    """JSON has no word for what is not a finite number."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _ordered(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

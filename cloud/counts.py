@@ -7,7 +7,7 @@ __all__ = ["CloudCounts"]
 
 class CloudCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Totals since the stores were made. `refused` counts messages and rows that were refused,
-    quarantined ones included."""
+    quarantined ones included; `transitions` are those of gateways, acknowledgements here left out."""
 
     stored_readings: int = 0
     lost_readings: int = 0

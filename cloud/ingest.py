@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 import msgspec
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cloud import ingest_effects
@@ -138,14 +138,27 @@ class Ingest:
             match group:
                 case []:
                     await self._wait()
+                case _:
+                    await self._handle(group)
+            self._queued -= sum(map(_size, group))
+
+    async def _handle(self, group: Sequence[Incoming]) -> None:
+        """Do what a group asks for. What a store refuses for good is found and set aside: it must not stop the others."""
+        try:
+            match group:
                 case [Hello() as hello]:
                     await self._greet(hello)
-                    self._requeue(self._hold.release(hello.gateway))
                 case [GatewayStatus(), *_]:
                     await self._note_statuses([each for each in group if isinstance(each, GatewayStatus)])
                 case _:
                     await self._commit([each for each in group if isinstance(each, ReadingsBatch | EventsBatch)])
-            self._queued -= sum(map(_size, group))
+        except (StatementError, OverflowError) as error:
+            if len(group) > 1:
+                for message in group:
+                    await self._handle([message])
+                return
+            _log.exception("a message cannot be kept", extra={"event": "cloud.poison", "gateway": group[0].gateway})
+            self._refuse(Refusal(group[0].gateway, Reason.INVALID, f"{type(group[0]).__name__}: {error}"[:500]))
 
     async def _wait(self) -> None:
         if self._urgent or self._readings:
@@ -251,6 +264,7 @@ class Ingest:
             draft.resume(key, hello)
         changed = await self._insist(lambda: self._register(hello, draft, now_ns), ())
         self._registry.greeted(hello, changed)
+        self._requeue(self._hold.release(hello.gateway))
         self._conclude(draft, ingest_effects.Effects([], {}, []))
         for row in changed:
             self._feed.publish("device", {"id": row["id"], "gateway": row["gateway"]})
@@ -279,7 +293,7 @@ class Ingest:
         for attempt in range(1_000_000_000):
             try:
                 return await work()
-            except (StoreUnavailable, DBAPIError) as error:
+            except (StoreUnavailable, OperationalError) as error:
                 self.counts.waited += 1
                 if attempt == 0:
                     _log.warning("a store is unavailable, waiting: %s", error, extra={"event": "cloud.store_unavailable"})

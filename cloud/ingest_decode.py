@@ -22,7 +22,7 @@ from telemetry.wire import (
     decode_status,
 )
 
-__all__ = ["Incoming", "Refusal", "decode", "decompress"]
+__all__ = ["MOST_SEQ", "Incoming", "Refusal", "decode", "decompress"]
 
 Incoming = ReadingsBatch | EventsBatch | Hello | GatewayStatus
 
@@ -35,6 +35,10 @@ class Refusal(msgspec.Struct, frozen=True):
     detail: str
 
 
+MOST_SEQ: Final = 2**53
+"""No lane comes this far: a million records a second for 285 years."""
+
+_LONGEST_ID: Final = 64
 _decompressor = zstandard.ZstdDecompressor()
 
 _DECODERS: Final[Mapping[Channel, Callable[[bytes, Decompress], Incoming]]] = {
@@ -58,7 +62,23 @@ def decode(topic: str, payload: bytes) -> Incoming | Refusal | None:
     # The broker lets a gateway publish under its own name only; a payload that speaks for another one is forged or misrouted.
     if message.gateway != gateway:
         return Refusal(gateway, Reason.GATEWAY_MISMATCH, f"{what}: speaks for {message.gateway!r}")
-    return message
+    wrong = _unfit(message)
+    return message if wrong is None else Refusal(gateway, Reason.BAD_FIELD, f"{what}: {wrong}")
+
+
+def _unfit(message: Incoming) -> str | None:
+    """What no honest gateway says and no store could hold, in words."""
+    if isinstance(message, GatewayStatus):
+        return None
+    if isinstance(message, Hello):
+        numbers = [number for span in message.lanes.values() for number in (span.first_unacked, span.next_seq)]
+    else:
+        numbers = [message.first_seq]
+    if not 0 < len(message.epoch) <= _LONGEST_ID:
+        return f"an epoch of {len(message.epoch)} characters, want 1 to {_LONGEST_ID}"
+    if not all(0 < number <= MOST_SEQ for number in numbers):
+        return f"a sequence number outside 1 to {MOST_SEQ}"
+    return None
 
 
 def decompress(data: bytes, limit: int) -> bytes:

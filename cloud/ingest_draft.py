@@ -12,6 +12,8 @@ from telemetry.reason import Reason
 from telemetry.records import CommandResult, Event, Lane, LossRecord, Transition
 from telemetry.wire import EventsBatch, Hello, ReadingsBatch
 
+_LONGEST_WORD = 160  # what the widest id column holds
+
 __all__ = ["Draft", "key_of", "keys_of", "speaks_of"]
 
 
@@ -131,6 +133,10 @@ class Draft:
             self.stored += kept
 
     def _take_event(self, account: LaneAccount, seq: int, event: Event, known: Collection[str]) -> None:
+        wrong = _unfit(event)
+        if wrong:
+            self._quarantine(account, seq, Reason.BAD_FIELD, wrong, msgspec.msgpack.encode(event))
+            return
         match event:
             case LossRecord():
                 lost_of = self._account((account.key[0], event.epoch, event.lane))
@@ -158,6 +164,24 @@ class Draft:
         if account is None:
             account = self.accounts[key] = self._ledger.draft(key)
         return account
+
+
+def _unfit(event: Event) -> str:
+    """What the contract's types allow and no store can hold, in words; empty where there is nothing."""
+    numbers: dict[str, int] = {}
+    words: dict[str, str] = {}
+    match event:
+        case LossRecord():
+            numbers = {"seq_to": event.seq_to, "bytes": event.bytes, "from": event.time_from_ns, "to": event.time_to_ns}
+            words = {"epoch": event.epoch}
+        case Transition():
+            numbers = {"n": event.n, "profile_version": event.profile_version}
+            words = {"alarm": event.alarm, "rule": event.rule, "profile": event.profile, "actor": event.actor}
+        case CommandResult():
+            pass
+    wrong = [name for name, number in numbers.items() if not 0 <= number < 2**63]
+    wrong += [name for name, word in words.items() if not 0 < len(word) <= _LONGEST_WORD]
+    return f"{', '.join(wrong)} too large" if wrong else ""
 
 
 def _of_strangers(batch: ReadingsBatch, known: Collection[str]) -> Iterator[int]:

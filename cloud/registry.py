@@ -137,17 +137,23 @@ class Registry:
 
 
 def _stated(gateway: str, declared: DeviceDeclaration) -> dict[str, Any]:
-    longitude, latitude = declared.position or (None, None)
+    longitude, latitude = _on_earth(declared.position)
     return {
         "gateway": gateway,
-        "profile": declared.profile,
+        "profile": declared.profile[:64],
         "profile_version": declared.profile_version,
-        "kind": declared.kind,
+        "kind": declared.kind[:64],
         "name": declared.name[:200],
         "component_code": declared.component_code[:32],
         "longitude": longitude,
         "latitude": latitude,
     }
+
+
+def _on_earth(position: tuple[float, float] | None) -> tuple[float, float] | tuple[None, None]:
+    if position is not None and -180 <= position[0] <= 180 and -90 <= position[1] <= 90:
+        return position
+    return None, None
 
 
 def _is_id(name: str) -> bool:

@@ -32,7 +32,7 @@ from cloud.series.store import SeriesStore, StoreUnavailable
 from device_profiles.model import Profile
 from device_profiles.shelf import load_catalog
 from telemetry.clock import Clock, SystemClock
-from telemetry.records import Lane
+from telemetry.records import Lane, Origin
 
 __all__ = ["Cloud"]
 
@@ -190,11 +190,12 @@ async def _count(conn: AsyncConnection, refused: int) -> CloudCounts:
     cases_in = {row[0]: row[1] for row in await conn.execute(by_state)}
     by_outcome = select(notifications.c.state, func.count()).group_by(notifications.c.state)
     messages = {row[0]: row[1] for row in await conn.execute(by_outcome)}
+    from_gateways = select(func.count()).select_from(transitions).where(transitions.c.origin == Origin.EDGE.value)
     return CloudCounts(
         stored_readings=stored or 0,
         lost_readings=lost or 0,
         quarantined=quarantined or 0,
-        transitions=await conn.scalar(select(func.count()).select_from(transitions)) or 0,
+        transitions=await conn.scalar(from_gateways) or 0,
         cases_opened=sum(cases_in.values()),
         cases_closed=cases_in.get(CaseState.CLOSED.value, 0),
         notifications_sent=messages.get(NotificationState.SENT.value, 0),

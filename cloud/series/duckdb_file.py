@@ -90,21 +90,12 @@ class DuckFile:
         self._connection.execute("CREATE TABLE IF NOT EXISTS names (space VARCHAR, name VARCHAR, no INTEGER)")
         self._connection.execute(f"SET wal_autocheckpoint = '{_CHECKPOINT}'")
         self._names = _Names(self._connection)
-        self._columns = Columns(self._names)
         self._questions = self._connection.cursor()
 
-    def stage(self, batches: Sequence[ReadingsBatch]) -> list[RowRefused]:
-        """Lay batches out for the next commit."""
-        refused: list[RowRefused] = []
-        for batch in batches:
-            good, bad = sound(batch)
-            refused += bad
-            self._columns.add(good)
-        return refused
-
-    def commit(self) -> None:
-        """Write what was staged in one transaction; on an error nothing of it is kept."""
-        columns, self._columns = self._columns, Columns(self._names)
+    def write(self, jobs: Sequence[Sequence[ReadingsBatch]]) -> list[list[RowRefused]]:
+        """Commit the batches of all jobs together, or none of them; what each job was refused."""
+        columns = Columns(self._names)
+        refused = [_stage(columns, batches) for batches in jobs]
         self._connection.begin()
         try:
             self._names.save()
@@ -117,6 +108,7 @@ class DuckFile:
             self._connection.rollback()
             raise
         self._names.saved()
+        return refused
 
     def points(self, device: str, metric: str, start_ns: int, end_ns: int, limit: int) -> list[Point]:
         """The first `limit` points of the interval, each time once."""
@@ -195,6 +187,15 @@ class DuckFile:
         if table == "truths":
             held = bool(held)
         return Point(time_ns, held) if flaw == GOOD else Point(time_ns, held, *self._names.flaw_of(flaw))
+
+
+def _stage(columns: Columns, batches: Sequence[ReadingsBatch]) -> list[RowRefused]:
+    refused: list[RowRefused] = []
+    for batch in batches:
+        good, bad = sound(batch)
+        refused += bad
+        columns.add(good)
+    return refused
 
 
 def insert(connection: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, npt.NDArray[Any]]) -> None:

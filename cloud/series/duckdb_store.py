@@ -57,9 +57,13 @@ class DuckStore:
     async def write(self, batches: Sequence[ReadingsBatch]) -> list[RowRefused]:
         done: asyncio.Future[list[RowRefused]] = asyncio.get_running_loop().create_future()
         self._waiting.append((batches, done))
-        async with self._turn:
-            if not done.done():
-                await self._commit_waiting()
+        try:
+            async with self._turn:
+                if not done.done():
+                    await self._commit_waiting()
+        except asyncio.CancelledError:
+            done.cancel()
+            raise
         return done.result()
 
     async def latest(self, devices: Sequence[str]) -> dict[str, dict[str, Point]]:
@@ -89,12 +93,13 @@ class DuckStore:
     async def _commit_waiting(self) -> None:
         jobs, self._waiting = self._waiting, []
         try:
-            refused = await self._run(self._writer, lambda: [self._file.stage(batches) for batches, _ in jobs])
-            await self._run(self._writer, self._file.commit)
-        except StoreUnavailable as error:
+            refused = await self._run(self._writer, lambda: self._file.write([batches for batches, _ in jobs]))
+        except BaseException as error:
             for _, done in jobs:
                 if not done.done():
-                    done.set_exception(StoreUnavailable(str(error)))
+                    done.set_exception(StoreUnavailable(f"duckdb: the commit was not made: {error}"))
+            if not isinstance(error, StoreUnavailable):
+                raise
             return
         for (batches, done), rows in zip(jobs, refused, strict=True):
             for batch in batches:

@@ -115,6 +115,12 @@ class Bench:
                 self.told.clear()
                 await self.told.wait()
 
+    async def quiet(self) -> None:
+        """Returns when everything said was worked on."""
+        async with asyncio.timeout(10):
+            while self.ingest._queued:  # noqa: ASYNC110 - nobody announces that all is done
+                await asyncio.sleep(0.005)
+
     async def acked(self, cumulative: int, lane: Lane = Lane.READINGS) -> Ack:
         def found() -> bool:
             return any(ack.cumulative == cumulative and ack.lane is lane for ack in self.acks)
@@ -359,6 +365,7 @@ async def test_a_status_shows_on_the_gateway(bench: Bench) -> None:
     bench.say(status)
     bench.say(three())
     await bench.acked(3)
+    await bench.quiet()
     [row] = await bench.rows(gateways)
     assert (row["online"], row["status"]["backlog"], row["status"]["refusals"]) == (True, {"readings": 7}, {"bad_checksum": 2})
 
@@ -438,3 +445,88 @@ async def test_only_the_part_of_an_alarm_batch_that_is_new_has_effects(bench: Be
     assert len(await bench.rows(transitions)) == 3
     assert [row["state"] for row in await bench.rows(cases)] == ["open"]
     assert bench.ingest.counts.cases_opened == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "lane"),
+    [
+        pytest.param({"n": 2**63}, "events", id="a transition number beyond 64 bits"),
+        pytest.param({"alarm": "x" * 5000}, "events", id="an alarm id without end"),
+    ],
+)
+async def test_an_event_that_no_store_can_hold_is_quarantined(bench: Bench, change: dict[str, Any], lane: str) -> None:
+    good = raised("cover-1")
+    bench.say(EventsBatch(gateway="gw-1", epoch="e1", first_seq=1, events=[msgspec.structs.replace(good, **change), good]))
+    assert (await bench.acked(2, Lane(lane))).quarantined == [(1, Reason.BAD_FIELD)]
+    assert len(await bench.rows(transitions)) == 1
+
+
+async def test_evidence_that_is_no_number_is_kept_as_nothing(bench: Bench) -> None:
+    odd = msgspec.structs.replace(raised("cover-1"), evidence={"level_cm": float("nan"), "x": 1})
+    bench.say(EventsBatch(gateway="gw-1", epoch="e1", first_seq=1, events=[odd]))
+    await bench.acked(1, Lane.EVENTS)
+    assert [row["evidence"] for row in await bench.rows(alarms)] == [{"level_cm": None, "x": 1}]
+
+
+async def test_a_message_that_a_store_refuses_for_good_does_not_stop_the_others(bench: Bench) -> None:
+    poison = msgspec.structs.replace(hello("cover-3"), gateway="gw-2")
+    poison.devices[0] = msgspec.structs.replace(poison.devices[0], profile_version=2**63)
+    bench.say(poison, gateway="gw-2")
+    bench.say(three())
+    await bench.acked(3)
+    await bench.quiet()
+    await bench.ingest.save_rest()
+    [row] = await bench.rows(refusals)
+    assert (row["source"], row["reason"]) == ("gw-2", "invalid")
+
+
+async def test_a_place_that_is_not_on_earth_is_no_place(bench: Bench) -> None:
+    lost = hello("cover-9")
+    lost.devices[0] = msgspec.structs.replace(lost.devices[0], position=(float("inf"), 3.0))
+    bench.say(lost)
+    bench.say(three())
+    await bench.acked(3)
+    await bench.quiet()
+    assert [row["longitude"] for row in await bench.rows(devices) if row["id"] == "cover-9"] == [None]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param(msgspec.structs.replace(three(), first_seq=2**60), id="a sequence number from nowhere"),
+        pytest.param(msgspec.structs.replace(three(), epoch="e" * 100), id="an epoch without end"),
+        pytest.param(hello(spans={Lane.READINGS: LaneSpan(2**63, 2**63)}), id="a hello that would skip everything"),
+    ],
+)
+async def test_a_message_with_impossible_numbers_is_refused(bench: Bench, message: Message) -> None:
+    bench.say(message)
+    bench.say(three())
+    await bench.acked(3)
+    await bench.ingest.save_rest()
+    assert [row["reason"] for row in await bench.rows(refusals)] == ["bad_field"]
+
+
+async def test_alarms_do_not_wait_behind_readings(bench: Bench) -> None:
+    for i in range(200):
+        bench.say(three(first_seq=1 + 3 * i))
+    bench.say(EventsBatch(gateway="gw-1", epoch="e1", first_seq=1, events=[raised("cover-1")]))
+    await bench.acked(1, Lane.EVENTS)
+    assert all(ack.cumulative < 600 for ack in bench.acks if ack.lane is Lane.READINGS)
+    await bench.acked(600)
+
+
+def raised(device: str) -> Transition:
+    return Transition(
+        alarm=f"{device}/cover_opened/{T0}",
+        origin=Origin.EDGE,
+        n=1,
+        device=device,
+        rule="cover_opened",
+        profile="cover_nbiot",
+        profile_version=1,
+        cause=Cause.RAISE,
+        priority=Priority.CRITICAL,
+        event_time_ns=T0,
+        recorded_ns=T0,
+        actor="edge",
+    )

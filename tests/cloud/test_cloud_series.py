@@ -55,6 +55,7 @@ async def all_of(store: SeriesStore, metric: str, device: str = "cover-1") -> li
         pytest.param("京A12345", id="text"),
         pytest.param('a "quoted" \\ back, slash=\n', id="text with everything that needs escaping"),
         pytest.param("", id="empty text is not nothing"),
+        pytest.param("a\x00b", id="text with a zero in it"),
     ],
 )
 async def test_a_value_comes_back_as_what_it_was(store: SeriesStore, value: Value) -> None:
