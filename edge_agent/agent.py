@@ -152,6 +152,7 @@ class Agent:
             on_command=commands.take,
             refuse=desk.refuse,
         )
+        desk.on_admitted = uplink.announce
         socket = StatusSocket(config.data_dir, self.status)
         return _Parts(outbox=outbox, committer=committer, desk=desk, commands=commands, uplink=uplink, socket=socket)
 
@@ -187,13 +188,10 @@ class Agent:
             await asyncio.sleep(backoff.next_s())
 
     async def _tick(self, parts: "_Parts") -> None:
-        """What happens by the gateway's clock: silence, and news about devices."""
+        """What happens by the gateway's clock."""
         while True:
             await asyncio.sleep(_TICK_S)
             await parts.desk.watch_silence()
-            if parts.desk.devices_changed:
-                parts.desk.devices_changed = False
-                parts.uplink.announce()
             parts.oldest_ns = await parts.outbox.oldest_ns()
 
     # What it says of itself.

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import apsw
 import msgspec
 
-from edge_agent.alarms.state import DeviceState, pack
 from edge_agent.config import OutboxLimits
 from edge_agent.outbox import Outbox
 from telemetry.records import Event, Reading
@@ -25,18 +24,19 @@ _RETRY_S = (0.1, 0.5, 2.0, 5.0)
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """What belongs into one transaction: a reading, the events that it led to, the state after it."""
+    """What belongs into one transaction: a reading, the events that it led to, what is to be remembered after it."""
 
     device: str
     reading: Reading | None = None
     events: Sequence[Event] = ()
-    state: DeviceState | None = None
+    state: bytes | None = None
 
 
 class _Waiting(msgspec.Struct, frozen=True):
     entry: Entry
     due_s: float
     done: asyncio.Future[None]
+    has_room: bool
 
 
 class Committer:
@@ -75,11 +75,14 @@ class Committer:
         """Free room that was not needed after all."""
         self._room.release()
 
-    def put(self, entry: Entry, *, awaited: bool = True) -> "asyncio.Future[None]":
-        """Hand over an entry; the future is done once it is on disk."""
+    def put(self, entry: Entry, *, awaited: bool = True, has_room: bool = True) -> "asyncio.Future[None]":
+        """Hand over an entry; the future is done once it is on disk.
+
+        Without a `reserve` before it say so in `has_room`; whoever does that bounds how often.
+        """
         loop = asyncio.get_running_loop()
         patience_s = 0.0 if entry.events else self._limits.linger_ms / 1000 if awaited else self._limits.commit_s
-        waiting = _Waiting(entry, loop.time() + patience_s, loop.create_future())
+        waiting = _Waiting(entry, loop.time() + patience_s, loop.create_future(), has_room)
         self.unfinished += 1
         self._queue.put_nowait(waiting)
         return waiting.done
@@ -127,7 +130,7 @@ class Committer:
         entries = [waiting.entry for waiting in group]
         readings = [entry.reading for entry in entries if entry.reading is not None]
         events = [event for entry in entries for event in entry.events]
-        states = {entry.device: pack(entry.state) for entry in entries if entry.state is not None}
+        states = {entry.device: entry.state for entry in entries if entry.state is not None}
         try:
             await self._persist(readings, events, states)
         except (ValueError, TypeError, OverflowError) as error:
@@ -143,7 +146,8 @@ class Committer:
     def _settle(self, group: list[_Waiting], error: Exception | None) -> None:
         self.unfinished -= len(group)
         for waiting in group:
-            self._room.release()
+            if waiting.has_room:
+                self._room.release()
             if waiting.done.done():
                 continue
             if error is None:

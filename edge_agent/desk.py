@@ -1,7 +1,7 @@
 """Where drivers hand in what they hear: the pipeline, the memory of each device, the counters."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 import msgspec
@@ -9,7 +9,7 @@ import msgspec
 from device_profiles.model import Profile
 from edge_agent.alarms.conditions import has_stale
 from edge_agent.alarms.engine import judge_silence
-from edge_agent.alarms.state import DeviceState, unpack
+from edge_agent.alarms.state import DeviceState, pack, unpack
 from edge_agent.committer import Committer, Entry
 from edge_agent.config import DeviceConfig
 from edge_agent.heard import Heard, Verdict
@@ -24,6 +24,9 @@ __all__ = ["Desk", "DeskCounts"]
 
 MAX_ADMITTED = 10_000
 """Devices that listeners may let in by themselves."""
+
+_GUEST = "+"
+"""Begins the name under which an admitted device is remembered; no id begins with it."""
 
 
 class DeskCounts(msgspec.Struct):
@@ -58,20 +61,27 @@ class Desk:
         self._admitted = 0
         self.refusals = Refusals(clock)
         self.counts = DeskCounts()
-        self.devices_changed = False
-        """Set when a device was admitted; the wiring says hello again and clears it."""
+        self.on_admitted: Callable[[], None] = lambda: None
+        """Called when a device was admitted: the cloud must hear of it before it hears its readings."""
 
     @property
     def clock(self) -> Clock:
         return self._clock
 
     def restore(self, states: Mapping[str, bytes]) -> None:
-        """Take over what the outbox remembers of the devices' alarms; before the first `enrol`."""
+        """Take over what the outbox remembers: the devices' alarms, and who was admitted. Before the first `enrol`."""
+        guests: list[DeviceConfig] = []
         for device, data in states.items():
             try:
-                self._stored[device] = unpack(data)
+                if device.startswith(_GUEST):
+                    guests.append(msgspec.msgpack.decode(data, type=DeviceConfig))
+                else:
+                    self._stored[device] = unpack(data)
             except msgspec.MsgspecError as error:
-                self.refuse(device, Reason.CORRUPT, f"stored alarm state: {error}", data)
+                self.refuse(device, Reason.CORRUPT, f"stored state: {error}", data)
+        # Readings of theirs may still wait in the outbox, and the cloud takes them from declared devices only.
+        self.enrol(guests)
+        self._admitted = len(guests)
 
     def enrol(self, devices: Iterable[DeviceConfig]) -> None:
         """Make devices known; those whose profile the catalog lacks are refused."""
@@ -129,7 +139,7 @@ class Desk:
             device=heard.device,
             reading=work.reading if work.send else None,
             events=work.transitions,
-            state=work.memory.alarms if heard.profile.alarms else None,
+            state=pack(work.memory.alarms) if heard.profile.alarms else None,
         )
 
     def _count_stored(self, verdict: Verdict, transitions: int, done: "asyncio.Future[None]") -> None:
@@ -161,7 +171,9 @@ class Desk:
             return
         self._admitted += 1
         self.enrol([device])
-        self.devices_changed = True
+        guest = Entry(device=f"{_GUEST}{device.id}", state=msgspec.msgpack.encode(device))
+        self._committer.put(guest, awaited=False, has_room=False)
+        self.on_admitted()
 
     # What the wiring calls.
 
@@ -179,7 +191,7 @@ class Desk:
             await self._committer.reserve()
             judged = judge_silence(device.profile, device.memory.alarms, name, silent_s, wall_ns)
             device.memory = msgspec.structs.replace(device.memory, alarms=judged.state)
-            self._committer.put(Entry(device=name, events=judged.transitions, state=judged.state), awaited=False)
+            self._committer.put(Entry(device=name, events=judged.transitions, state=pack(judged.state)), awaited=False)
             self.counts.transitions += len(judged.transitions)
 
     async def record(self, device: str, event: Event) -> None:

@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 _IN_FLIGHT = {Lane.EVENTS: 2, Lane.READINGS: 4}
 """Batches of a lane that may wait for their PUBACK: all of the backlog that is ever in memory."""
 _KEEPALIVE_S = 30
+_HELLO_PAUSE_S = 0.2
 _MAX_ACKS = 1000
 """Acknowledgements that may wait for the disk; a later one says it again."""
 
@@ -98,6 +99,8 @@ class Uplink:
         self._moved = {lane: asyncio.Event() for lane in Lane}
         self._events_idle = asyncio.Event()
         self._hello_due = asyncio.Event()
+        self._greeting = asyncio.Event()
+        """Set while the cloud has been told of every device; batches wait for it."""
         self._acks: list[Ack] = []
         self._acked = asyncio.Event()
         self.counts = UplinkCounts()
@@ -105,7 +108,8 @@ class Uplink:
         self.last_error = ""
 
     def announce(self) -> None:
-        """Say hello again: the devices have changed."""
+        """Say hello again, before any more batches: the devices have changed."""
+        self._greeting.clear()
         self._hello_due.set()
 
     async def run(self) -> None:
@@ -184,7 +188,12 @@ class Uplink:
         """Say hello until the cloud has answered for each lane, and again whenever there is news."""
         while True:
             self._hello_due.clear()
+            self._greeting.clear()
             await client.publish(self._topic(Channel.HELLO), encode(await self._hello()), qos=1)
+            if not self._hello_due.is_set():
+                self._greeting.set()
+            # Many devices that are let in at once share a hello.
+            await asyncio.sleep(_HELLO_PAUSE_S)
             welcomed = all(window.welcomed for window in self._windows.values())
             try:
                 async with asyncio.timeout(None if welcomed else self._settings.hello_again_s):
@@ -298,6 +307,7 @@ class Uplink:
                     continue
                 if lane is Lane.EVENTS:
                     self._events_idle.clear()
+                await self._greeting.wait()
                 await slots.acquire()
                 window.on_sent(block.last_seq, self._clock.monotonic_ns())
                 under_way.create_task(self._publish(client, block, slots), name=f"publish {lane} {block.first_seq}")

@@ -55,5 +55,6 @@ class LaneWindow:
         return waiting and now_ns - self._progress_ns >= self._patience_ns
 
     def rewind(self, now_ns: int) -> None:
-        """Send again from the first record not acknowledged."""
-        self.sent, self._progress_ns = self.cumulative, now_ns
+        """Send again from the first record not acknowledged, and believe the next word on credit whatever its time: the
+        cloud may have come back with its clock set back."""
+        self.sent, self._progress_ns, self._server_ns = self.cumulative, now_ns, 0

@@ -77,6 +77,8 @@ def run(
         asyncio.run(_serve(Agent(loaded)))
     except (OutboxError, SetupError, ProfileError) as error:
         _fail(str(error))
+    except PermissionError as error:
+        _fail(f"{error.filename}: {error.strerror}; the agent's user must be able to write there")
 
 
 @app.command()

@@ -346,8 +346,7 @@ async def test_from_a_device_to_the_clouds_word_and_an_empty_outbox(online: Benc
 
 
 @pytest.mark.integration
-async def test_a_device_let_in_by_a_listener_is_declared(online: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent_module, "_TICK_S", 0.02)
+async def test_a_device_let_in_by_a_listener_is_declared_before_its_readings(online: Bench) -> None:
     cloud = SmallCloud(online.port)
     async with cloud.running(), online.running(link("one", "d1")) as agent:
         inlet = driver_of(agent).inlet
@@ -355,8 +354,26 @@ async def test_a_device_let_in_by_a_listener_is_declared(online: Bench, monkeypa
         await until(lambda: bool(cloud.hellos))
         inlet.admit(DeviceConfig(id="guest", profile="probe", address="1"))
         assert await driver_of(agent).say({"level": 1.0}, device="guest") is Verdict.COMMITTED
-        await until(lambda: len(cloud.hellos[-1].devices) == 2)
-    assert {device.device for device in cloud.hellos[-1].devices} == {"d1", "guest"}
+        await until(lambda: bool(cloud.readings))
+        assert {device.device for device in cloud.hellos[-1].devices} == {"d1", "guest"}
+
+
+@pytest.mark.integration
+async def test_a_device_once_let_in_is_declared_after_a_restart(online: Bench) -> None:
+    """Its readings may still be in the outbox, and a cloud that never heard of it would refuse them."""
+    port, online.port = online.port, 1
+    async with online.running(link("one", "d1")) as agent:
+        inlet = driver_of(agent).inlet
+        assert inlet is not None
+        inlet.admit(DeviceConfig(id="guest", profile="probe", address="1", name="a guest"))
+        await driver_of(agent).say({"level": 120.0}, device="guest")
+    online.port = port
+    cloud = SmallCloud(port)
+    async with cloud.running(), online.running(link("one", "d1")) as agent:
+        await until(lambda: bool(cloud.readings))
+        assert ("guest", "a guest") in {(device.device, device.name) for device in cloud.hellos[0].devices}
+        assert await driver_of(agent).say({"level": 120.0}, device="guest") is Verdict.COMMITTED
+        assert agent.counts().transitions == 0
 
 
 def test_the_table_of_refusals_is_bounded_and_the_log_is_calm(caplog: pytest.LogCaptureFixture) -> None:

@@ -92,6 +92,14 @@ def test_acknowledgements_out_of_order_take_nothing_back() -> None:
     assert (window.cumulative, window.sent, window.credit) == (40, 50, 7)
 
 
+def test_after_a_stall_a_cloud_with_an_older_clock_is_believed() -> None:
+    window = welcomed()
+    window.on_ack(ack(0, credit=0, server_ns=100), 0)
+    window.rewind(10 * SECOND)
+    window.on_ack(ack(0, credit=50, server_ns=5), 10 * SECOND)
+    assert window.credit == 50
+
+
 def result(name: str) -> CommandResult:
     return CommandResult(id=name, device="d1", outcome=Outcome.DONE, time_ns=T0)
 
