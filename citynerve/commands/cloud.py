@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cloud.config import CloudConfig
     from cloud.run import Cloud
 
@@ -69,10 +71,13 @@ def run(
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # A batch decodes into thousands of small lists, none of them cyclic: the collector's usual pace costs a quarter of ingest.
     gc.set_threshold(100_000, 50, 100)
+    faults: list[str] = []
     try:
         asyncio.run(_serve(Cloud(loaded)))
-    except (ProfileError, OSError) as error:
-        _fail(str(error))
+    except* (ProfileError, OSError) as errors:
+        faults = list(_told(errors))
+    if faults:
+        _fail("\n".join(faults))
 
 
 async def _migrate(config: "CloudConfig") -> None:
@@ -106,6 +111,15 @@ async def _announce(cloud: "Cloud") -> None:
     await cloud.ready.wait()
     host, port = cloud.http
     print(f"http://{f'[{host}]' if ':' in host else host}:{port}/", flush=True)
+
+
+def _told(errors: BaseException) -> "Iterator[str]":
+    """What went wrong, out of however many task groups."""
+    if isinstance(errors, BaseExceptionGroup):
+        for error in errors.exceptions:
+            yield from _told(error)
+    else:
+        yield str(errors)
 
 
 def _load(config: Path) -> "CloudConfig":
