@@ -1,17 +1,18 @@
 """Step 1: a reading with a plausible time and values of the right types."""
 
 import math
+from collections.abc import Mapping
 
 from msgspec.structs import replace
 
 from device_profiles.model import Metric, MetricType, Profile
-from edge_agent.pipeline.work import Doubt, Work
+from edge_agent.pipeline.work import Doubt, Instant, Work
 from firmware_bridge.values import Decoded
 from telemetry.clock import SECOND_NS
 from telemetry.reason import Reason
 from telemetry.records import Flaw, Quality, Reading, Value
 
-__all__ = ["EARLIEST_NS", "MAX_AHEAD_NS", "MAX_TEXT", "normalise"]
+__all__ = ["EARLIEST_NS", "MAX_AHEAD_NS", "MAX_AT_ONCE", "MAX_TEXT", "normalise"]
 
 EARLIEST_NS = 946_684_800 * SECOND_NS
 """2000-01-01T00:00:00Z: a device that says an earlier time has lost its clock."""
@@ -21,6 +22,10 @@ MAX_AHEAD_NS = 300 * SECOND_NS
 
 MAX_TEXT = 1024
 """Characters in a text value."""
+
+
+MAX_AT_ONCE = 64
+"""Different readings of one device at one instant that are kept apart; a further one takes the last one's place."""
 
 
 def normalise(work: Work) -> Work:
@@ -37,16 +42,17 @@ def normalise(work: Work) -> Work:
     if wrong is not None:
         flaws = dict.fromkeys(values, Flaw(Quality.UNCERTAIN, wrong)) | flaws
         doubts.append(Doubt(wrong, f"device time {heard.decoded.time_ns} ns, received at {heard.received_ns} ns"))
+    instant, place = _instant(work.memory.instant, time_ns, values)
     reading = Reading(
         device=heard.device,
         profile=heard.profile.name,
         profile_version=heard.profile.version,
-        time_ns=time_ns,
+        time_ns=time_ns + place,
         received_ns=heard.received_ns,
         values=values,
         flaws=flaws,
     )
-    return replace(work, reading=reading, doubts=(*work.doubts, *doubts))
+    return replace(work, reading=reading, memory=replace(work.memory, instant=instant), doubts=(*work.doubts, *doubts))
 
 
 def _event_time(told_ns: int | None, received_ns: int) -> tuple[int, Reason | None]:
@@ -57,6 +63,20 @@ def _event_time(told_ns: int | None, received_ns: int) -> tuple[int, Reason | No
     if told_ns > received_ns + MAX_AHEAD_NS:
         return received_ns, Reason.FUTURE_TIME
     return told_ns, None
+
+
+def _instant(last: Instant | None, time_ns: int, values: Mapping[str, Value]) -> tuple[Instant, int]:
+    """What was said of this instant so far, this included, and its place there.
+
+    A clock of whole seconds tells one time for two positions. The store keeps one value for each (device, metric,
+    time), so different things stand a nanosecond apart, while a repeat falls on the place of its first.
+    """
+    if last is None or last.time_ns != time_ns:
+        return Instant(time_ns, (values,)), 0
+    if values in last.said:
+        return last, last.said.index(values)
+    said = (*last.said, values) if len(last.said) < MAX_AT_ONCE else (*last.said[:-1], values)
+    return Instant(time_ns, said), len(said) - 1
 
 
 def _values(profile: Profile, decoded: Decoded) -> tuple[dict[str, Value], dict[str, Flaw], list[Doubt]]:

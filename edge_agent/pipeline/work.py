@@ -9,7 +9,7 @@ from edge_agent.heard import Heard
 from telemetry.reason import Reason
 from telemetry.records import Flaw, Reading, Transition, Value
 
-__all__ = ["Doubt", "Forwarded", "Memory", "Step", "Work"]
+__all__ = ["Doubt", "Forwarded", "Instant", "Memory", "Step", "Work"]
 
 
 class Doubt(msgspec.Struct, frozen=True):
@@ -27,11 +27,19 @@ class Forwarded(msgspec.Struct, frozen=True):
     flaws: Mapping[str, Flaw]
 
 
+class Instant(msgspec.Struct, frozen=True):
+    """The device's newest event time as it told it, and every different thing that it said of it."""
+
+    time_ns: int
+    said: tuple[Mapping[str, Value], ...]
+
+
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """What the pipeline remembers of one device; only `alarms` outlives a restart."""
 
     alarms: DeviceState = DeviceState()
     forwarded: Forwarded | None = None
+    instant: Instant | None = None
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from device_profiles.model import Above, MetricType, Profile, Reporting
 from edge_agent.heard import Heard
 from edge_agent.pipeline import STEPS, Memory, Work, process
-from edge_agent.pipeline.normalise import coerce
+from edge_agent.pipeline.normalise import MAX_AT_ONCE, coerce
 from edge_agent.pipeline.work import Doubt
 from firmware_bridge.values import Decoded
 from telemetry.reason import Reason
@@ -224,3 +224,26 @@ def test_nothing_that_a_device_says_stops_the_pipeline(values: dict[str, Value],
         kind = of.metrics[name].type
         assert value is None or (kind is MetricType.FLOAT) == isinstance(value, float)
         assert (value is None) <= (work.reading.quality(name) is Quality.BAD)
+
+
+def _told(*levels: float, at_s: float = 10) -> list[int]:
+    """The event times, from the instant on, of what a device said of one instant."""
+    memory, times = Memory(), []
+    for level in levels:
+        work = through(heard({"level": level}, of=PLAIN, time_ns=at(at_s), received=at_s), memory)
+        assert work.reading is not None
+        memory = work.memory
+        times.append(work.reading.time_ns - at(at_s))
+    return times
+
+
+def test_two_things_said_of_one_second_are_both_kept() -> None:
+    assert _told(1, 2, 3) == [0, 1, 2]
+
+
+def test_a_repeat_falls_on_the_place_of_its_first() -> None:
+    assert _told(1, 2, 1, 2) == [0, 1, 0, 1]
+
+
+def test_what_is_kept_apart_is_bounded() -> None:
+    assert _told(*range(100))[-1] == MAX_AT_ONCE - 1
