@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from telemetry.topics import Channel, channel
 from telemetry.wire import Ack, DeviceDeclaration, EventsBatch, Hello, LaneSpan, Message, decode_ack, encode
 
 pytestmark = pytest.mark.integration
+_databases = itertools.count(1)
 
 
 class Gateway:
@@ -70,11 +72,18 @@ async def running(config: CloudConfig) -> AsyncIterator[Cloud]:
             await asyncio.wait([task])
 
 
-@pytest.fixture
-def config(tmp_path: Path, start_mosquitto: Callable[[], int]) -> CloudConfig:
-    crew = ChannelConfig(name="crew", kind=ChannelKind.WEBHOOK, url="http://127.0.0.1:1/", timeout_s=1)
-    broker = f"mqtt://127.0.0.1:{start_mosquitto()}"
-    return CloudConfig(data_dir=tmp_path / "data", broker=broker, api=ApiConfig(port=0), channels=(crew,))
+@pytest.fixture(params=["duckdb", "influx"])
+def config(request: pytest.FixtureRequest, tmp_path: Path, start_mosquitto: Callable[[], int]) -> CloudConfig:
+    series = ""
+    if request.param == "influx":
+        series = f"influx:{request.getfixturevalue('influx_url')}/run{next(_databases)}"
+    return CloudConfig(
+        data_dir=tmp_path / "data",
+        broker=f"mqtt://127.0.0.1:{start_mosquitto()}",
+        series=series,
+        api=ApiConfig(port=0),
+        channels=(ChannelConfig(name="crew", kind=ChannelKind.WEBHOOK, url="http://127.0.0.1:1/", timeout_s=1),),
+    )
 
 
 def opened(now_ns: int) -> EventsBatch:
