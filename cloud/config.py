@@ -9,10 +9,10 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from cloud.ingest_link import broker_address
 from cloud.notify.config import ChannelConfig, problems
 from cloud.series.open import parse_series
 from device_profiles.mistakes import Findings, Mistake, did_you_mean, one_of
+from telemetry.broker import broker_address
 
 __all__ = ["ApiConfig", "CloudConfig", "ConfigError", "load_config"]
 

@@ -6,16 +6,16 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import aiomqtt
 import msgspec
 
+from telemetry.broker import VersionChoice, broker_address
 from telemetry.records import Lane
 from telemetry.topics import Channel, all_gateways, channel
 from telemetry.wire import Ack, encode
 
-__all__ = ["BrokerLink", "broker_address"]
+__all__ = ["BrokerLink"]
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ class BrokerLink:
         self._heard = heard
         self._acks: dict[tuple[str, str, Lane], Ack] = {}
         self._acked = asyncio.Event()
+        self._version = VersionChoice(broker_address(broker).version)
+        self._connected = False
         self.up = asyncio.Event()
 
     def answer(self, ack: Ack) -> None:
@@ -54,11 +56,21 @@ class BrokerLink:
             try:
                 async with self._client() as client:
                     rest_s = _FIRST_REST_S
+                    self._connected = True
+                    self._version.connected()
                     await self._serve(client)
             except* (aiomqtt.MqttError, OSError) as errors:
-                _log.warning("broker lost: %s", errors.exceptions[0], extra={"event": "cloud.broker_lost"})
+                self._note_down(errors.exceptions[0])
+            self._connected = False
             await asyncio.sleep(rest_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, guards nothing
             rest_s = min(2 * rest_s, _LONGEST_REST_S)
+
+    def _note_down(self, problem: BaseException) -> None:
+        refused = isinstance(problem, aiomqtt.exceptions.MqttConnectError)
+        if not self._connected and self._version.failed(refused=refused) and refused:
+            _log.info("the broker refused: %s", problem, extra={"event": "cloud.broker_refused"})
+        else:
+            _log.warning("broker lost: %s", problem, extra={"event": "cloud.broker_lost"})
 
     async def _serve(self, client: aiomqtt.Client) -> None:
         for what in _HEARD:
@@ -88,26 +100,18 @@ class BrokerLink:
             await self._acked.wait()
 
     def _client(self) -> aiomqtt.Client:
-        host, port, tls = broker_address(self._broker)
+        address = broker_address(self._broker)
         password = self._password_file.read_text(encoding="utf-8").strip() if self._password_file else None
         return aiomqtt.Client(
-            host,
-            port,
+            address.host,
+            address.port,
             username=self._username or None,
             password=password,
+            protocol=aiomqtt.ProtocolVersion(self._version.current),
             max_queued_incoming_messages=_MOST_QUEUED,
-            tls_params=aiomqtt.TLSParameters() if tls else None,
+            tls_params=aiomqtt.TLSParameters() if address.tls else None,
             logger=logging.getLogger(f"{__name__}.mqtt"),
         )
-
-
-def broker_address(broker: str) -> tuple[str, int, bool]:
-    """Host, port and whether to use TLS, of `mqtt://host[:port]` or `mqtts://host[:port]`; ValueError otherwise."""
-    parts = urlsplit(broker)
-    if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname or parts.path not in {"", "/"}:
-        raise ValueError(f"broker {broker!r}: want mqtt://host:port or mqtts://host:port")
-    tls = parts.scheme == "mqtts"
-    return parts.hostname, parts.port or (8883 if tls else 1883), tls
 
 
 def _merged(older: Ack, newer: Ack) -> Ack:

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -12,6 +11,7 @@ from device_profiles.mistakes import Findings, Mistake, ProfileError, did_you_me
 from device_profiles.model import Profile, Wire
 from device_profiles.shelf import load_catalog
 from edge_agent.toml_table import Table, read_toml
+from telemetry.broker import broker_address
 from telemetry.records import check_id
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "Options",
     "OutboxLimits",
     "SerialOptions",
-    "broker_address",
     "load_config",
 ]
 
@@ -140,15 +139,6 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     outbox: OutboxLimits = OutboxLimits()
     status_s: float = 60.0
     retransmit_s: float = 10.0
-
-
-def broker_address(url: str) -> tuple[str, int, bool]:
-    """Host, port and whether to use TLS of `mqtt://host[:port]` or `mqtts://host[:port]`; ValueError otherwise."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname or parts.path not in {"", "/"} or parts.username:
-        raise ValueError(f"{url!r}: want mqtt://host:port or mqtts://host:port, without a user name")
-    tls = parts.scheme == "mqtts"
-    return parts.hostname, parts.port or (8883 if tls else 1883), tls
 
 
 class ConfigError(ValueError):

@@ -16,9 +16,9 @@ import msgspec
 
 from edge_agent.backoff import Backoff
 from edge_agent.compression import compress_message, decompress
-from edge_agent.config import broker_address
 from edge_agent.outbox import Block, Outbox
 from edge_agent.window import LaneWindow
+from telemetry.broker import VersionChoice, broker_address
 from telemetry.clock import Clock
 from telemetry.reason import Reason
 from telemetry.records import Command, Lane
@@ -103,6 +103,7 @@ class Uplink:
         """Set while the cloud has been told of every device; batches wait for it."""
         self._acks: list[Ack] = []
         self._acked = asyncio.Event()
+        self._version = VersionChoice(broker_address(settings.broker).version)
         self.counts = UplinkCounts()
         self.connected = False
         self.last_error = ""
@@ -119,20 +120,24 @@ class Uplink:
             try:
                 await self._session(backoff)
             except* (aiomqtt.MqttError, OSError) as errors:
-                self._note_down(str(_first(errors)))
+                self._note_down(_first(errors))
             except* _EpochOverError:
                 backoff.reset()
             self.connected = False
             await asyncio.sleep(backoff.next_s())
 
-    def _note_down(self, error: str) -> None:
-        if self.connected or error != self.last_error:
+    def _note_down(self, problem: BaseException) -> None:
+        error, refused = str(problem), isinstance(problem, aiomqtt.exceptions.MqttConnectError)
+        if not self.connected and self._version.failed(refused=refused) and refused:
+            logger.info("the broker refused: %s", error, extra={"event": "uplink.refused", "next": self._version.current.name})
+        elif self.connected or error != self.last_error:
             logger.warning("uplink down: %s", error, extra={"event": "uplink.down", "error": error})
         self.last_error = error
 
     async def _session(self, backoff: Backoff) -> None:
         async with self._client() as client:
             self.connected, self.last_error = True, ""
+            self._version.connected()
             self.counts.connections += 1
             backoff.reset()
             logger.info("uplink up", extra={"event": "uplink.up", "broker": self._settings.broker, "epoch": self._outbox.epoch})
@@ -162,19 +167,20 @@ class Uplink:
 
     def _client(self) -> aiomqtt.Client:
         settings = self._settings
-        host, port, tls = broker_address(settings.broker)
+        address = broker_address(settings.broker)
         password = settings.password_file.read_text("utf-8").strip() if settings.password_file else None
         return aiomqtt.Client(
-            host,
-            port,
+            address.host,
+            address.port,
             identifier=f"gw-{settings.gateway}",
             username=settings.username or None,
             password=password,
             keepalive=_KEEPALIVE_S,
+            protocol=aiomqtt.ProtocolVersion(self._version.current),
             max_queued_incoming_messages=_MAX_ACKS,
             # A PUBACK or a small event must not wait for the peer's delayed acknowledgement.
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-            tls_params=aiomqtt.TLSParameters() if tls else None,
+            tls_params=aiomqtt.TLSParameters() if address.tls else None,
             will=aiomqtt.Will(self._topic(Channel.STATUS), encode(self._status(False)), qos=1, retain=True),  # noqa: FBT003 - online
             logger=logging.getLogger(f"{__name__}.mqtt"),
         )

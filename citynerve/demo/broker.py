@@ -5,7 +5,8 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
+
+from telemetry.broker import broker_address
 
 __all__ = ["BrokerUnreachableError", "broker"]
 
@@ -28,7 +29,7 @@ async def broker(url: str | None) -> AsyncIterator[str]:
         return
     from amqtt.broker import Broker
 
-    # amqtt tells each refused MQTT 5 greeting as an error; our clients fall back to 3.1.1 by themselves.
+    # What its clients do wrong is told by the clients; amqtt itself speaks MQTT 3.1.1 only.
     logging.getLogger("amqtt").setLevel(logging.CRITICAL)
     logging.getLogger("transitions").setLevel(logging.CRITICAL)
     port = _free_port()
@@ -40,19 +41,17 @@ async def broker(url: str | None) -> AsyncIterator[str]:
     )
     await embedded.start()
     try:
-        yield f"mqtt://127.0.0.1:{port}"
+        yield f"mqtt://127.0.0.1:{port}?version=3.1.1"
     finally:
         await embedded.shutdown()
 
 
 async def _knock(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme != "mqtt" or not parts.hostname:
-        raise BrokerUnreachableError(url, "want mqtt://HOST:PORT")
     try:
+        address = broker_address(url)
         async with asyncio.timeout(5):
-            _, writer = await asyncio.open_connection(parts.hostname, parts.port or 1883)
-    except (OSError, TimeoutError) as error:
+            _, writer = await asyncio.open_connection(address.host, address.port)
+    except (ValueError, OSError, TimeoutError) as error:
         raise BrokerUnreachableError(url, str(error) or "no answer within 5 s") from error
     writer.close()
     await writer.wait_closed()

@@ -131,4 +131,6 @@ def _broken(request: Request, error: Exception) -> Response:
     # The server logs the traceback; the caller learns nothing of the inside. Outside of all middleware: own headers.
     del error
     detail = "this is a fault of the server; it has been logged"
-    return problem_answer(500, Reason.INTERNAL, detail, instance=request.url.path, headers={**SECURITY, "Cache-Control": "no-store"})
+    return problem_answer(
+        500, Reason.INTERNAL, detail, instance=request.url.path, headers={**SECURITY, "Cache-Control": "no-store"}
+    )

@@ -6,6 +6,7 @@ explicit time bounds, no regular expression, no subquery.
 
 # ruff: noqa: S608 - every name that is put into a statement went through `quote`
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -22,7 +23,8 @@ from telemetry.wire import ReadingsBatch
 
 __all__ = ["InfluxStore"]
 
-_MOST_LINES: Final = 5_000  # InfluxData's advice for one write
+_MOST_LINES: Final = 2_500  # in one write, of which two are under way: one is formatted while the server stores the other
+_AT_ONCE: Final = 2
 _LAST_NS: Final = 2**63 - 2  # the server's own latest time
 _ALL: Final = 10_000_000
 _NUMBERS: Final = frozenset({"float", "integer"})
@@ -39,6 +41,7 @@ class InfluxStore:
         self._client = InfluxClient(address)
         self._latest = LatestValues()
         self._fields: dict[str, frozenset[str]] = {}
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def open(self) -> None:
         await self._client.open()
@@ -55,18 +58,22 @@ class InfluxStore:
         await self._client.close()
 
     async def write(self, batches: Sequence[ReadingsBatch]) -> list[RowRefused]:
-        refused: list[RowRefused] = []
-        pending: list[tuple[ReadingsBatch, Line]] = []
-        for batch in batches:
-            good, bad = sound(batch)
-            refused += bad
-            pending += [(batch, line) for line in lines(good)]
-        for some in _parts(pending, _MOST_LINES):
-            refused += await self._write_lines(some)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                parts = [tasks.create_task(self._write_part(part)) for part in _portions(batches)]
+        except* StoreUnavailable as errors:
+            raise StoreUnavailable(str(errors.exceptions[0])) from errors
+        refused = [row for part in parts for row in part.result()]
         gone = {(row.gateway, row.seq) for row in refused}
         for batch in batches:
             self._latest.update(without(batch, {seq for gateway, seq in gone if gateway == batch.gateway}))
         return refused
+
+    async def _write_part(self, batches: Sequence[ReadingsBatch]) -> list[RowRefused]:
+        async with self._turns:
+            # Beside the loop: some ten milliseconds of formatting would hold up everything else that goes on.
+            pending, refused = await asyncio.to_thread(_lay_out, batches)
+            return refused + await self._write_lines(pending) if pending else refused
 
     async def latest(self, devices: Sequence[str]) -> dict[str, dict[str, Point]]:
         return {device: self._latest.get(device) for device in devices}
@@ -198,6 +205,28 @@ def _where(device: str, start_ns: int, end_ns: int) -> str:
     escaped = device.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
     last = min(end_ns, _LAST_NS)
     return f"WHERE \"device\" = '{escaped}' AND time >= {max(start_ns, 0)} AND time < {last}"
+
+
+def _portions(batches: Sequence[ReadingsBatch]) -> Iterator[list[ReadingsBatch]]:
+    """Batches in portions of about `_MOST_LINES` readings."""
+    part: list[ReadingsBatch] = []
+    for batch in batches:
+        part.append(batch)
+        if sum(each.count for each in part) >= _MOST_LINES:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def _lay_out(batches: Sequence[ReadingsBatch]) -> tuple[list[tuple[ReadingsBatch, Line]], list[RowRefused]]:
+    pending: list[tuple[ReadingsBatch, Line]] = []
+    refused: list[RowRefused] = []
+    for batch in batches:
+        good, bad = sound(batch)
+        refused += bad
+        pending += [(batch, line) for line in lines(good)]
+    return pending, refused
 
 
 def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

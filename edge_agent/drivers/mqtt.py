@@ -4,7 +4,6 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 import aiomqtt
 import msgspec
@@ -16,6 +15,7 @@ from edge_agent.drivers.base import Deliveries, LinkHealth, SetupError, Tally, p
 from edge_agent.heard import Heard, Inlet
 from firmware_bridge.documents import JSON, decode_document, parse_document
 from firmware_bridge.errors import ParseError
+from telemetry.broker import broker_address
 from telemetry.clock import Clock
 from telemetry.reason import Reason
 from telemetry.records import Command, CommandResult
@@ -99,18 +99,17 @@ class MqttDriver:
                 raise
 
     async def _client(self, deliveries: Deliveries) -> aiomqtt.Client:
-        url = urlsplit(self._options.broker)
-        tls = url.scheme == "mqtts"
+        address = broker_address(self._options.broker)
         file = self._options.password_file
         password = None if file is None else (await asyncio.to_thread(file.read_text, "utf-8")).strip()
         return aiomqtt.Client(
-            url.hostname or "",
-            url.port or (8883 if tls else 1883),
+            address.host,
+            address.port,
             username=self._options.username or None,
             password=password,
             timeout=_TIMEOUT_S,
             keepalive=_KEEPALIVE_S,
-            tls_context=ssl.create_default_context() if tls else None,
+            tls_context=ssl.create_default_context() if address.tls else None,
             max_queued_incoming_messages=_QUEUE,
             queue_type=self._counting_queue(deliveries),
             logger=_client_logger,

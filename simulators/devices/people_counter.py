@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 import aiomqtt
 import msgspec
@@ -15,6 +14,7 @@ from simulators.actions import How
 from simulators.devices.base import Device, Surroundings
 from simulators.devices.memory import Kept, Memory
 from simulators.scenario import DeviceSpec
+from telemetry.broker import broker_address
 from telemetry.clock import SECOND_NS
 
 __all__ = ["Count", "PeopleCounter"]
@@ -78,11 +78,9 @@ class PeopleCounter(Device):
 
     async def _transmit(self) -> None:
         while True:
-            broker = urlsplit(self._broker())
+            broker = broker_address(self._broker())
             try:
-                async with aiomqtt.Client(
-                    broker.hostname or "127.0.0.1", broker.port or 1883, identifier=f"sim-{self.spec.id}", timeout=10
-                ) as client:
+                async with aiomqtt.Client(broker.host, broker.port, identifier=f"sim-{self.spec.id}", timeout=10) as client:
                     await self._publish_all(client)
             except aiomqtt.MqttError as error:
                 log.debug("broker lost", extra={"event": "sim.counter.lost", "device": self.spec.id, "error": str(error)})

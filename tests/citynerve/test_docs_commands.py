@@ -28,7 +28,13 @@ def test_every_command_of_the_page_works(page: Path, tmp_path: Path) -> None:
             continue
         assert words[0] == ".venv/bin/citynerve", f"{page.name}: {command!r} is not run by this test"
         run = subprocess.run(
-            [sys.executable, "-m", "citynerve", *words[1:]], cwd=tmp_path, env=os.environ, capture_output=True, text=True, timeout=120, check=False
+            [sys.executable, "-m", "citynerve", *words[1:]],
+            cwd=tmp_path,
+            env=os.environ,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         assert run.returncode == 0, f"{command}\n{run.stdout[-2000:]}\n{run.stderr[-2000:]}"
 

@@ -249,7 +249,10 @@ def test_damaged_example_frames_load_or_are_told_their_mistakes(tmp_path: Path, 
 def test_a_vocabulary_is_told_its_mistakes_like_a_profile(tmp_path: Path) -> None:
     file = tmp_path / "vocabulary.yaml"
     file.write_text(
-        "metrics:\n  Level: {type: float, unit: cm, zh: 位, en: level}\n  level_cm: {type: floaty, unit: 1, zh: 位}\nmetric: {}\n",
+        "metrics:\n"
+        "  Level: {type: float, unit: cm, zh: 位, en: level}\n"
+        "  level_cm: {type: floaty, unit: 1, zh: 位}\n"
+        "metric: {}\n",
         encoding="utf-8",
     )
     with pytest.raises(ProfileError) as error:

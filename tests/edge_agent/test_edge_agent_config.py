@@ -15,7 +15,6 @@ from edge_agent.config import (
     ModbusTcpOptions,
     OutboxLimits,
     SerialOptions,
-    broker_address,
     load_config,
 )
 
@@ -208,25 +207,6 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, content: bytes, what: s
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         load_config(tmp_path / "gone.toml")
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("mqtt://h", ("h", 1883, False)),
-        ("mqtts://h", ("h", 8883, True)),
-        ("mqtt://h:5", ("h", 5, False)),
-        ("mqtt://[::1]:5", ("::1", 5, False)),
-    ],
-)
-def test_a_brokers_address(url: str, expected: tuple[str, int, bool]) -> None:
-    assert broker_address(url) == expected
-
-
-@pytest.mark.parametrize("url", ["", "h:1883", "http://h", "mqtt://", "mqtt://u:p@h", "mqtt://h:x", "mqtt://h/path"])
-def test_what_is_no_brokers_address(url: str) -> None:
-    with pytest.raises(ValueError, match=r".+"):
-        broker_address(url)
 
 
 def test_init_then_check(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry.alarm_states import ACTIVE, OPEN, TABLE, AlarmState, fold, next_state
+from telemetry.broker import MqttVersion, VersionChoice, broker_address
 from telemetry.clock import SECOND_NS, ManualClock, SystemClock
 from telemetry.reason import Reason
 from telemetry.records import Cause, ContractError, Lane, LossRecord, Origin, Priority, Quality, Reading, Transition, check_id
@@ -126,3 +127,57 @@ def test_the_system_clock_is_the_machine_s() -> None:
     clock = SystemClock()
     assert clock.wall_ns() > 1_700_000_000 * SECOND_NS
     assert clock.monotonic_ns() <= clock.monotonic_ns()
+
+
+def test_mqtt_5_is_spoken_until_a_broker_refuses_it() -> None:
+    choice = VersionChoice()
+    assert choice.current is MqttVersion.V5
+    assert choice.failed(refused=True)
+    assert choice.current is MqttVersion.V311
+    choice.connected()
+    assert not choice.failed(refused=False)
+    assert choice.current is MqttVersion.V311
+
+
+def test_a_broker_that_only_hangs_up_is_tried_with_both_versions() -> None:
+    choice = VersionChoice()
+    assert [choice.failed(refused=False) and choice.current for _ in range(3)] == [
+        MqttVersion.V311,
+        MqttVersion.V5,
+        MqttVersion.V311,
+    ]
+
+
+def test_another_broker_in_the_old_one_s_place_may_refuse_what_once_worked() -> None:
+    choice = VersionChoice()
+    choice.connected()
+    assert choice.failed(refused=True)
+    assert choice.current is MqttVersion.V311
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("mqtt://h", ("h", 1883, False, None)),
+        ("mqtts://h", ("h", 8883, True, None)),
+        ("mqtt://h:5", ("h", 5, False, None)),
+        ("mqtt://[::1]:5", ("::1", 5, False, None)),
+        ("mqtt://h?version=3.1.1", ("h", 1883, False, MqttVersion.V311)),
+    ],
+)
+def test_a_broker_s_address(url: str, expected: tuple[str, int, bool, MqttVersion | None]) -> None:
+    assert broker_address(url) == expected
+
+
+@pytest.mark.parametrize(
+    "url", ["", "h:1883", "http://h", "mqtt://", "mqtt://u:p@h", "mqtt://h:x", "mqtt://h/path", "mqtt://h?v=5"]
+)
+def test_what_is_no_broker_s_address(url: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        broker_address(url)
+
+
+def test_a_version_that_the_address_states_is_the_only_one() -> None:
+    choice = VersionChoice(MqttVersion.V311)
+    assert not choice.failed(refused=True)
+    assert choice.current is MqttVersion.V311
