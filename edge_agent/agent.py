@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -69,6 +69,7 @@ class Agent:
         self._clock = clock or SystemClock()
         self._boot_id = _boot_id()
         self._parts: _Parts | None = None
+        self._hearing: Sequence[asyncio.Task[None]] = ()
 
     async def run(self) -> None:
         """Serve until cancelled; then stop the drivers, commit what they said, say goodbye and close the outbox."""
@@ -97,6 +98,13 @@ class Agent:
             epoch=parts.outbox.epoch,
         )
 
+    async def hush(self) -> None:
+        """Stop hearing devices; what they said so far is still committed and sent until `run` is cancelled."""
+        for task in self._hearing:
+            task.cancel()
+        if self._hearing:
+            await asyncio.wait(self._hearing)
+
     async def drained(self) -> None:
         """Returns once every record committed or handed over so far has left the outbox by the cloud's word."""
         changed = self._running().outbox.watch()
@@ -116,8 +124,10 @@ class Agent:
             uplink = base.create_task(parts.uplink.run(), name="uplink")
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    for driver in self.drivers.values():
+                    self._hearing = [
                         tasks.create_task(self._supervise(driver, parts.desk), name=f"driver {driver.name}")
+                        for driver in self.drivers.values()
+                    ]
                     tasks.create_task(self._tick(parts), name="ticker")
                     tasks.create_task(parts.commands.run(), name="commands")
                     tasks.create_task(parts.socket.run(), name="status")

@@ -11,11 +11,14 @@ __all__ = ["Accounts", "Cases", "Latency", "Notifications", "Readings"]
 class Readings:
     """One reading's stations, each counted by the part that it passed.
 
-    `produced` is counted where the devices' words became readings, `held_back` by the profiles' reporting policy,
+    `spoken` and `resent` are counted by the devices themselves (a polled one counts the sweeps that it answered),
+    `produced` where the devices' words became readings, `held_back` by the profiles' reporting policy,
     `refused` where nothing in a reading could be used, `committed` by the outbox, `acked` by the uplink from the
     cloud's acknowledgements, `stored` by the series store, `quarantined` and `lost_declared` by the cloud's ledger.
     """
 
+    spoken: int = 0
+    resent: int = 0
     produced: int = 0
     held_back: int = 0
     refused: int = 0
@@ -81,7 +84,11 @@ class Accounts:
             "transitions at the edge = transitions in the cloud": (self.transitions, self.transitions_stored),
             "notifications sent = received": (self.notifications.sent, self.notifications.received),
         }
-        return [f"{name}: {left} against {right}" for name, (left, right) in sums.items() if left != right]
+        found = [f"{name}: {left} against {right}" for name, (left, right) in sums.items() if left != right]
+        # The end may come between a device's word and its hearing, once a device; a repeat may be heard, or be told apart.
+        if not r.spoken - sum(self.devices.values()) <= r.produced <= r.spoken + r.resent:
+            found.append(f"spoken by the devices, produced at the gateway: {r.spoken} against {r.produced}")
+        return found
 
     @property
     def settled(self) -> bool:

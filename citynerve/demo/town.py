@@ -96,6 +96,7 @@ class _Town:
 
             await _until_stopped(seconds)
             self._show.tell(say("demo.stopping"))
+            await self._agent.hush()
             await _end(city)
             await self._bring_home()
             accounts = await self._accounts()
@@ -132,9 +133,11 @@ class _Town:
 
     async def _accounts(self) -> Accounts:
         edge, cloud = self._agent.status(), await self._cloud.counts()
-        lane = edge.lanes[Lane.READINGS]
+        lane, devices = edge.lanes[Lane.READINGS], self._city.accounts().values()
         return Accounts(
             readings=Readings(
+                spoken=sum(account.spoken for account in devices),
+                resent=sum(account.resent for account in devices),
                 produced=edge.counts.heard,
                 held_back=edge.counts.held_back,
                 refused=edge.counts.refused,
