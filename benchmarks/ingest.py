@@ -87,7 +87,7 @@ async def measure_ingest(store: StoreKind, seconds: float) -> IngestFigures:
 def _cloud(folder: Path, broker: str, series: str) -> Iterator[None]:
     config = folder / "cloud.toml"
     config.write_text(f'data_dir = "{folder / "cloud"}"\nbroker = "{broker}"\nseries = "{series}"\n\n[api]\nport = 0\n')
-    command = [sys.executable, "-m", "citynerve", "cloud", "run", "--config", str(config)]
+    command = [sys.executable, "-m", "citynerve", "cloud", "run", str(config)]
     with (folder / "cloud.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:

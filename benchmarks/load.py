@@ -26,10 +26,14 @@ METRICS = (
 VALUES_EACH = len(METRICS)
 _START_NS = 1_750_000_000_000_000_000
 _STEP_NS = 1_000_000
+_NUMBERS = tuple({metric: round(base / 10 + 13.7 * place, 3) for place, metric in enumerate(METRICS)} for base in range(997))
 
 
 class Street:
-    """Readings of `DEVICES` in turn, each later than the one before; the numbers vary so that nothing compresses away."""
+    """Readings of `DEVICES` in turn, each later than the one before; the numbers vary so that nothing compresses away.
+
+    The numbers are made beforehand, as the bare writer's are: what is measured is the road, not the making of numbers.
+    """
 
     def __init__(self) -> None:
         self._ticks = count()
@@ -46,13 +50,11 @@ class Street:
     @staticmethod
     def _reading(tick: int) -> Reading:
         time_ns = _START_NS + tick * _STEP_NS
-        base = tick % 997 / 10
-        values = {metric: round(base + 13.7 * place, 3) for place, metric in enumerate(METRICS)}
         return Reading(
             device=DEVICES[tick % len(DEVICES)],
             profile=_PROFILE,
             profile_version=_VERSION,
             time_ns=time_ns,
             received_ns=time_ns,
-            values=values,
+            values=_NUMBERS[tick % len(_NUMBERS)],
         )

@@ -16,7 +16,7 @@ __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Ingest, stores, cases, API and console.")
 
-ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The configuration, a TOML file.")]
+ConfigFile = Annotated[Path, typer.Argument(help="The configuration, a TOML file.", show_default=True)]
 
 
 @app.command()
@@ -30,7 +30,7 @@ def init(
     if config.exists() and not force:
         _fail(f"{config}: exists already; write --force to replace it")
     config.write_text(files("cloud").joinpath("sample.toml").read_text("utf-8"), "utf-8")
-    print(f"{config}: written. Change it, then: citynerve cloud check --config {config}")
+    print(f"{config}: written. Change it, then: citynerve cloud check {config}")
 
 
 @app.command()

@@ -18,7 +18,7 @@ def citynerve(*words: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
 
 def test_the_sample_is_written_checked_and_not_overwritten(tmp_path: Path) -> None:
     assert citynerve("init", cwd=tmp_path).returncode == 0
-    checked = citynerve("check", "--config", "cloud.toml", cwd=tmp_path)
+    checked = citynerve("check", "cloud.toml", cwd=tmp_path)
     assert (checked.returncode, "good" in checked.stdout) == (0, True)
     again = citynerve("init", cwd=tmp_path)
     assert (again.returncode, "--force" in again.stderr) == (1, True)
@@ -26,7 +26,7 @@ def test_the_sample_is_written_checked_and_not_overwritten(tmp_path: Path) -> No
 
 def test_mistakes_are_told_with_their_lines(tmp_path: Path) -> None:
     (tmp_path / "cloud.toml").write_text('data_dir = "d"\nbroker = "http://x"\nsereis = "x"\n')
-    told = citynerve("run", "--config", "cloud.toml", cwd=tmp_path)
+    told = citynerve("run", "cloud.toml", cwd=tmp_path)
     assert told.returncode == 1
     first, second = told.stderr.splitlines()
     assert first.startswith("cloud.toml:2: broker: 'http://x'; write mqtt://host:port or mqtts://host:port")
@@ -36,7 +36,7 @@ def test_mistakes_are_told_with_their_lines(tmp_path: Path) -> None:
 def test_migrating_makes_the_store_and_may_be_repeated(tmp_path: Path) -> None:
     (tmp_path / "cloud.toml").write_text('data_dir = "data"\nbroker = "mqtt://127.0.0.1"\n')
     for _ in range(2):
-        assert citynerve("migrate", "--config", "cloud.toml", cwd=tmp_path).returncode == 0
+        assert citynerve("migrate", "cloud.toml", cwd=tmp_path).returncode == 0
     assert (tmp_path / "data" / "cloud.db").is_file()
 
 
@@ -47,7 +47,7 @@ def test_it_says_where_it_listens_and_ends_when_told(
 ) -> None:
     config = tmp_path / "cloud.toml"
     config.write_text(f'data_dir = "data"\nbroker = "mqtt://127.0.0.1:{start_mosquitto()}"\n[api]\nport = 0\n')
-    command = [sys.executable, "-m", "citynerve", "cloud", "run", "--config", str(config)]
+    command = [sys.executable, "-m", "citynerve", "cloud", "run", str(config)]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as cloud:
         assert cloud.stdout is not None
         url = cloud.stdout.readline().strip()
@@ -65,7 +65,7 @@ def test_it_says_where_it_listens_and_ends_when_told(
 def test_a_port_that_is_taken_is_said_in_one_line(tmp_path: Path, mosquitto_port: int) -> None:
     config = tmp_path / "cloud.toml"
     config.write_text(f'data_dir = "data"\nbroker = "mqtt://127.0.0.1:{mosquitto_port}"\n[api]\nport = {mosquitto_port}\n')
-    told = citynerve("run", "--config", str(config), cwd=tmp_path)
+    told = citynerve("run", str(config), cwd=tmp_path)
     assert told.returncode == 1
     assert "in use" in told.stderr
     assert "Traceback" not in told.stderr
