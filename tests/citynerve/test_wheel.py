@@ -63,7 +63,7 @@ def test_the_wheel_is_small(wheel: Path) -> None:
 def test_the_installed_wheel_runs_far_from_the_source(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "PYTHONSAFEPATH": "1"}
-    where = "import citynerve, device_profiles, cloud.console; print(citynerve.__file__, device_profiles.__file__, cloud.console.__file__)"
+    where = "import citynerve as a, device_profiles as b, cloud.console as c; print(a.__file__, b.__file__, c.__file__)"
     shown = subprocess.run(
         [sys.executable, "-c", where], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=True
     )
