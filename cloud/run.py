@@ -5,7 +5,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Final, cast
+from typing import Final
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -155,8 +155,7 @@ class _Parts:
             catalog=catalog,
             feed=feed,
             clock=clock,
-            # The route awaits what it is given where that can be awaited.
-            counts=cast("Callable[[], Mapping[str, Any]]", counts),
+            counts=counts,
             channels=config.channels,
             notify=self.sender.wake,
         )

@@ -1,13 +1,12 @@
 """What the API is given by the wiring, and nothing else."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cloud.counts import CloudCounts
 from cloud.feed import Feed
 from cloud.notify.config import ChannelConfig
 from cloud.series.store import SeriesStore
@@ -21,7 +20,7 @@ __all__ = ["Services"]
 class Services:
     """The stores and streams behind the API. Setting `stop` ends every open event stream at once.
 
-    `counts` gives any msgspec struct (or mapping) of whole numbers; `channels` are those that case steps tell of.
+    `counts` gives the cloud's account of itself; `channels` are those that case steps tell of.
     """
 
     engine: AsyncEngine
@@ -29,7 +28,7 @@ class Services:
     catalog: Mapping[str, Profile]
     feed: Feed
     clock: Clock
-    counts: Callable[[], msgspec.Struct | Mapping[str, Any]]
+    counts: Callable[[], Awaitable[CloudCounts]]
     channels: tuple[ChannelConfig, ...] = ()
     notify: Callable[[], None] = lambda: None
     stop: asyncio.Event = field(default_factory=asyncio.Event)

@@ -1,6 +1,5 @@
 """How the cloud itself is doing."""
 
-import inspect
 from typing import Any
 
 import msgspec
@@ -45,10 +44,7 @@ async def get_health(request: Request, given: Given, _: NoQuery) -> Response:
 @router.get("/counts", summary="The cloud's account of itself", response_model=schemas.Counts)
 async def get_counts(given: Given, _: NoQuery) -> Any:
     """Totals since the stores were made."""
-    counts = given.counts()
-    if inspect.isawaitable(counts):
-        counts = await counts
-    return msgspec.to_builtins(counts)
+    return msgspec.to_builtins(await given.counts())
 
 
 async def _relational(given: Services) -> bool:

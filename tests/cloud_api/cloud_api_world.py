@@ -73,6 +73,10 @@ class World:
             return await response.json(content_type=None)
 
 
+async def _counts() -> CloudCounts:
+    return CloudCounts(stored_readings=12)
+
+
 @contextlib.asynccontextmanager
 async def world(folder: Path) -> AsyncIterator[World]:
     """The city, served until the block ends."""
@@ -86,7 +90,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
         catalog=load_catalog(),
         feed=Feed(size=100),
         clock=clock,
-        counts=lambda: CloudCounts(stored_readings=12),
+        counts=_counts,
         channels=(HOOK,),
         notify=lambda: woken.append(1),
         stop=stop,
