@@ -39,9 +39,9 @@ def bundle() -> Path:
     return BUNDLE
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium: str, bundle: Path) -> Iterator[Browser]:
-    """One Chromium for all tests of this folder."""
+    """One Chromium for the tests of a file. Not longer: Playwright keeps an event loop running in this thread meanwhile."""
     del bundle
     with sync_playwright() as playwright:
         program = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
