@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-__all__ = ["Findings", "Mistake", "ProfileError", "did_you_mean", "one_of"]
+__all__ = ["ConfigError", "FileError", "Findings", "Mistake", "ProfileError", "did_you_mean", "one_of"]
 
 _WORDS_SHOWN = 12
 
@@ -23,12 +23,20 @@ class Mistake(msgspec.Struct, frozen=True):
         return f"{self.file}:{self.line}: {self.where}: {self.what}; write {self.instead}"
 
 
-class ProfileError(ValueError):
-    """A profile, the vocabulary or the matters cannot be used; `mistakes` holds every reason, in the order of lines."""
+class FileError(ValueError):
+    """A file that a person wrote cannot be used; `mistakes` holds every reason, in the order of lines."""
 
     def __init__(self, mistakes: Iterable[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
         super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
+
+
+class ProfileError(FileError):
+    """A profile, the vocabulary or the matters."""
+
+
+class ConfigError(FileError):
+    """A program's configuration."""
 
 
 class Findings:

@@ -1,16 +1,16 @@
 """The agent's configuration: the values, and how they are read from a TOML file with every mistake told at once."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
-from device_profiles.mistakes import Findings, Mistake, ProfileError, did_you_mean
+from device_profiles.mistakes import ConfigError, Findings, Mistake, ProfileError, did_you_mean
 from device_profiles.model import Profile, Wire
 from device_profiles.shelf import load_catalog
-from edge_agent.toml_table import Table, read_toml
+from device_profiles.toml_table import Table, read_toml
 from telemetry.broker import broker_address
 from telemetry.records import check_id
 
@@ -141,14 +141,6 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     retransmit_s: float = 10.0
 
 
-class ConfigError(ValueError):
-    """A configuration that cannot be used; `mistakes` holds every reason, in the order of lines."""
-
-    def __init__(self, mistakes: Iterable[Mistake]) -> None:
-        self.mistakes = tuple(mistakes)
-        super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
-
-
 def load_config(path: Path) -> AgentConfig:
     """The configuration in a TOML file; paths in it are taken from the file's own folder.
 
@@ -156,9 +148,7 @@ def load_config(path: Path) -> AgentConfig:
     """
     findings = Findings(str(path))
     root = read_toml(path, findings)
-    if root is None:
-        raise ConfigError(findings.in_order())
-    profile_dirs = _folders(root, path.parent)
+    profile_dirs = root.folders("profile_dirs", path.parent)
     catalog, foreign = _catalog(profile_dirs)
     config = _agent(root, path.parent, profile_dirs, catalog)
     root.finish()
@@ -174,20 +164,6 @@ def _catalog(profile_dirs: tuple[Path, ...]) -> tuple[Mapping[str, Profile] | No
         return None, error.mistakes
 
 
-def _folders(root: Table, folder: Path) -> tuple[Path, ...]:
-    listed = root.raw("profile_dirs")
-    if listed is None:
-        return ()
-    if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
-        root.wrong("profile_dirs", f"{listed!r}"[:80], 'a list of folders, like ["profiles"]')
-        return ()
-    paths = tuple(folder / item for item in listed)
-    for path in paths:
-        if not path.is_dir():
-            root.wrong("profile_dirs", f"{path} is no folder", "the path of a folder that exists")
-    return tuple(path for path in paths if path.is_dir())
-
-
 def _agent(root: Table, folder: Path, profile_dirs: tuple[Path, ...], catalog: Mapping[str, Profile] | None) -> AgentConfig:
     gateway = _id(root, "gateway")
     links = tuple(_link(table, folder, catalog) for table in root.tables("links"))
@@ -195,9 +171,9 @@ def _agent(root: Table, folder: Path, profile_dirs: tuple[Path, ...], catalog: M
     return AgentConfig(
         gateway=gateway,
         data_dir=folder / root.text("data_dir"),
-        broker=root.checked("broker", root.text("broker"), _broker, "mqtt://host:port or mqtts://host:port"),
+        broker=_broker(root),
         username=root.text("username", ""),
-        password_file=_password_file(root, folder),
+        password_file=root.file("password_file", folder),
         profile_dirs=profile_dirs,
         links=links,
         outbox=_outbox(root.table("outbox")),
@@ -248,9 +224,9 @@ def _options(table: Table, driver: DriverName, folder: Path) -> Options:
             return CoapOptions(host=table.text("host", "127.0.0.1"), port=table.integer("port", 5683, low=0, high=65535))
         case DriverName.MQTT:
             return MqttOptions(
-                broker=table.checked("broker", table.text("broker"), _broker, "mqtt://host:port or mqtts://host:port"),
+                broker=_broker(table),
                 username=table.text("username", ""),
-                password_file=_password_file(table, folder),
+                password_file=table.file("password_file", folder),
             )
         case DriverName.JT808:
             return Jt808Options(
@@ -271,14 +247,18 @@ def _device(table: Table, driver: DriverName, catalog: Mapping[str, Profile] | N
         address=_address(table, driver),
         name=table.text("name", ""),
         position=_position(table),
-        component_code=table.checked("component_code", table.text("component_code", ""), _component_code, "16 digits"),
+        component_code=table.checked("component_code", _component_code, "16 digits", ""),
     )
     table.finish()
     return device
 
 
 def _id(table: Table, key: str) -> str:
-    return table.checked(key, table.text(key), lambda value: check_id(value, key), "1 to 64 of letters, digits and . _ : -")
+    return table.checked(key, lambda value: check_id(value, key), "another id")
+
+
+def _broker(table: Table) -> str:
+    return table.checked("broker", broker_address, "mqtt://host:port or mqtts://host:port")
 
 
 _WIRE_OF = {
@@ -345,19 +325,6 @@ def _component_code(value: str) -> None:
     # GB/T 30428.2: six digits of district, four of category, six of serial number.
     if not re.fullmatch(r"\d{16}", value):
         raise ValueError(f"{value!r}")
-
-
-def _broker(value: str) -> None:
-    broker_address(value)
-
-
-def _password_file(table: Table, folder: Path) -> Path | None:
-    named = table.text("password_file", "")
-    if not named:
-        return None
-    if not (folder / named).is_file():
-        table.wrong("password_file", f"{folder / named} is no file", "the path of a file that holds the password alone")
-    return folder / named
 
 
 def _refuse_repeats(root: Table, links: tuple[LinkConfig, ...]) -> None:

@@ -74,12 +74,8 @@ def read_secret(path: str) -> str:
 
 
 def problems(channel: ChannelConfig) -> list[str]:
-    """Everything that is wrong with one channel, each as "what; what to write instead"; empty when it can be used."""
+    """Everything that is wrong with one channel beyond its single keys, each as "what; write what instead"."""
     found = _email_problems(channel) if channel.kind is ChannelKind.EMAIL else _http_problems(channel)
-    if not 0 < channel.timeout_s <= 120:
-        found.append(f"timeout_s {channel.timeout_s}; write seconds above 0 and up to 120")
-    if channel.per_minute is not None and channel.per_minute < 1:
-        found.append(f"per_minute {channel.per_minute}; write 1 or more, or leave it out")
     return found + _file_problems(channel)
 
 
@@ -93,7 +89,7 @@ def _http_problems(channel: ChannelConfig) -> list[str]:
 
 def _email_problems(channel: ChannelConfig) -> list[str]:
     wanted = {"host": channel.host, "sender": channel.sender, "recipients": channel.recipients}
-    return [f"{name} is empty; an e-mail channel needs it" for name, value in wanted.items() if not value]
+    return [f"{name} is empty; write what mail needs" for name, value in wanted.items() if not value]
 
 
 def _file_problems(channel: ChannelConfig) -> list[str]:
@@ -104,5 +100,5 @@ def _file_problems(channel: ChannelConfig) -> list[str]:
             if path and not read_secret(path):
                 found.append(f"{name} {path} is empty; write the value on its first line")
         except (OSError, UnicodeDecodeError) as error:
-            found.append(f"{name} {path} cannot be read ({error.__class__.__name__}); name a readable text file")
+            found.append(f"{name} {path} cannot be read ({error.__class__.__name__}); write the path of a text file")
     return found

@@ -8,7 +8,9 @@ import msgspec
 import pytest
 
 from cloud.config import ApiConfig, CloudConfig, ConfigError, load_config
-from cloud.notify.config import ChannelKind
+from cloud.notify.config import ChannelConfig, ChannelKind
+
+HOOK = 'data_dir = "d"\nbroker = "mqtt://b"\n[[channels]]\nname = "a"\nkind = "webhook"\nurl = "http://h/x"\n'
 
 
 def written(folder: Path, text: str) -> Path:
@@ -118,6 +120,12 @@ kind = "webhook"
         pytest.param(
             'data_dir = "d"\nbroker = "mqtt://b"\npassword_file = "/no"\n', "password_file", "/no", id="a file that is not"
         ),
+        pytest.param(HOOK + "timeout_s = 0\n", "channels[0].timeout_s", "0", id="no time to answer"),
+        pytest.param(HOOK + "timeout_s = 121\n", "channels[0].timeout_s", "121", id="too long a time to answer"),
+        pytest.param(HOOK + "per_minute = 0\n", "channels[0].per_minute", "0", id="no messages a minute"),
+        pytest.param(HOOK + 'recipients = ["a", 5]\n', "channels[0].recipients", "['a', 5]", id="a recipient that is no text"),
+        pytest.param(HOOK + HOOK[HOOK.index("[[") :], "channels[1].name", "'a' is", id="a name twice"),
+        pytest.param(HOOK.replace("http://", "ftp://"), "channels[0]", "url is no http address", id="an address of no channel"),
     ],
 )
 def test_a_file_that_cannot_be_used(tmp_path: Path, text: str, where: str, what: str) -> None:
@@ -125,6 +133,12 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, text: str, where: str, what:
         load_config(written(tmp_path, text))
     assert caught.value.mistakes[0].where == where
     assert what in caught.value.mistakes[0].what
+
+
+def test_what_is_not_written_is_the_structs_own_default(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, HOOK + "[api]\n"))
+    channel = ChannelConfig(name="a", kind=ChannelKind.WEBHOOK, url="http://h/x")
+    assert config == CloudConfig(data_dir=Path("d"), broker="mqtt://b", channels=(channel,))
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
