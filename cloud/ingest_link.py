@@ -10,6 +10,7 @@ from typing import Final
 import aiomqtt
 import msgspec
 
+from cloud.cancellation import heed_cancellation
 from telemetry.broker import VersionChoice, broker_address
 from telemetry.records import Lane
 from telemetry.topics import Channel, all_gateways, channel
@@ -62,6 +63,7 @@ class BrokerLink:
             except* (aiomqtt.MqttError, OSError) as errors:
                 self._note_down(errors.exceptions[0])
             self._connected = False
+            heed_cancellation()
             await asyncio.sleep(rest_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, guards nothing
             rest_s = min(2 * rest_s, _LONGEST_REST_S)
 

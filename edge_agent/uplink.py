@@ -14,7 +14,7 @@ from typing import NoReturn
 import aiomqtt
 import msgspec
 
-from edge_agent.backoff import Backoff
+from edge_agent.backoff import Backoff, heed_cancellation
 from edge_agent.compression import compress_message, decompress
 from edge_agent.outbox import Block, Outbox
 from edge_agent.window import LaneWindow
@@ -124,6 +124,7 @@ class Uplink:
             except* _EpochOverError:
                 backoff.reset()
             self.connected = False
+            heed_cancellation()
             await asyncio.sleep(backoff.next_s())
 
     def _note_down(self, problem: BaseException) -> None:

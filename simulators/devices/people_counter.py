@@ -13,6 +13,7 @@ from firmware_bridge.documents import encode_document
 from simulators.actions import How
 from simulators.devices.base import Device, Surroundings
 from simulators.devices.memory import Kept, Memory
+from simulators.pace import heed_cancellation
 from simulators.scenario import DeviceSpec
 from telemetry.broker import broker_address
 from telemetry.clock import SECOND_NS
@@ -84,6 +85,7 @@ class PeopleCounter(Device):
                     await self._publish_all(client)
             except aiomqtt.MqttError as error:
                 log.debug("broker lost", extra={"event": "sim.counter.lost", "device": self.spec.id, "error": str(error)})
+                heed_cancellation()
                 await asyncio.sleep(self.lasting(_RETRY_S))
 
     async def _publish_all(self, client: aiomqtt.Client) -> None:

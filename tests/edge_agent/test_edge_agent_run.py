@@ -1,12 +1,14 @@
 """The whole agent: drivers that misbehave, orders from the cloud, a kill in the middle, a clean end."""
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
 import apsw
@@ -18,6 +20,7 @@ from citynerve.commands.edge import app
 from device_profiles.model import Above, Profile, Reporting, Stale
 from edge_agent import agent as agent_module
 from edge_agent.agent import Agent
+from edge_agent.backoff import heed_cancellation
 from edge_agent.config import AgentConfig, CoapOptions, DeviceConfig, DriverName, LinkConfig, OutboxLimits
 from edge_agent.drivers.base import LinkHealth
 from edge_agent.heard import Heard, Inlet, Verdict
@@ -259,7 +262,7 @@ async def test_a_folder_with_a_long_name_still_has_a_socket(bench: Bench) -> Non
         assert (await ask(bench.folder)).gateway == "gw1"
 
 
-def order(counter: int, **changes: object) -> Command:
+def order(counter: int, **changes: Any) -> Command:
     fields: dict[str, object] = {
         "id": f"c{counter}",
         "gateway": "gw1",
@@ -276,15 +279,18 @@ def order(counter: int, **changes: object) -> Command:
 
 @pytest.mark.integration
 @pytest.mark.parametrize(
-    ("command", "outcome", "reason"),
+    ("changes", "outcome", "reason"),
     [
-        pytest.param(order(1), Outcome.DONE, None, id="a sound one is carried out"),
-        pytest.param(order(1, device="d9"), Outcome.REFUSED, Reason.UNKNOWN_DEVICE, id="an unknown device"),
-        pytest.param(order(1, ttl_s=1, issued_ns=1), Outcome.EXPIRED, Reason.EXPIRED, id="one that is too old"),
-        pytest.param(order(0), Outcome.REFUSED, Reason.DUPLICATE, id="a counter that is not above the last"),
+        pytest.param({}, Outcome.DONE, None, id="a sound one is carried out"),
+        pytest.param({"device": "d9"}, Outcome.REFUSED, Reason.UNKNOWN_DEVICE, id="an unknown device"),
+        pytest.param({"ttl_s": 1, "issued_ns": 1}, Outcome.EXPIRED, Reason.EXPIRED, id="one that is too old"),
+        pytest.param({"counter": 0}, Outcome.REFUSED, Reason.DUPLICATE, id="a counter that is not above the last"),
     ],
 )
-async def test_an_order_has_one_answer(online: Bench, command: Command, outcome: Outcome, reason: Reason | None) -> None:
+async def test_an_order_has_one_answer(
+    online: Bench, changes: dict[str, object], outcome: Outcome, reason: Reason | None
+) -> None:
+    command = order(**({"counter": 1} | changes))
     cloud = SmallCloud(online.port)
     async with cloud.running(), online.running(link("one", "d1")) as agent:
         await until(lambda: bool(cloud.hellos))
@@ -481,3 +487,30 @@ def test_the_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         assert notify("READY=1")
         assert manager.recv(100) == b"READY=1"
+
+
+async def test_a_cancellation_that_a_failing_child_hid_is_still_heeded() -> None:
+    """A loop that retries after errors must end although the error came at the moment of its cancellation."""
+    tries = 0
+
+    async def fail_when_cancelled() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            raise OSError("the link broke just then")
+
+    async def stubborn() -> None:
+        nonlocal tries
+        while True:
+            tries += 1
+            with contextlib.suppress(ExceptionGroup):
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(fail_when_cancelled())
+            heed_cancellation()
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 5)
+    assert tries == 1
