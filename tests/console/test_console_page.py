@@ -188,6 +188,7 @@ class TestWork:
         page.keyboard.press("Enter")
         expect(page.get_by_role("dialog")).to_be_visible()
         page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
         expect(button).to_be_focused()
         page.keyboard.press("Enter")
         expect(page.get_by_label("操作人")).to_be_focused()
