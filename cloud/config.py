@@ -17,7 +17,7 @@ __all__ = ["ApiConfig", "CloudConfig", "ConfigError", "load_config"]
 class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Where the API and the console listen; port 0 takes a free one.
 
-    `base_url` is how people reach them, for links in messages.
+    `base_url` is how people reach them, for links in messages; where it is empty, the address they listen on.
     """
 
     host: str = "127.0.0.1"

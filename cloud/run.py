@@ -66,6 +66,7 @@ class Cloud:
             async with self._stores() as (engine, series):
                 parts = _Parts(
                     config=self._config,
+                    base_url=self._config.api.base_url or "http://{}:{}".format(*self.http),
                     engine=engine,
                     series=series,
                     catalog=catalog,
@@ -124,6 +125,7 @@ class _Parts:
         self,
         *,
         config: CloudConfig,
+        base_url: str,
         engine: AsyncEngine,
         series: SeriesStore,
         catalog: Mapping[str, Profile],
@@ -136,7 +138,7 @@ class _Parts:
         self._refusals = refusals
         self._registry = Registry(auto_register=config.auto_register)
         self.link = BrokerLink(config.broker, config.username, config.password_file, self._heard)
-        self.sender = Sender(engine, config.channels, clock, feed, base_url=config.api.base_url)
+        self.sender = Sender(engine, config.channels, clock, feed, base_url=base_url)
         self.ingest = Ingest(
             engine=engine,
             series=series,

@@ -46,7 +46,7 @@ class Story:
 
     def on_message(self, message: Mapping[str, Any]) -> None:
         """The crew's phone received a message."""
-        self._show.tell(say("demo.notified", title=message["title"]))
+        self._show.tell(say("demo.notified", title=message["title"], link=message["link"]))
 
     def _on_transition(self, news: Mapping[str, Any]) -> None:
         if news["cause"] == "raise":

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 
@@ -37,6 +38,7 @@ def test_a_cover_opened_becomes_a_closed_case_and_every_reading_is_accounted_for
     assert accounts["latency_ms"]["event_to_case_p50"] <= accounts["latency_ms"]["p99"] < 5000
     assert accounts["devices"] == KINDS
     assert "case 1 opened" in story or "立案 1" in story
+    assert re.search(r"http://127\.0\.0\.1:\d+/cases/1", story), "the crew's message leads to its case"
     assert "Traceback" not in story
 
 
