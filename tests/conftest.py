@@ -23,6 +23,12 @@ def find_server(name: str, package: str) -> str:
 
 
 @pytest.fixture(scope="session")
+def need_server() -> Callable[[str, str], str]:
+    """`find_server` itself, for tests that start a server their own way."""
+    return find_server
+
+
+@pytest.fixture(scope="session")
 def start_mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], int]]:
     """Starts a mosquitto of its own at each call and returns its port."""
     find_server("mosquitto", "mosquitto")
