@@ -20,19 +20,10 @@ def guarded(need_server: Callable[[str, str], str], tmp_path_factory: pytest.Tem
     """A mosquitto with our access list; names come with passwords here, with certificates in the street."""
     program, port, folder = need_server("mosquitto", "mosquitto"), free_port(), tmp_path_factory.mktemp("guarded")
     passwords, config = folder / "passwords", folder / "mosquitto.conf"
+    set_password = [need_server("mosquitto_passwd", "mosquitto"), "-b", str(passwords)]
+    passwords.touch()
     for name in ("gw-1", "gw-2", "citynerve-cloud"):
-        subprocess.run(
-            [
-                need_server("mosquitto_passwd", "mosquitto"),
-                "-b",
-                *([] if passwords.exists() else ["-c"]),
-                str(passwords),
-                name,
-                "x",
-            ],
-            check=True,
-            capture_output=True,
-        )
+        subprocess.run([*set_password, name, PASSWORD], check=True, capture_output=True)
     passwords.chmod(0o644)
     acl = folder / "acl"
     shutil.copy(DEPLOY / "mosquitto" / "citynerve.acl", acl)
