@@ -34,6 +34,10 @@ class Show(Protocol):
         """The counts as they stand."""
         ...
 
+    def ready(self, url: str) -> None:
+        """Everything runs, and this is where to look."""
+        ...
+
 
 def show_on(console: Console) -> Show:
     """The live screen where there is a terminal, plain lines where there is none."""
@@ -58,6 +62,9 @@ class PlainLines:
     def count(self, accounts: Accounts) -> None:
         return
 
+    def ready(self, url: str) -> None:
+        self.tell(say("demo.ready", url=url))
+
 
 class Screen:
     """Counts above, the last happenings below, drawn over itself four times a second."""
@@ -65,6 +72,7 @@ class Screen:
     def __init__(self, console: Console) -> None:
         self._happenings: deque[str] = deque(maxlen=_HAPPENINGS)
         self._accounts = Accounts()
+        self._url = ""
         self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=4)
 
     def __enter__(self) -> Self:
@@ -80,13 +88,16 @@ class Screen:
     def count(self, accounts: Accounts) -> None:
         self._accounts = accounts
 
+    def ready(self, url: str) -> None:
+        self._url = url
+
     def _draw(self) -> Panel:
         happenings = Text("\n".join(self._happenings), no_wrap=True, overflow="ellipsis")
-        body = Group(_counts(self._accounts), Text(), Text(say("demo.happenings"), style="bold"), happenings)
+        body = Group(_counts(self._accounts, self._url), Text(), Text(say("demo.happenings"), style="bold"), happenings)
         return Panel(body, title=say("demo.title"), subtitle=say("demo.press"))
 
 
-def _counts(accounts: Accounts) -> Table:
+def _counts(accounts: Accounts, url: str) -> Table:
     r, ms = accounts.readings, accounts.latency_ms
     stations = (
         ("produced", r.produced),
@@ -98,6 +109,7 @@ def _counts(accounts: Accounts) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column()
+    table.add_row(say("demo.console"), Text(url, style="bold underline"))
     table.add_row(say("demo.devices"), "  ".join(f"{kind} {n}" for kind, n in sorted(accounts.devices.items())))
     table.add_row(say("demo.readings"), "  ".join(f"{say(f'demo.{key}')} {n}" for key, n in stations))
     table.add_row(say("demo.transitions"), str(accounts.transitions))

@@ -92,7 +92,7 @@ class _Town:
             city = group.create_task(self._city.run(await self._endpoints()), name="city")
             watching.append(group.create_task(self._keep_counting(), name="counting"))
             self._show.tell(say("demo.starting", what=say("demo.city", count=self._kinds.total())))
-            self._show.tell(say("demo.ready", url=url))
+            self._show.ready(url)
 
             await _until_stopped(seconds)
             self._show.tell(say("demo.stopping"))
