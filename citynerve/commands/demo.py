@@ -46,5 +46,5 @@ def demo(
         typer.echo(say("demo.unbalanced", detail="; ".join(disagreements)))
     else:
         r = accounts.readings
-        typer.echo(say("demo.balanced", produced=r.produced, stored=r.stored, lost=r.lost_declared))
+        typer.echo(say("demo.balanced", produced=r.produced, held=r.held_back, stored=r.stored, lost=r.lost_declared))
     raise typer.Exit(1 if disagreements else 0)

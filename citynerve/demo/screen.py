@@ -111,7 +111,7 @@ def _counts(accounts: Accounts, url: str) -> Table:
     table.add_column()
     table.add_row(say("demo.console"), Text(url, style="bold underline"))
     table.add_row(say("demo.devices"), "  ".join(f"{kind} {n}" for kind, n in sorted(accounts.devices.items())))
-    table.add_row(say("demo.readings"), "  ".join(f"{say(f'demo.{key}')} {n}" for key, n in stations))
+    table.add_row(say("demo.readings"), "  ".join(f"{say(f'demo.{key}')} {n}" for key, n in stations.items()))
     table.add_row(say("demo.transitions"), str(accounts.transitions))
     table.add_row(say("demo.cases"), f"{accounts.cases.opened} / {accounts.cases.closed}")
     table.add_row(say("demo.notifications"), f"{accounts.notifications.sent} / {accounts.notifications.failed}")
