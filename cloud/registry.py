@@ -9,7 +9,6 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.relational.tables import devices, gateways
-from telemetry.records import ContractError, check_id
 from telemetry.wire import DeviceDeclaration, GatewayStatus, Hello, ReadingsBatch
 
 __all__ = ["Registry"]
@@ -116,8 +115,7 @@ class Registry:
 
     def _declared(self, hello: Hello) -> list[DeviceDeclaration]:
         """Without `auto_register`, only devices that the store has already."""
-        found = [declared for declared in hello.devices if _is_id(declared.device)]
-        return found if self._auto else [declared for declared in found if declared.device in self._devices]
+        return [declared for declared in hello.devices if self._auto or declared.device in self._devices]
 
     def _changed(self, gateway: str, declared: DeviceDeclaration, now_ns: int) -> dict[str, Any] | None:
         """The device's row where it is not the one that is stored."""
@@ -140,11 +138,11 @@ def _stated(gateway: str, declared: DeviceDeclaration) -> dict[str, Any]:
     longitude, latitude = _on_earth(declared.position)
     return {
         "gateway": gateway,
-        "profile": declared.profile[:64],
+        "profile": declared.profile,
         "profile_version": declared.profile_version,
-        "kind": declared.kind[:64],
-        "name": declared.name[:200],
-        "component_code": declared.component_code[:32],
+        "kind": declared.kind,
+        "name": declared.name,
+        "component_code": declared.component_code,
         "longitude": longitude,
         "latitude": latitude,
     }
@@ -154,10 +152,3 @@ def _on_earth(position: tuple[float, float] | None) -> tuple[float, float] | tup
     if position is not None and -180 <= position[0] <= 180 and -90 <= position[1] <= 90:
         return position
     return None, None
-
-
-def _is_id(name: str) -> bool:
-    try:
-        return bool(check_id(name, "device"))
-    except ContractError:
-        return False

@@ -18,7 +18,7 @@ from telemetry.records import Value
 
 __all__ = ["NAME", "Branch", "parse_integer", "parse_number", "plain_value", "whole"]
 
-NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+NAME = re.compile(r"(?=.{1,64}\Z)[a-z][a-z0-9]*(_[a-z0-9]+)*")
 MAX_TEXT = 4000
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?")

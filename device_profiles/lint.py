@@ -11,18 +11,15 @@ from device_profiles.mistakes import Findings, Mistake, ProfileError, one_of
 from device_profiles.model import (
     Above,
     AlarmRule,
-    All,
-    AnyCondition,
-    AnyOf,
     Below,
     BinaryField,
     DocumentField,
     Equals,
-    Not,
     Profile,
     RegisterField,
     Speed,
     Stale,
+    leaves,
 )
 from device_profiles.yaml_nodes import Node, line_at, read_yaml
 from telemetry.records import Priority
@@ -108,7 +105,7 @@ def _silence(profile: Profile) -> Iterator[_Doubt]:
     if reporting.on_change and reporting.heartbeat_s < reporting.interval_s:
         what = f"{reporting.heartbeat_s:g} s is shorter than interval_s ({reporting.interval_s:g}), which it can never beat"
         yield ("reporting", "heartbeat_s"), what, "interval_s or more"
-    if not any(isinstance(part, Stale) for rule in profile.alarms.values() for part in _parts(rule.when)):
+    if not any(isinstance(part, Stale) for rule in profile.alarms.values() for part in leaves(rule.when)):
         yield ("alarms",), "no rule speaks when the device falls silent", "a rule with stale_after_s"
 
 
@@ -128,7 +125,7 @@ def _rule(rule: AlarmRule, profile: Profile) -> Iterator[_Doubt]:
         if 0 < delay < profile.reporting.interval_s:
             what = f"{delay:g} s is over only at the next reading, up to {profile.reporting.interval_s:g} s later"
             yield (*at, key), what, "0, or interval_s or more"
-    for part in _parts(rule.when):
+    for part in leaves(rule.when):
         if isinstance(part, Above | Below | Speed) and part.deadband == 0:
             what = "no deadband: a value on the limit raises and returns for ever"
             yield (*at, "when"), what, "deadband: how far the value must go back"
@@ -149,16 +146,3 @@ def _words(profile: Profile, metric: str) -> set[str]:
     fields += wire.coap.fields if wire.coap else ()
     fields += wire.mqtt.fields if wire.mqtt else ()
     return {str(word) for field in fields if field.metric == metric for word in field.scaling.enum.values()}
-
-
-def _parts(condition: AnyCondition) -> Iterator[AnyCondition]:
-    """The condition and all conditions in it."""
-    yield condition
-    match condition:
-        case All(of=inner) | AnyOf(of=inner):
-            for part in inner:
-                yield from _parts(part)
-        case Not(of=inner_one):
-            yield from _parts(inner_one)
-        case _:
-            return

@@ -3,7 +3,7 @@
 All structs are frozen and hashable where their parts are; a profile that exists has passed the loader's every check.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
 import msgspec
@@ -19,6 +19,7 @@ __all__ = [
     "Condition",
     "DocumentField",
     "Jt808Wire",
+    "Leaf",
     "Matter",
     "Metric",
     "MetricType",
@@ -35,6 +36,7 @@ __all__ = [
     "TimeField",
     "TimeUnit",
     "Wire",
+    "leaves",
 ]
 
 
@@ -309,7 +311,20 @@ class Not(Condition, frozen=True, kw_only=True, tag="not"):
     of: "AnyCondition"
 
 
-AnyCondition = Above | Below | Equals | Bit | Stale | Speed | All | AnyOf | Not
+Leaf = Above | Below | Equals | Bit | Stale | Speed
+AnyCondition = Leaf | All | AnyOf | Not
+
+
+def leaves(condition: AnyCondition) -> Iterator[Leaf]:
+    """The comparisons of a condition, from left to right."""
+    match condition:
+        case All(of=parts) | AnyOf(of=parts):
+            for part in parts:
+                yield from leaves(part)
+        case Not(of=part):
+            yield from leaves(part)
+        case _:
+            yield condition
 
 
 class AlarmRule(msgspec.Struct, frozen=True, kw_only=True):

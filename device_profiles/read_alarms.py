@@ -25,6 +25,7 @@ from device_profiles.model import (
     Not,
     Speed,
     Stale,
+    leaves,
 )
 from device_profiles.read_metrics import NUMERIC, shown
 from telemetry.records import Priority
@@ -36,6 +37,8 @@ Metrics = Mapping[str, Metric]
 DAY_S = 86400.0
 _LONGEST_SILENCE_S = 400 * DAY_S
 _STAND_IN = Stale(after_s=1.0)
+_MOST_COMPARISONS = 32
+"""A transition's evidence has 64 entries: a value and a limit of each comparison."""
 
 
 def read_alarms(root: Branch, metrics: Metrics, matters: Mapping[str, Matter]) -> dict[str, AlarmRule]:
@@ -54,9 +57,13 @@ def _rule(name: str, branch: Branch, metrics: Metrics, matters: Mapping[str, Mat
     matter = branch.text("matter") if branch.has("matter") else None
     if matter is not None and matter not in matters:
         branch.wrong("matter", f"{matter!r} is not in matters.yaml", did_you_mean(matter, matters))
+    when = _condition(branch.branch("when"), metrics)
+    comparisons = sum(1 for _ in leaves(when))
+    if comparisons > _MOST_COMPARISONS:
+        branch.wrong("when", f"{comparisons} comparisons", f"at most {_MOST_COMPARISONS}")
     return AlarmRule(
         name=name,
-        when=_condition(branch.branch("when"), metrics),
+        when=when,
         priority=branch.choice("priority", Priority),
         title=branch.both("title"),
         cause=branch.both("cause"),

@@ -2,14 +2,11 @@
 
 import zstandard
 
-from telemetry.wire import VERSION
+from telemetry.wire import compressed
 
 __all__ = ["compress_message", "decompress"]
 
 _LEVEL = 3
-_ABOVE_BYTES = 1024
-_COMPRESSED_BIT = 0x80
-"""Bit 7 of a message's first byte: the rest is one zstd frame (telemetry.wire)."""
 
 _compressor = zstandard.ZstdCompressor(level=_LEVEL)
 _decompressor = zstandard.ZstdDecompressor()
@@ -17,9 +14,7 @@ _decompressor = zstandard.ZstdDecompressor()
 
 def compress_message(message: bytes) -> bytes:
     """A stored, uncompressed `telemetry.wire` message as it goes on the link."""
-    if len(message) <= _ABOVE_BYTES or message[0] != VERSION:
-        return message
-    return bytes((VERSION | _COMPRESSED_BIT,)) + _compressor.compress(message[1:])
+    return compressed(message, _compressor.compress)
 
 
 def decompress(data: bytes, limit: int) -> bytes:

@@ -12,7 +12,7 @@ from device_profiles.model import Profile, Wire
 from device_profiles.shelf import load_catalog
 from device_profiles.toml_table import Table, read_toml
 from telemetry.broker import broker_address
-from telemetry.records import check_id
+from telemetry.records import check_id, check_text
 
 __all__ = [
     "Admit",
@@ -245,7 +245,7 @@ def _device(table: Table, driver: DriverName, catalog: Mapping[str, Profile] | N
         id=_id(table, "id"),
         profile=profile,
         address=_address(table, driver),
-        name=table.text("name", ""),
+        name=table.checked("name", lambda value: check_text(value, "name", 200), "a shorter name", ""),
         position=_position(table),
         component_code=table.checked("component_code", _component_code, "16 digits", ""),
     )

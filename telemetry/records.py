@@ -2,7 +2,8 @@
 
 Every struct is frozen and is checked where it is made: a record that exists is valid, and the wiring that tries
 to make an impossible one gets a `ContractError`. Ids are strings of 1 to 64 characters out of letters, digits and
-``. _ : -``; times are integer nanoseconds since the Unix epoch, UTC; units are the vocabulary's.
+``. _ : -``; times are integer nanoseconds since the Unix epoch, UTC; units are the vocabulary's. Every number and every
+text has an end, so that what one half may say the other half's stores can hold.
 """
 
 import re
@@ -29,7 +30,9 @@ __all__ = [
     "Reading",
     "Transition",
     "Value",
+    "check_count",
     "check_id",
+    "check_text",
 ]
 
 Value = bool | int | float | str | None
@@ -37,6 +40,11 @@ Value = bool | int | float | str | None
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _LATEST_NS = 2**63 - 1
+_END = 2**62
+_LONGEST_NOTE = 2000
+_LONGEST_VALUE = 1024
+_MOST_VALUES = 64
+_LONGEST_ACTOR = 128
 
 
 class ContractError(ValueError):
@@ -107,6 +115,27 @@ def check_id(value: str, what: str) -> str:
     return value
 
 
+def check_text(value: str, what: str, most: int = 64, least: int = 0) -> None:
+    """ContractError unless the text has from `least` to `most` characters."""
+    if not least <= len(value) <= most:
+        raise ContractError(f"{what} {value[:32]!r}: {len(value)} characters, want {least} to {most}")
+
+
+def check_count(value: int, what: str, least: int = 0) -> None:
+    """ContractError unless the number is `least` or more and below 2**62."""
+    if not least <= value < _END:
+        raise ContractError(f"{what} {value}: want {least} or more, below 2**62")
+
+
+def _check_values(values: Mapping[str, Value], what: str) -> None:
+    if len(values) > _MOST_VALUES:
+        raise ContractError(f"{what}: {len(values)} entries, want at most {_MOST_VALUES}")
+    for name, value in values.items():
+        check_text(name, what, 2 * 64)
+        if isinstance(value, str):
+            check_text(value, f"{what} {name}", _LONGEST_VALUE)
+
+
 def _check_time(value: int, what: str) -> None:
     if not 0 < value <= _LATEST_NS:
         raise ContractError(f"{what} {value}: want nanoseconds since the Unix epoch, above 0 and below 2**63")
@@ -136,6 +165,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_id(self.device, "device")
+        check_text(self.profile, "profile", least=1)
         _check_time(self.time_ns, "time_ns")
         _check_time(self.received_ns, "received_ns")
         if not self.flaws.keys() <= self.values.keys():
@@ -177,6 +207,11 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, tag="transition", ar
         _check_time(self.recorded_ns, "recorded_ns")
         if self.n < 1:
             raise ContractError(f"{self.alarm}: transition number {self.n}, want 1 or more")
+        check_text(self.rule, "rule", least=1)
+        check_text(self.profile, "profile", least=1)
+        check_text(self.actor, "actor", _LONGEST_ACTOR)
+        check_text(self.note, "note", _LONGEST_NOTE)
+        _check_values(self.evidence, "evidence")
 
 
 class LossRecord(msgspec.Struct, frozen=True, kw_only=True, tag="loss", array_like=True):
@@ -199,6 +234,12 @@ class LossRecord(msgspec.Struct, frozen=True, kw_only=True, tag="loss", array_li
     def __post_init__(self) -> None:
         if not 1 <= self.seq_from <= self.seq_to:
             raise ContractError(f"loss of {self.seq_from} to {self.seq_to}: want 1 <= from <= to")
+        check_count(self.seq_to, "seq_to", least=1)
+        check_count(self.bytes, "bytes")
+        check_text(self.epoch, "epoch", least=1)
+        # A loss whose records nobody can read any more has no first time.
+        if not 0 <= self.time_from_ns <= _LATEST_NS or not 0 <= self.time_to_ns <= _LATEST_NS:
+            raise ContractError(f"loss from {self.time_from_ns} to {self.time_to_ns} ns: want 0 or more, below 2**63")
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, tag="command", array_like=True):
@@ -214,6 +255,17 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, tag="command", array_li
     issued_ns: int
     ttl_s: int
 
+    def __post_init__(self) -> None:
+        check_text(self.id, "command", least=1)
+        check_id(self.gateway, "gateway")
+        check_id(self.device, "device")
+        check_text(self.action, "action")
+        _check_values(self.args, "args")
+        check_text(self.actor, "actor", _LONGEST_ACTOR)
+        check_count(self.counter, "counter")
+        _check_time(self.issued_ns, "issued_ns")
+        check_count(self.ttl_s, "ttl_s")
+
 
 class CommandResult(msgspec.Struct, frozen=True, kw_only=True, tag="command_result", array_like=True):
     """What became of one command."""
@@ -224,6 +276,12 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True, tag="command_resu
     time_ns: int
     reason: Reason | None = None
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        check_text(self.id, "command", least=1)
+        check_id(self.device, "device")
+        _check_time(self.time_ns, "time_ns")
+        check_text(self.detail, "detail", _LONGEST_NOTE)
 
 
 Event = Transition | LossRecord | CommandResult

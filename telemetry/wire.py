@@ -13,7 +13,19 @@ from typing import Final, TypeVar
 import msgspec
 
 from telemetry.reason import Reason
-from telemetry.records import Command, Event, Flaw, Lane, Quality, Reading, Value
+from telemetry.records import (
+    Command,
+    ContractError,
+    Event,
+    Flaw,
+    Lane,
+    Quality,
+    Reading,
+    Value,
+    check_count,
+    check_id,
+    check_text,
+)
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
@@ -27,6 +39,7 @@ __all__ = [
     "ReadingGroup",
     "ReadingsBatch",
     "WireError",
+    "compressed",
     "decode_ack",
     "decode_command",
     "decode_events",
@@ -42,6 +55,10 @@ VERSION: Final = 1
 _COMPRESSED: Final = 0x80
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 """No message is larger, before or after decompression; a larger one is refused, not read."""
+
+_MOST_DEVICES: Final = 20_000
+_MOST_WORDS: Final = 256
+"""Kinds of refusal in one status; there are fewer reasons."""
 
 _T = TypeVar("_T")
 
@@ -191,37 +208,35 @@ Message = ReadingsBatch | EventsBatch | Hello | Ack | Command | GatewayStatus
 
 def encode(message: Message, compress: Compress | None = None, above: int = 1024) -> bytes:
     """The message as bytes; compressed when `compress` is given and the MessagePack is longer than `above` bytes."""
-    body = _encoder.encode(message)
-    if compress is not None and len(body) > above:
-        return bytes((VERSION | _COMPRESSED,)) + compress(body)
-    return bytes((VERSION,)) + body
+    encoded = bytes((VERSION,)) + _encoder.encode(message)
+    return encoded if compress is None else compressed(encoded, compress, above)
+
+
+def compressed(message: bytes, compress: Compress, above: int = 1024) -> bytes:
+    """An encoded message with its MessagePack compressed where that is longer than `above` bytes and is not so already."""
+    if len(message) - 1 <= above or message[0] != VERSION:
+        return message
+    return bytes((VERSION | _COMPRESSED,)) + compress(message[1:])
 
 
 def decode_readings(payload: bytes, decompress: Decompress) -> ReadingsBatch:
     """A readings batch whose every index has been checked; WireError otherwise."""
-    batch = _decode(_readings, payload, decompress)
-    _check_rows(batch)
-    return batch
+    return _decode(_readings, payload, decompress, _check_readings)
 
 
 def decode_events(payload: bytes, decompress: Decompress) -> EventsBatch:
     """An events batch; WireError otherwise."""
-    batch = _decode(_events, payload, decompress)
-    if batch.first_seq < 1 or not batch.events:
-        raise WireError(
-            Reason.BAD_FIELD, f"events from {batch.first_seq}: want a first number of 1 or more and at least one event"
-        )
-    return batch
+    return _decode(_events, payload, decompress, _check_events)
 
 
 def decode_hello(payload: bytes, decompress: Decompress) -> Hello:
     """A hello; WireError otherwise."""
-    return _decode(_hello, payload, decompress)
+    return _decode(_hello, payload, decompress, _check_hello)
 
 
 def decode_ack(payload: bytes, decompress: Decompress) -> Ack:
     """An acknowledgement; WireError otherwise."""
-    return _decode(_ack, payload, decompress)
+    return _decode(_ack, payload, decompress, _check_ack)
 
 
 def decode_command(payload: bytes, decompress: Decompress) -> Command:
@@ -231,7 +246,7 @@ def decode_command(payload: bytes, decompress: Decompress) -> Command:
 
 def decode_status(payload: bytes, decompress: Decompress) -> GatewayStatus:
     """A gateway's status; WireError otherwise."""
-    return _decode(_status, payload, decompress)
+    return _decode(_status, payload, decompress, _check_status)
 
 
 def group_readings(gateway: str, epoch: str, first_seq: int, readings: Sequence[Reading]) -> ReadingsBatch:
@@ -266,7 +281,9 @@ class _GroupBuilder:
         return ReadingGroup(*self._head, tuple(self._devices), self._rows, self._flaws)
 
 
-def _decode(decoder: "msgspec.msgpack.Decoder[_T]", payload: bytes, decompress: Decompress) -> _T:
+def _decode(
+    decoder: "msgspec.msgpack.Decoder[_T]", payload: bytes, decompress: Decompress, check: Callable[[_T], None] | None = None
+) -> _T:
     if not payload or len(payload) > MAX_MESSAGE_BYTES:
         raise WireError(Reason.OVERSIZED if payload else Reason.TRUNCATED, f"{len(payload)} bytes")
     if payload[0] & ~_COMPRESSED != VERSION:
@@ -278,23 +295,84 @@ def _decode(decoder: "msgspec.msgpack.Decoder[_T]", payload: bytes, decompress: 
         except ValueError as error:
             raise WireError(Reason.NOT_MSGPACK, f"not a zstd frame within {MAX_MESSAGE_BYTES} bytes: {error}") from error
     try:
-        return decoder.decode(body)
+        message = decoder.decode(body)
+        if check is not None:
+            check(message)
     except (msgspec.MsgspecError, ValueError) as error:
-        raise WireError(Reason.NOT_MSGPACK, str(error)) from error
+        # msgspec wraps what a record's own check raises.
+        broken = isinstance(error, ContractError) or isinstance(error.__cause__, ContractError)
+        raise WireError(Reason.BAD_FIELD if broken else Reason.NOT_MSGPACK, str(error)) from error
+    return message
 
 
-def _check_rows(batch: ReadingsBatch) -> None:
+def _check_origin(message: ReadingsBatch | EventsBatch | Hello | Ack) -> None:
+    check_id(message.gateway, "gateway")
+    check_text(message.epoch, "epoch", least=1)
+
+
+def _check_readings(batch: ReadingsBatch) -> None:
+    _check_origin(batch)
+    check_count(batch.first_seq, "first_seq", least=1)
     offsets = sorted(row[0] for group in batch.groups for row in group.rows)
-    if batch.first_seq < 1 or not offsets or offsets != list(range(batch.count)):
-        raise WireError(
-            Reason.BAD_FIELD, f"{len(offsets)} rows from {batch.first_seq}: want offsets 0 to {batch.count - 1}, once each"
-        )
+    if not offsets or offsets != list(range(batch.count)):
+        raise ContractError(f"{len(offsets)} rows: want offsets 0 to {batch.count - 1}, once each")
     for group in batch.groups:
+        check_text(group.profile, "profile", least=1)
         width, devices = len(group.metrics), len(group.devices)
+        for name in (max(group.metrics, key=len, default=""), max(group.devices, key=len, default="")):
+            check_text(name, f"{group.profile}: metric or device")
         if any(len(row[4]) != width or not 0 <= row[1] < devices for row in group.rows):
-            raise WireError(Reason.BAD_FIELD, f"{group.profile}: a row with another number of values, or of no declared device")
+            raise ContractError(f"{group.profile}: a row with another number of values, or of no declared device")
         if any(not (0 <= row < len(group.rows) and 0 <= metric < width) for row, metric, _, _ in group.flaws):
-            raise WireError(Reason.BAD_FIELD, f"{group.profile}: a flaw of a row or metric that is not there")
+            raise ContractError(f"{group.profile}: a flaw of a row or metric that is not there")
+
+
+def _check_events(batch: EventsBatch) -> None:
+    _check_origin(batch)
+    check_count(batch.first_seq, "first_seq", least=1)
+    if not batch.events:
+        raise ContractError("no event: want at least one")
+
+
+def _check_hello(hello: Hello) -> None:
+    _check_origin(hello)
+    check_text(hello.boot_id, "boot_id")
+    check_text(hello.agent_version, "agent_version")
+    for span in hello.lanes.values():
+        check_count(span.first_unacked, "first_unacked", least=1)
+        check_count(span.next_seq, "next_seq", least=1)
+    if len(hello.devices) > _MOST_DEVICES:
+        raise ContractError(f"{len(hello.devices)} devices: want at most {_MOST_DEVICES}")
+    for declared in hello.devices:
+        check_id(declared.device, "device")
+        check_text(declared.profile, "profile", least=1)
+        check_text(declared.kind, "kind")
+        check_text(declared.name, "name", 200)
+        check_text(declared.component_code, "component_code", 32)
+
+
+def _check_ack(ack: Ack) -> None:
+    _check_origin(ack)
+    check_count(ack.cumulative, "cumulative")
+    check_count(ack.credit, "credit")
+    for low, high in ack.ranges:
+        check_count(low, "range from", least=1)
+        check_count(high, "range to", least=low)
+    for seq, _ in ack.quarantined:
+        check_count(seq, "quarantined", least=1)
+
+
+def _check_status(status: GatewayStatus) -> None:
+    check_id(status.gateway, "gateway")
+    check_text(status.epoch, "epoch")
+    check_text(status.agent_version, "agent_version")
+    if len(status.refusals) > _MOST_WORDS:
+        raise ContractError(f"{len(status.refusals)} kinds of refusal: want at most {_MOST_WORDS}")
+    for word in status.refusals:
+        check_text(word, "refusal")
+    counts = {"outbox_bytes": status.outbox_bytes, "expected": status.devices_expected, "heard": status.devices_heard}
+    for what, count in (*counts.items(), *status.backlog.items(), *status.refusals.items()):
+        check_count(count, what)
 
 
 def spans(seqs: Iterable[int]) -> list[tuple[int, int]]:

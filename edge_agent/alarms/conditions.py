@@ -9,14 +9,12 @@ from typing import assert_never
 
 import msgspec
 
-from device_profiles.model import Above, All, AnyCondition, AnyOf, Below, Bit, Equals, Not, Speed, Stale
+from device_profiles.model import Above, All, AnyCondition, AnyOf, Below, Bit, Equals, Leaf, Not, Speed, Stale, leaves
 from telemetry.records import Value
 
-__all__ = ["Facts", "Truth", "evaluate", "evidence", "has_stale", "leaves"]
+__all__ = ["Facts", "Truth", "evaluate", "evidence", "has_stale"]
 
 Truth = bool | None
-
-Leaf = Above | Below | Equals | Bit | Stale | Speed
 
 POSITION_FIX = "position_fixed"
 """Where a reading holds this boolean and it is false, the terminal repeats an old fix: its speed says nothing."""
@@ -42,18 +40,6 @@ def evaluate(condition: AnyCondition, facts: Facts, held: int) -> tuple[Truth, i
         if truth is not None:
             held = held | 1 << index if truth else held & ~(1 << index)
     return _combine(condition, iter(truths)), held
-
-
-def leaves(condition: AnyCondition) -> Iterator[Leaf]:
-    """The comparisons of a condition, from left to right."""
-    match condition:
-        case All(of=parts) | AnyOf(of=parts):
-            for part in parts:
-                yield from leaves(part)
-        case Not(of=part):
-            yield from leaves(part)
-        case _:
-            yield condition
 
 
 def has_stale(condition: AnyCondition) -> bool:

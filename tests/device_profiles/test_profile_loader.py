@@ -264,3 +264,26 @@ def test_a_vocabulary_is_told_its_mistakes_like_a_profile(tmp_path: Path) -> Non
         (3, "metrics.level_cm.en"),
         (4, "metric"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "what"),
+    [
+        pytest.param("name: alarm_rules", f"name: {'p' * 65}", "name", "'ppp", id="a profile's name of 65 letters"),
+        pytest.param("  no_speed:", f"  {'r' * 65}:", "alarms.rrr", "'rrr", id="a rule's name of 65 letters"),
+        pytest.param(
+            "when: {any: [{above: nh3_ppm, limit: 5}]}",
+            f"when: {{any: [{', '.join(['{above: nh3_ppm, limit: 5}'] * 33)}]}}",
+            "alarms.one_in_any.when",
+            "33 comparisons",
+            id="more comparisons than evidence can show",
+        ),
+    ],
+)
+def test_what_no_record_could_carry_is_a_mistake(tmp_path: Path, old: str, new: str, where: str, what: str) -> None:
+    text = (BROKEN / "alarm_rules" / "profile.yaml").read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    (tmp_path / "profile.yaml").write_text(text.replace(old, new), encoding="utf-8")
+    assert [
+        mistake.what for mistake in mistakes_of(tmp_path) if mistake.where.startswith(where) and mistake.what.startswith(what)
+    ]

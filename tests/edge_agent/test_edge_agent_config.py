@@ -80,6 +80,12 @@ def test_the_keys_that_the_sample_shows_as_comments_are_defaults(tmp_path: Path)
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
+        pytest.param(
+            "address = 7",
+            f"address = 7\nname = '{'x' * 201}'",
+            "15: links[0].devices[0].name: name 'xxx",
+            id="a name without end",
+        ),
         pytest.param('gateway = "gw1"', "", "1: gateway: is missing", id="a key that must be there"),
         pytest.param('gateway = "gw1"', "gateway = 5", "2: gateway: 5; a text in quotes", id="a wrong type"),
         pytest.param('gateway = "gw1"', 'gateway = "a/b"', "2: gateway: gateway 'a/b'", id="an id that no topic can hold"),

@@ -5,12 +5,28 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct
+from msgspec.structs import replace
 
 from telemetry.alarm_states import ACTIVE, OPEN, TABLE, AlarmState, fold, next_state
 from telemetry.broker import MqttVersion, VersionChoice, broker_address
 from telemetry.clock import SECOND_NS, ManualClock, SystemClock
 from telemetry.reason import Reason
-from telemetry.records import Cause, ContractError, Lane, LossRecord, Origin, Priority, Quality, Reading, Transition, check_id
+from telemetry.records import (
+    Cause,
+    Command,
+    CommandResult,
+    ContractError,
+    Lane,
+    LossRecord,
+    Origin,
+    Outcome,
+    Priority,
+    Quality,
+    Reading,
+    Transition,
+    check_id,
+)
 from telemetry.topics import Channel, all_gateways, channel, parse
 
 T = 1_763_600_000_000_000_000
@@ -27,6 +43,8 @@ def reading(**changes: object) -> Reading:
         pytest.param({"device": ""}, id="a device without a name"),
         pytest.param({"device": "a/b"}, id="an id that would break a topic"),
         pytest.param({"device": "x" * 65}, id="an id that is too long"),
+        pytest.param({"profile": ""}, id="a profile without a name"),
+        pytest.param({"profile": "p" * 65}, id="a profile's name that is too long"),
         pytest.param({"time_ns": 0}, id="no time"),
         pytest.param({"time_ns": 2**63}, id="a time after the end of 64 bits"),
         pytest.param({"flaws": {"b": None}}, id="a flaw of a metric that is not there"),
@@ -69,6 +87,64 @@ def step(cause: Cause, at: int, n: int, origin: Origin = Origin.EDGE) -> Transit
         recorded_ns=T,
         actor="edge:g",
     )
+
+
+LOSS = LossRecord(
+    lane=Lane.READINGS, epoch="e", seq_from=5, seq_to=9, bytes=1, time_from_ns=0, time_to_ns=T, reason=Reason.OUTBOX_FULL
+)
+COMMAND = Command(
+    id="c", gateway="g", device="d", action="a", args={"on": True}, actor="user:li", counter=0, issued_ns=T, ttl_s=60
+)
+RESULT = CommandResult(id="c", device="d", outcome=Outcome.DONE, time_ns=T)
+STEP = step(Cause.RAISE, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        pytest.param(replace(STEP, rule="r" * 64, note="n" * 2000, actor="a" * 128), id="a transition's longest texts"),
+        pytest.param(replace(STEP, evidence={f"m{i}": "x" * 1024 for i in range(64)}), id="the most evidence"),
+        pytest.param(replace(LOSS, seq_to=2**62 - 1, bytes=2**62 - 1, epoch="e" * 64), id="the largest loss"),
+        pytest.param(replace(COMMAND, counter=2**62 - 1, ttl_s=0), id="the last command"),
+        pytest.param(replace(RESULT, detail="x" * 2000), id="the longest detail"),
+    ],
+)
+def test_what_is_just_within_its_bounds_is_a_record(record: object) -> None:
+    assert record is not None
+
+
+@pytest.mark.parametrize(
+    ("record", "changes"),
+    [
+        pytest.param(STEP, {"rule": "r" * 65}, id="a rule's name that is too long"),
+        pytest.param(STEP, {"profile": ""}, id="a transition of no profile"),
+        pytest.param(STEP, {"actor": "a" * 129}, id="an actor's name that is too long"),
+        pytest.param(STEP, {"note": "n" * 2001}, id="a note that is too long"),
+        pytest.param(STEP, {"evidence": {f"m{i}": i for i in range(65)}}, id="too much evidence"),
+        pytest.param(STEP, {"evidence": {"m": "x" * 1025}}, id="a text in evidence that is too long"),
+        pytest.param(STEP, {"evidence": {"m" * 129: 1}}, id="a name in evidence that is too long"),
+        pytest.param(LOSS, {"seq_to": 2**62}, id="a loss without end"),
+        pytest.param(LOSS, {"bytes": -1}, id="fewer bytes than none lost"),
+        pytest.param(LOSS, {"epoch": "e" * 65}, id="an epoch that is too long"),
+        pytest.param(LOSS, {"epoch": ""}, id="a loss of no epoch"),
+        pytest.param(LOSS, {"time_from_ns": -1}, id="a loss before the epoch of time"),
+        pytest.param(LOSS, {"time_to_ns": 2**63}, id="a loss after the end of 64 bits"),
+        pytest.param(COMMAND, {"id": ""}, id="a command without a name"),
+        pytest.param(COMMAND, {"gateway": "a/b"}, id="a command for what is no gateway"),
+        pytest.param(COMMAND, {"action": "a" * 65}, id="an action's name that is too long"),
+        pytest.param(COMMAND, {"args": {"m": "x" * 1025}}, id="an argument that is too long"),
+        pytest.param(COMMAND, {"counter": 2**62}, id="a counter without end"),
+        pytest.param(COMMAND, {"counter": -1}, id="a counter below 0"),
+        pytest.param(COMMAND, {"ttl_s": -1}, id="a command that was never good"),
+        pytest.param(RESULT, {"id": "c" * 65}, id="a command's name that is too long"),
+        pytest.param(RESULT, {"device": ""}, id="a result of no device"),
+        pytest.param(RESULT, {"time_ns": 0}, id="a result at no time"),
+        pytest.param(RESULT, {"detail": "x" * 2001}, id="a detail that is too long"),
+    ],
+)
+def test_what_is_beyond_its_bounds_cannot_be_made(record: Struct, changes: dict[str, object]) -> None:
+    with pytest.raises(ContractError):
+        replace(record, **changes)
 
 
 STORY = [

@@ -239,6 +239,76 @@ def test_what_is_not_a_readings_batch_is_refused_with_its_reason(payload: bytes,
     assert caught.value.reason is reason
 
 
+ACK, HELLO, STATUS = MESSAGES["ack"], MESSAGES["hello"], MESSAGES["status"]
+DEVICE = HELLO.devices[0]
+
+
+def _with_device(**changes: object) -> wire.Message:
+    return msgspec.structs.replace(HELLO, devices=[msgspec.structs.replace(DEVICE, **changes)])
+
+
+def _changed(message: wire.Message, **changes: object) -> wire.Message:
+    return msgspec.structs.replace(message, **changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        pytest.param("readings", _changed(MESSAGES["readings"], gateway="a/b"), id="readings of what is no gateway"),
+        pytest.param("readings", _changed(MESSAGES["readings"], epoch="e" * 65), id="readings of an epoch without end"),
+        pytest.param("readings", _changed(MESSAGES["readings"], first_seq=2**62), id="readings from beyond the last number"),
+        pytest.param(
+            "readings",
+            _changed(MESSAGES["readings"], groups=[msgspec.structs.replace(GROUP, profile="p" * 65)], count=len(GROUP.rows)),
+            id="readings of a profile without end",
+        ),
+        pytest.param("events", _changed(MESSAGES["events"], first_seq=2**62), id="events from beyond the last number"),
+        pytest.param("events", _changed(MESSAGES["events"], epoch=""), id="events of no epoch"),
+        pytest.param("events", _changed(MESSAGES["events"], events=[]), id="no events"),
+        pytest.param("hello", _changed(HELLO, gateway=""), id="a hello of nobody"),
+        pytest.param("hello", _changed(HELLO, boot_id="b" * 65), id="a boot id that is too long"),
+        pytest.param("hello", _changed(HELLO, agent_version="1" * 65), id="a version that is too long"),
+        pytest.param("hello", _changed(HELLO, lanes={Lane.EVENTS: wire.LaneSpan(0, 1)}), id="a lane that begins before 1"),
+        pytest.param("hello", _changed(HELLO, lanes={Lane.EVENTS: wire.LaneSpan(1, 2**62)}), id="a lane without end"),
+        pytest.param("hello", _changed(HELLO, devices=[DEVICE] * 20_001), id="more devices than one gateway may have"),
+        pytest.param("hello", _with_device(device="a b"), id="a device whose name is no id"),
+        pytest.param("hello", _with_device(profile="p" * 65), id="a device of a profile without end"),
+        pytest.param("hello", _with_device(kind="k" * 65), id="a kind that is too long"),
+        pytest.param("hello", _with_device(name="n" * 201), id="a device's title that is too long"),
+        pytest.param("hello", _with_device(component_code="1" * 33), id="a component code that is too long"),
+        pytest.param("ack", _changed(ACK, cumulative=-1), id="fewer records than none acknowledged"),
+        pytest.param("ack", _changed(ACK, ranges=[(9, 8)]), id="a range that ends before it begins"),
+        pytest.param("ack", _changed(ACK, ranges=[(9, 2**62)]), id="a range without end"),
+        pytest.param("ack", _changed(ACK, quarantined=[(0, Reason.INVALID)]), id="a record before the first in quarantine"),
+        pytest.param("ack", _changed(ACK, credit=2**62), id="credit without end"),
+        pytest.param("status", _changed(STATUS, backlog={Lane.EVENTS: -1}), id="a backlog below nothing"),
+        pytest.param("status", _changed(STATUS, outbox_bytes=2**62), id="an outbox without end"),
+        pytest.param("status", _changed(STATUS, refusals={"r" * 65: 1}), id="a refusal's name that is too long"),
+        pytest.param("status", _changed(STATUS, refusals={f"r{i}": 1 for i in range(257)}), id="too many kinds of refusal"),
+    ],
+)
+def test_a_message_beyond_its_bounds_is_refused_as_a_bad_field(name: str, message: wire.Message) -> None:
+    with pytest.raises(wire.WireError) as caught:
+        DECODERS[name](wire.encode(message), decompress)
+    assert caught.value.reason is Reason.BAD_FIELD
+
+
+def test_a_record_beyond_its_bounds_makes_its_batch_a_bad_field() -> None:
+    message = wire.encode(MESSAGES["events"]).replace(b"\xa6lamp-1", b"\xa6lamp/1")
+    with pytest.raises(wire.WireError) as caught:
+        wire.decode_events(message, decompress)
+    assert caught.value.reason is Reason.BAD_FIELD
+
+
+def test_an_encoded_message_is_compressed_once_and_only_where_it_is_long() -> None:
+    plain = wire.encode(MESSAGES["hello"])
+    assert wire.compressed(plain, compress) == plain
+    packed = wire.compressed(plain, compress, above=len(plain) - 2)
+    assert packed == wire.encode(MESSAGES["hello"], compress, above=0)
+    assert wire.compressed(plain, compress, above=len(plain) - 1) == plain
+    assert wire.compressed(packed, compress, above=0) == packed
+
+
 @given(st.binary(max_size=300))
 def test_any_bytes_are_decoded_or_refused_and_nothing_else(payload: bytes) -> None:
     for decode in DECODERS.values():
