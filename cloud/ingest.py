@@ -6,25 +6,26 @@ and a record's effects share a transaction with the watermark that says it is do
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
-import msgspec
-from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
+from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cloud import ingest_effects
 from cloud.feed import Feed
+from cloud.ingest_ahead import NOTHING, Ahead, Answer
+from cloud.ingest_counts import IngestCounts
 from cloud.ingest_decode import Incoming, Refusal, decode
-from cloud.ingest_draft import Draft, key_of, keys_of, speaks_of
-from cloud.ingest_hold import Hold
+from cloud.ingest_draft import Draft, keys_of
 from cloud.ingest_lanes import WINDOW, LaneKey, Ledger
+from cloud.ingest_patience import Patience
+from cloud.ingest_queue import IngestQueue
 from cloud.notify.config import ChannelConfig
 from cloud.refusals import Refusals
 from cloud.registry import Registry
-from cloud.relational.engine import reading, writing
-from cloud.series.store import SeriesStore, StoreUnavailable
+from cloud.relational.engine import writing
+from cloud.series.store import SeriesStore
 from device_profiles.model import Profile
 from telemetry.clock import Clock
 from telemetry.reason import Reason
@@ -34,31 +35,13 @@ from telemetry.wire import Ack, EventsBatch, GatewayStatus, Hello, ReadingsBatch
 __all__ = ["Ingest", "IngestCounts"]
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
-_Queued = TypeVar("_Queued", bound=Incoming)
 
 CREDIT: Final = WINDOW // 2
-_MOST_MESSAGES: Final = 64
-_MOST_RECORDS: Final = 8_000
-"""Readings in one commit: an alarm that comes meanwhile waits for that one, so it must take some ten milliseconds at most."""
 _MOST_QUEUED: Final = 200_000
 """Records that may wait here. What comes on top is dropped and comes again: its gateway never had an acknowledgement."""
 _FLUSH_S: Final = 1.0
 _FLUSH_MORE_S: Final = 0.05  # others want to write, too
 _MOST_TOLD: Final = 100
-_REST_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-
-
-class IngestCounts(msgspec.Struct):
-    """Since this process began; `waited` counts the times a store was not to be had."""
-
-    messages: int = 0
-    stored_readings: int = 0
-    transitions: int = 0
-    cases_opened: int = 0
-    quarantined: int = 0
-    lost_readings: int = 0
-    waited: int = 0
 
 
 class Ingest:
@@ -80,7 +63,6 @@ class Ingest:
         patience_s: float = 1.0,
     ) -> None:
         self._engine = engine
-        self._series = series
         self._registry = registry
         self._refusals = refusals
         self._catalog = catalog
@@ -89,20 +71,19 @@ class Ingest:
         self._clock = clock
         self._answer = answer
         self._news = news
-        self._ledger = Ledger()
-        self._hold = Hold(patience_s)
-        # Lanes promise nothing about one another, so what people wait for goes first: every other turn is the readings'.
-        self._urgent: deque[Hello | GatewayStatus | EventsBatch] = deque()
-        self._readings: deque[ReadingsBatch] = deque()
-        self._readings_turn = False
-        self._queued = 0
-        self._arrived = asyncio.Event()
         self.counts = IngestCounts()
+        self._ledger = Ledger()
+        self._queue = IngestQueue(registry, clock, patience_s)
+        self._patience = Patience(engine, self._ledger, clock, answer, self.counts)
+        self._ahead = Ahead(
+            series=series, queue=self._queue, ledger=self._ledger, registry=registry, patience=self._patience, clock=clock
+        )
+        self._readings_turn = False
 
     def offer(self, topic: str, payload: bytes) -> None:
         """Take a message from the broker; never waits. What cannot be used, or is too much, is refused and counted."""
-        if self._queued >= _MOST_QUEUED:
-            self._refuse(Refusal(topic[:128], Reason.QUEUE_FULL, f"{self._queued} records wait; it will come again"))
+        if self._queue.records >= _MOST_QUEUED:
+            self._refuse(Refusal(topic[:128], Reason.QUEUE_FULL, f"{self._queue.records} records wait; it will come again"))
             return
         message = decode(topic, payload)
         if isinstance(message, Refusal):
@@ -110,12 +91,14 @@ class Ingest:
         elif message is not None and not self._registry.knows(message.gateway):
             self._refuse(Refusal(message.gateway, Reason.UNKNOWN_GATEWAY, "not registered, and auto_register is off"))
         elif message is not None:
-            self._put(message)
+            self.counts.messages += 1
+            self._queue.put(message)
 
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._work(), name="ingest")
+            tasks.create_task(self._ahead.run(), name="ingest ahead")
             tasks.create_task(self._flush(), name="ingest flush")
 
     async def save_rest(self) -> None:
@@ -123,26 +106,28 @@ class Ingest:
         while await self._flush_some():
             pass
 
-    def _put(self, message: Incoming) -> None:
-        self.counts.messages += 1
-        if isinstance(message, ReadingsBatch):
-            self._readings.append(message)
-        else:
-            self._urgent.append(message)
-        self._queued += _size(message)
-        self._arrived.set()
-
     async def _work(self) -> None:
+        """Everything that changes an account happens here, one after the other; every other turn is the readings'."""
         while True:
-            group = self._gather()
-            match group:
-                case []:
-                    await self._wait()
-                case _:
-                    await self._handle(group)
-            self._queued -= sum(map(_size, group))
+            settle = self._ahead.ready and (self._readings_turn or not self._queue.is_urgent)
+            self._readings_turn = not settle
+            if settle:
+                await self._settle_oldest()
+            elif group := self._queue.urgent():
+                while self._ahead.holds_lost(group):
+                    await self._settle_oldest()
+                await self._handle(group)
+                self._queue.done(group)
+            else:
+                await self._queue.wait()
 
-    async def _handle(self, group: Sequence[Incoming]) -> None:
+    async def _settle_oldest(self) -> None:
+        batches, answer = await self._ahead.oldest()
+        await self._handle(batches, answer)
+        self._ahead.settled()
+        self._queue.done(batches)
+
+    async def _handle(self, group: Sequence[Incoming], answer: Answer = NOTHING) -> None:
         """Do what a group asks for. What a store refuses for good is found and set aside: it must not stop the others."""
         try:
             match group:
@@ -151,7 +136,7 @@ class Ingest:
                 case [GatewayStatus(), *_]:
                     await self._note_statuses([each for each in group if isinstance(each, GatewayStatus)])
                 case _:
-                    await self._commit([each for each in group if isinstance(each, ReadingsBatch | EventsBatch)])
+                    await self._commit([each for each in group if isinstance(each, ReadingsBatch | EventsBatch)], answer)
         except (StatementError, OverflowError) as error:
             if len(group) > 1:
                 for message in group:
@@ -160,71 +145,17 @@ class Ingest:
             _log.exception("a message cannot be kept", extra={"event": "cloud.poison", "gateway": group[0].gateway})
             self._refuse(Refusal(group[0].gateway, Reason.INVALID, f"{type(group[0]).__name__}: {error}"[:500]))
 
-    async def _wait(self) -> None:
-        if self._urgent or self._readings:
-            return
-        self._arrived.clear()
-        try:
-            async with asyncio.timeout(self._hold.next_s(self._clock.monotonic_ns())):
-                await self._arrived.wait()
-        except TimeoutError:
-            self._requeue(self._hold.expired(self._clock.monotonic_ns()))
-
-    def _requeue(self, batches: Sequence[ReadingsBatch | EventsBatch]) -> None:
-        for batch in reversed(batches):
-            if isinstance(batch, ReadingsBatch):
-                self._readings.appendleft(batch)
-            else:
-                self._urgent.appendleft(batch)
-
-    def _gather(self) -> Sequence[Incoming]:
-        """One hello, some statuses, or as many batches of one lane as are worth one commit; nothing where nothing waits."""
-        readings = bool(self._readings) and (self._readings_turn or not self._urgent)
-        self._readings_turn = not readings
-        if readings:
-            return self._gather_batches(self._readings)
-        if self._urgent and isinstance(self._urgent[0], Hello):
-            return [self._urgent.popleft()]
-        statuses: list[Incoming] = []
-        while self._urgent and isinstance(self._urgent[0], GatewayStatus) and len(statuses) < _MOST_MESSAGES:
-            statuses.append(self._urgent.popleft())
-        return statuses or self._gather_batches(self._urgent)
-
-    def _gather_batches(self, queue: deque[_Queued]) -> list[ReadingsBatch | EventsBatch]:
-        """From the front of a queue, each gateway with one epoch, without those that must wait for a hello."""
-        group: list[ReadingsBatch | EventsBatch] = []
-        records = 0
-        epochs: dict[str, str] = {}
-        while queue and len(group) < _MOST_MESSAGES and records < _MOST_RECORDS:
-            batch = queue[0]
-            if not isinstance(batch, ReadingsBatch | EventsBatch):
-                break
-            if epochs.setdefault(batch.gateway, batch.epoch) != batch.epoch:
-                break
-            queue.popleft()
-            if not self._held_back(batch):
-                group.append(batch)
-                records += _size(batch)
-        return group
-
-    def _held_back(self, batch: ReadingsBatch | EventsBatch) -> bool:
-        """A gateway that speaks of a device before declaring it gets a moment to do so; its batches wait in order."""
-        strangers = speaks_of(batch) - self._registry.claims(batch.gateway)
-        return self._hold.keep(batch, strangers, self._clock.monotonic_ns())
-
-    async def _commit(self, batches: Sequence[ReadingsBatch | EventsBatch]) -> None:
+    async def _commit(self, batches: Sequence[ReadingsBatch | EventsBatch], answer: Answer) -> None:
         now_ns = self._clock.wall_ns()
-        keys = {key for batch in batches for key in keys_of(batch)}
-        await self._insist(lambda: self._load(keys), ())
-        draft = Draft(self._ledger, self._refusals, now_ns)
+        await self._patience.know({key for batch in batches for key in keys_of(batch)})
+        draft = Draft(self._ledger, now_ns)
         for batch in batches:
             draft.take(batch, self._registry.claims(batch.gateway))
-        if draft.batches:
-            touched = [key_of(batch) for batch in draft.batches]
-            draft.refuse_rows(await self._insist(lambda: self._series.write(draft.batches), touched))
-        effects = await self._insist(lambda: self._apply(draft, now_ns), draft.touched)
-        for batch in draft.batches:
-            self._registry.heard(batch)
+        covered = answer.covers(draft.batches)
+        draft.refuse_rows(answer.refused if covered else await self._ahead.write(draft.batches))
+        effects = await self._patience.insist(lambda: self._apply(draft, now_ns), draft.touched)
+        for stored in draft.batches:
+            self._registry.heard(stored)
         self._conclude(draft, effects)
 
     async def _apply(self, draft: Draft, now_ns: int) -> ingest_effects.Effects:
@@ -239,6 +170,8 @@ class Ingest:
             self._answer(account.ack(self._clock.wall_ns(), self._credit()))
         lost_before = {account.key: account.lost for account in self._ledger if account.key in draft.accounts}
         self._ledger.keep(draft.accounts.values())
+        for source, reason, detail in draft.notes:
+            self._refusals.count(source, reason, detail, self._clock.wall_ns())
         self.counts.stored_readings += draft.stored
         self.counts.quarantined += len(draft.quarantined)
         self.counts.transitions += len(effects.steps)
@@ -252,19 +185,19 @@ class Ingest:
 
     def _credit(self) -> int:
         """What each lane may have on its way: less when much waits here, so that little must be dropped."""
-        return CREDIT if self._queued < _MOST_QUEUED // 4 else CREDIT // 16
+        return CREDIT if self._queue.records < _MOST_QUEUED // 4 else CREDIT // 16
 
     async def _greet(self, hello: Hello) -> None:
         """Register a gateway and answer with one acknowledgement for each lane."""
         now_ns = self._clock.wall_ns()
         keys: list[LaneKey] = [(hello.gateway, hello.epoch, lane) for lane in Lane]
-        await self._insist(lambda: self._load(keys), ())
-        draft = Draft(self._ledger, self._refusals, now_ns)
+        await self._patience.know(keys)
+        draft = Draft(self._ledger, now_ns)
         for key in keys:
             draft.resume(key, hello)
-        changed = await self._insist(lambda: self._register(hello, draft, now_ns), ())
+        changed = await self._patience.insist(lambda: self._register(hello, draft, now_ns), ())
         self._registry.greeted(hello, changed)
-        self._requeue(self._hold.release(hello.gateway))
+        self._queue.greeted(hello.gateway)
         self._conclude(draft, ingest_effects.Effects([], {}, []))
         for row in changed:
             self._feed.publish("device", {"id": row["id"], "gateway": row["gateway"]})
@@ -280,27 +213,8 @@ class Ingest:
             async with writing(self._engine) as conn:
                 return [await self._registry.status(conn, status, self._clock.wall_ns()) for status in statuses]
 
-        for news in await self._insist(write, ()):
+        for news in await self._patience.insist(write, ()):
             self._feed.publish("gateway", news)
-
-    async def _load(self, keys: Sequence[LaneKey] | set[LaneKey]) -> None:
-        if not all(self._ledger.knows(key) for key in keys):
-            async with reading(self._engine) as conn:
-                await self._ledger.load(conn, keys)
-
-    async def _insist(self, work: Callable[[], Awaitable[_T]], lanes: Sequence[LaneKey] | set[LaneKey]) -> _T:
-        """Do it until the store takes it. Gateways that wait are told to send no more (credit 0); nothing is dropped."""
-        for attempt in range(1_000_000_000):
-            try:
-                return await work()
-            except (StoreUnavailable, OperationalError) as error:
-                self.counts.waited += 1
-                if attempt == 0:
-                    _log.warning("a store is unavailable, waiting: %s", error, extra={"event": "cloud.store_unavailable"})
-                    for key in lanes:
-                        self._answer(self._ledger.draft(key).ack(self._clock.wall_ns(), 0))
-                await asyncio.sleep(_REST_S[min(attempt, len(_REST_S) - 1)])
-        raise AssertionError("unreachable: a billion attempts take longer than the machine lives")
 
     async def _flush(self) -> None:
         more = False
@@ -331,16 +245,3 @@ class Ingest:
 
     def _refuse(self, refusal: Refusal) -> None:
         self._refusals.count(refusal.source, refusal.reason, refusal.detail, self._clock.wall_ns())
-
-
-def _size(message: Incoming) -> int:
-    """About how much a message weighs, in records."""
-    match message:
-        case ReadingsBatch():
-            return message.count
-        case EventsBatch():
-            return len(message.events)
-        case Hello():
-            return 1 + len(message.devices)
-        case GatewayStatus():
-            return 1

@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterator, Mapping
 import msgspec
 
 from cloud.ingest_lanes import LaneAccount, LaneKey, Ledger, Quarantined
-from cloud.refusals import Refusals
 from cloud.series.honest import without
 from cloud.series.store import RowRefused
 from telemetry.reason import Reason
@@ -41,12 +40,12 @@ def speaks_of(batch: ReadingsBatch | EventsBatch) -> set[str]:
 class Draft:
     """The accounts as they will be, and what is to be written for them to be true.
 
-    Every batch is taken once: records that are done already, in the store or in this draft, are left out.
+    Every batch is taken once: records that are done already, in the store or in this draft, are left out. A draft has
+    no effect by itself, and may be thrown away.
     """
 
-    def __init__(self, ledger: Ledger, refusals: Refusals, now_ns: int) -> None:
+    def __init__(self, ledger: Ledger, now_ns: int) -> None:
         self._ledger = ledger
-        self._refusals = refusals
         self._now_ns = now_ns
         self.accounts: dict[LaneKey, LaneAccount] = {}
         self.touched: set[LaneKey] = set()
@@ -55,7 +54,14 @@ class Draft:
         self.losses: list[tuple[str, LossRecord]] = []
         self.results: list[CommandResult] = []
         self.quarantined: list[Quarantined] = []
+        self.notes: list[tuple[str, Reason, str]] = []
         self.stored = 0
+
+    def assume(self, batch: ReadingsBatch) -> None:
+        """Take a batch for done that is under way already."""
+        account, last = self._account(key_of(batch)), batch.first_seq + batch.count - 1
+        if account.takes(last):
+            account.mark(batch.first_seq, last)
 
     def take(self, batch: ReadingsBatch | EventsBatch, known: Collection[str]) -> None:
         """Work out one batch; `known` are the devices its gateway may speak for."""
@@ -66,7 +72,7 @@ class Draft:
         first, last = batch.first_seq, batch.first_seq + count - 1
         if not account.takes(last):
             detail = f"{key[2]} {first} to {last} is too far above {account.watermark}"
-            self._refusals.count(batch.gateway, Reason.CREDIT_EXCEEDED, detail, self._now_ns)
+            self.note(batch.gateway, Reason.CREDIT_EXCEEDED, detail)
             return
         gaps = account.missing(first, last)
         fresh = {seq for low, high in gaps for seq in range(low, high + 1)}
@@ -92,7 +98,7 @@ class Draft:
         account = self._account(key)
         if span.next_seq <= account.watermark:
             detail = f"{key[2]} would go on at {span.next_seq}, {account.watermark} records of this epoch are here"
-            self._refusals.count(hello.gateway, Reason.CONFLICT, detail, self._now_ns)
+            self.note(hello.gateway, Reason.CONFLICT, detail)
         for low, high in account.missing(1, span.first_unacked - 1):
             account.lost += account.mark(low, high)
             loss = LossRecord(
@@ -108,17 +114,22 @@ class Draft:
             self.losses.append((hello.gateway, loss))
 
     def refuse_rows(self, rows: Collection[RowRefused]) -> None:
-        """The series store refused rows for good: they go to quarantine instead of counting as stored."""
+        """The series store refused rows for good: they go to quarantine instead of counting as stored.
+
+        Rows that this draft does not store, since they are done already, are left alone.
+        """
         for row in rows:
-            batch = next(b for b in self.batches if b.gateway == row.gateway and 0 <= row.seq - b.first_seq < b.count)
+            batch = next((batch for batch in self.batches if _has(batch, row)), None)
+            if batch is None:
+                continue
             account = self._account(key_of(batch))
             account.stored -= 1
             self.stored -= 1
             self._quarantine(account, row.seq, row.reason, row.detail, _payload(batch, row.seq))
 
     def note(self, source: str, reason: Reason, detail: str) -> None:
-        """Count something that is kept, but that somebody must look at."""
-        self._refusals.count(source, reason, detail, self._now_ns)
+        """Something to be counted as refused, or that is kept and that somebody must look at."""
+        self.notes.append((source, reason, detail))
 
     def _take_readings(self, account: LaneAccount, batch: ReadingsBatch, fresh: set[int], known: Collection[str]) -> None:
         first = batch.first_seq
@@ -157,7 +168,7 @@ class Draft:
     def _quarantine(self, account: LaneAccount, seq: int, reason: Reason, detail: str, payload: bytes) -> None:
         account.refuse(seq, reason)
         self.quarantined.append(Quarantined(account.key, seq, reason, detail[:500], payload))
-        self._refusals.count(account.key[0], reason, detail, self._now_ns)
+        self.note(account.key[0], reason, detail)
 
     def _account(self, key: LaneKey) -> LaneAccount:
         account = self.accounts.get(key)
@@ -189,6 +200,11 @@ def _of_strangers(batch: ReadingsBatch, known: Collection[str]) -> Iterator[int]
         strange = {index for index, device in enumerate(group.devices) if device not in known}
         if strange:
             yield from (batch.first_seq + row[0] for row in group.rows if row[1] in strange)
+
+
+def _has(batch: ReadingsBatch, refused: RowRefused) -> bool:
+    offset = refused.seq - batch.first_seq
+    return batch.gateway == refused.gateway and any(row[0] == offset for group in batch.groups for row in group.rows)
 
 
 def _payload(batch: ReadingsBatch, seq: int) -> bytes:

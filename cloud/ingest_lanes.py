@@ -115,7 +115,8 @@ class Ledger:
         """Make sure that the accounts of `keys` are known."""
         for key in keys:
             if key not in self._accounts:
-                self._accounts[key] = await _load(conn, key)
+                account = await _load(conn, key)
+                self._accounts.setdefault(key, account)  # another one may have been faster, and have gone on from there
 
     def knows(self, key: LaneKey) -> bool:
         return key in self._accounts

@@ -85,6 +85,12 @@ class Outbox:
         self._publish(self._store.lanes)
         return block
 
+    async def next_blocks(self, lane: Lane, after_seq: int, most_bytes: int) -> list[Block]:
+        """The held batches above `after_seq`, at least one where there is any, then up to `most_bytes` together."""
+        blocks = await self._call(self._store.next_blocks, lane, after_seq, most_bytes, self._clock.wall_ns())
+        self._publish(self._store.lanes)
+        return blocks
+
     async def ack(self, ack: Ack) -> None:
         """Forget what the cloud has for good; of another epoch, doubled, late: no effect."""
         self._publish(await self._call(self._store.ack, ack))

@@ -146,6 +146,19 @@ class Store:
                 self._declare(lane, [self._meta_row(key)], Reason.CORRUPT, now_ns)
                 self._save_lanes()
 
+    def next_blocks(self, lane: Lane, after_seq: int, most_bytes: int, now_ns: int) -> list[Block]:
+        """The held blocks above `after_seq` in order, the first one whatever its size, up to `most_bytes` together."""
+        blocks: list[Block] = []
+        held = 0
+        while held < most_bytes:
+            block = self.next_block(lane, after_seq, now_ns)
+            if block is None or (blocks and held + len(block.payload) > most_bytes):
+                break
+            blocks.append(block)
+            held += len(block.payload)
+            after_seq = block.last_seq
+        return blocks
+
     def _row_after(self, lane: Lane, after_seq: int) -> tuple[int, int, int, bytes] | None:
         low, high = _BASE[lane], _BASE[lane] + _SPAN
         query = "SELECT key, last_seq, crc32, payload FROM block WHERE key > ? AND key < ?"

@@ -7,6 +7,7 @@ it, and everything not acknowledged goes out again after each reconnect, or when
 import asyncio
 import logging
 import socket
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -29,8 +30,10 @@ __all__ = ["Uplink", "UplinkCounts", "UplinkSettings"]
 
 logger = logging.getLogger(__name__)
 
-_IN_FLIGHT = {Lane.EVENTS: 2, Lane.READINGS: 4}
-"""Batches of a lane that may wait for their PUBACK: all of the backlog that is ever in memory."""
+_IN_FLIGHT = {Lane.EVENTS: 2, Lane.READINGS: 6}
+"""Batches of a lane that may wait for their PUBACK. With what is read ahead, all of the backlog that is ever in memory."""
+_READ_AHEAD_BYTES = 192 * 1024
+"""Read at once: each reading waits for the outbox's thread, which may be busy with a sync."""
 _KEEPALIVE_S = 30
 _HELLO_PAUSE_S = 0.2
 _MAX_ACKS = 1000
@@ -302,13 +305,13 @@ class Uplink:
 
     async def _send_lane(self, client: aiomqtt.Client, lane: Lane) -> None:
         window, slots = self._windows[lane], asyncio.Semaphore(_IN_FLIGHT[lane])
-        block: Block | None = None
+        ready: deque[Block] = deque()
         async with asyncio.TaskGroup() as under_way:
             while True:
                 self._retransmit_if_stalled(lane)
                 if lane is Lane.READINGS:
                     await self._events_idle.wait()
-                block = await self._next(lane, block)
+                block = await self._next(lane, ready)
                 if block is None or not window.may_send(block.last_seq):
                     await self._rest(lane)
                     continue
@@ -319,14 +322,18 @@ class Uplink:
                 window.on_sent(block.last_seq, self._clock.monotonic_ns())
                 under_way.create_task(self._publish(client, block, slots), name=f"publish {lane} {block.first_seq}")
 
-    async def _next(self, lane: Lane, block: Block | None) -> Block | None:
-        """The batch after what was sent; one read before and not sent yet is not read again."""
+    async def _next(self, lane: Lane, ready: deque[Block]) -> Block | None:
+        """The batch after what was sent; those in `ready` were read before and are not read again."""
         sent = self._windows[lane].sent
         if not self._windows[lane].welcomed or sent >= self._outbox.accounts[lane].next_seq - 1:
+            ready.clear()
             return None
-        if block is not None and block.first_seq <= sent + 1 <= block.last_seq:
-            return block
-        return await self._outbox.next_block(lane, sent)
+        while ready and ready[0].last_seq <= sent:
+            ready.popleft()
+        if not ready or ready[0].first_seq > sent + 1:
+            ready.clear()
+            ready.extend(await self._outbox.next_blocks(lane, sent, _READ_AHEAD_BYTES))
+        return ready[0] if ready else None
 
     async def _rest(self, lane: Lane) -> None:
         """Wait for news of the lane, at most until its patience should be looked at again."""

@@ -1,140 +1,32 @@
 """Ingest with real stores: what is done once, what is refused alone, what waits, and what is acknowledged when."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from cloud_bench import Bench, Moody, hello, raised, three
 from cloud_records import T0, S, batch, reading
-from sqlalchemy import Table, select, update
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cloud.feed import Feed
-from cloud.ingest import CREDIT, Ingest
+from cloud.ingest import CREDIT
 from cloud.ingest_lanes import WINDOW
-from cloud.refusals import Refusals
-from cloud.registry import Registry
 from cloud.relational.engine import reading as looking
 from cloud.relational.engine import writing
 from cloud.relational.tables import alarms, cases, devices, gateways, lanes, losses, quarantine, refusals, transitions
-from cloud.series.duckdb_store import DuckStore
-from cloud.series.store import RowRefused, StoreUnavailable
-from device_profiles.shelf import load_catalog
-from telemetry.clock import SystemClock
+from cloud.series.store import RowRefused
 from telemetry.reason import Reason
 from telemetry.records import Cause, Event, Lane, LossRecord, Origin, Priority, Transition
-from telemetry.topics import Channel, channel
 from telemetry.wire import (
-    Ack,
-    DeviceDeclaration,
     EventsBatch,
     GatewayStatus,
-    Hello,
     LaneSpan,
     Message,
-    ReadingsBatch,
     encode,
 )
-
-
-class Moody(DuckStore):
-    """The real store, which can be told to be away for some writes, or to refuse rows."""
-
-    away = 0
-    refused: Sequence[RowRefused] = ()
-
-    async def write(self, batches: Sequence[ReadingsBatch]) -> list[RowRefused]:
-        if self.away:
-            self.away -= 1
-            raise StoreUnavailable("away")
-        return [*await super().write(batches), *self.refused]
-
-
-def hello(*names: str, spans: dict[Lane, LaneSpan] | None = None, epoch: str = "e1") -> Hello:
-    return Hello(
-        gateway="gw-1",
-        epoch=epoch,
-        boot_id="b1",
-        agent_version="1",
-        sent_ns=T0,
-        lanes=spans or dict.fromkeys(Lane, LaneSpan(1, 1)),
-        devices=[
-            DeviceDeclaration(device=name, profile="cover_nbiot", profile_version=1, kind="manhole_cover", position=(121.5, 31.2))
-            for name in names
-        ],
-    )
-
-
-_TOPICS: dict[type, Channel] = {
-    ReadingsBatch: Channel.READINGS,
-    EventsBatch: Channel.EVENTS,
-    Hello: Channel.HELLO,
-    GatewayStatus: Channel.STATUS,
-}
-
-
-class Bench:
-    """An ingest over real stores, and the acknowledgements it gave."""
-
-    def __init__(self, engine: AsyncEngine, series: Moody) -> None:
-        self.engine = engine
-        self.series = series
-        self.acks: list[Ack] = []
-        self.feed = Feed()
-        self.told = asyncio.Event()
-        self.make()
-
-    def make(self, auto_register: bool = True) -> None:
-        """A process that knows only what the stores hold."""
-        self.registry = Registry(auto_register=auto_register)
-        self.ingest = Ingest(
-            engine=self.engine,
-            series=self.series,
-            registry=self.registry,
-            refusals=Refusals(),
-            catalog=load_catalog(),
-            channels=(),
-            feed=self.feed,
-            clock=SystemClock(),
-            answer=self._answer,
-            patience_s=0.2,
-        )
-
-    def _answer(self, ack: Ack) -> None:
-        self.acks.append(ack)
-        self.told.set()
-
-    def say(self, message: Message, gateway: str = "gw-1") -> None:
-        self.ingest.offer(channel(gateway, _TOPICS[type(message)]), encode(message))
-
-    async def until(self, done: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
-            while not done():
-                self.told.clear()
-                await self.told.wait()
-
-    async def quiet(self) -> None:
-        """Returns when everything said was worked on."""
-        async with asyncio.timeout(10):
-            while self.ingest._queued:  # noqa: ASYNC110 - nobody announces that all is done
-                await asyncio.sleep(0.005)
-
-    async def acked(self, cumulative: int, lane: Lane = Lane.READINGS) -> Ack:
-        def found() -> bool:
-            return any(ack.cumulative == cumulative and ack.lane is lane for ack in self.acks)
-
-        await self.until(found)
-        return next(ack for ack in reversed(self.acks) if ack.cumulative == cumulative and ack.lane is lane)
-
-    async def rows(self, table: Table) -> list[dict[str, Any]]:
-        async with looking(self.engine) as conn:
-            return [dict(row) for row in (await conn.execute(select(table))).mappings()]
-
-    async def account(self, lane: Lane = Lane.READINGS) -> dict[str, int]:
-        [row] = [row for row in await self.rows(lanes) if row["lane"] == lane.value]
-        return {name: row[name] for name in ("watermark", "stored", "quarantined", "lost")}
 
 
 @pytest.fixture
@@ -150,11 +42,6 @@ async def bench(cloud_engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[Benc
         yield made
         work.cancel()
     await series.close()
-
-
-def three(first_seq: int = 1, device: str = "cover-1") -> ReadingsBatch:
-    times = [T0 + (first_seq + i) * S for i in range(3)]
-    return batch(*(reading(device, at_ns=at_ns) for at_ns in times), first_seq=first_seq)
 
 
 async def test_a_hello_is_answered_for_each_lane_and_registers_the_devices(bench: Bench) -> None:
@@ -513,20 +400,3 @@ async def test_alarms_do_not_wait_behind_readings(bench: Bench) -> None:
     await bench.acked(1, Lane.EVENTS)
     assert all(ack.cumulative < 600 for ack in bench.acks if ack.lane is Lane.READINGS)
     await bench.acked(600)
-
-
-def raised(device: str) -> Transition:
-    return Transition(
-        alarm=f"{device}/cover_opened/{T0}",
-        origin=Origin.EDGE,
-        n=1,
-        device=device,
-        rule="cover_opened",
-        profile="cover_nbiot",
-        profile_version=1,
-        cause=Cause.RAISE,
-        priority=Priority.CRITICAL,
-        event_time_ns=T0,
-        recorded_ns=T0,
-        actor="edge",
-    )

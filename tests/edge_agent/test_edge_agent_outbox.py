@@ -91,6 +91,19 @@ def test_a_block_is_no_longer_than_the_wire_wants(store: Store) -> None:
     assert max(sizes) <= MAX_BLOCK_BYTES
 
 
+def test_blocks_read_ahead_are_the_next_ones_within_the_bytes_asked_for(store: Store) -> None:
+    for _ in range(5):
+        store.commit(readings(100), [result("a")], {}, T0)
+    ack(store, cumulative=0, ranges=[(201, 300)])
+    one = store.next_block(Lane.READINGS, 0, T0)
+    assert one is not None
+    few = store.next_blocks(Lane.READINGS, 100, 5 * len(one.payload) // 2, T0)
+    assert [(block.first_seq, block.last_seq) for block in few] == [(101, 200), (301, 400)]
+    assert [block.first_seq for block in store.next_blocks(Lane.READINGS, 0, 1, T0)] == [1]
+    assert [block.lane for block in store.next_blocks(Lane.EVENTS, 3, MANY, T0)] == [Lane.EVENTS] * 2
+    assert store.next_blocks(Lane.READINGS, 500, MANY, T0) == []
+
+
 def test_everything_survives_closing_and_opening(tmp_path: Path) -> None:
     with closing(open_(tmp_path)) as store:
         epoch = store.epoch

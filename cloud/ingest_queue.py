@@ -1,0 +1,139 @@
+"""What gateways said and nobody has worked on yet, in the order in which it will be."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+from cloud.ingest_decode import Incoming
+from cloud.ingest_draft import speaks_of
+from cloud.ingest_hold import Hold
+from cloud.registry import Registry
+from telemetry.clock import Clock
+from telemetry.wire import EventsBatch, GatewayStatus, Hello, ReadingsBatch
+
+__all__ = ["IngestQueue"]
+
+_Queued = TypeVar("_Queued", bound=Incoming)
+
+_MOST_MESSAGES: Final = 64
+_MOST_RECORDS: Final = 8_000
+"""Records of one group, which share a commit: an alarm that comes meanwhile waits for that one, so it must be soon over."""
+
+
+class IngestQueue:
+    """Lanes promise nothing about one another, so what people wait for has a line of its own, beside the readings'.
+
+    Batches of a gateway that speaks of a device before declaring it are held back, in order, for `patience_s`.
+    `records` is what waits here or was taken and not given to `done` yet.
+    """
+
+    def __init__(self, registry: Registry, clock: Clock, patience_s: float) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._hold = Hold(patience_s)
+        self._urgent: deque[Hello | GatewayStatus | EventsBatch] = deque()
+        self._readings: deque[ReadingsBatch] = deque()
+        self._readings_came = asyncio.Event()
+        self.news = asyncio.Event()
+        """Set when there may be something for `urgent`; whoever else has work for the same worker sets it, too."""
+        self.records = 0
+
+    def put(self, message: Incoming) -> None:
+        """Take a message in."""
+        self.records += _size(message)
+        if isinstance(message, ReadingsBatch):
+            self._readings.append(message)
+            self._readings_came.set()
+        else:
+            self._urgent.append(message)
+            self.news.set()
+
+    def done(self, messages: Sequence[Incoming]) -> None:
+        """They were worked on."""
+        self.records -= sum(map(_size, messages))
+
+    def greeted(self, gateway: str) -> None:
+        """The gateway said hello: what it said before is due."""
+        self._requeue(self._hold.release(gateway))
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether anything but readings waits."""
+        return bool(self._urgent)
+
+    def urgent(self) -> Sequence[Incoming]:
+        """One hello, some statuses, or as many events as are worth one commit; nothing where nothing waits."""
+        if self._urgent and isinstance(self._urgent[0], Hello):
+            return [self._urgent.popleft()]
+        statuses: list[Incoming] = []
+        while self._urgent and isinstance(self._urgent[0], GatewayStatus) and len(statuses) < _MOST_MESSAGES:
+            statuses.append(self._urgent.popleft())
+        return statuses or [each for each in self._gather(self._urgent) if isinstance(each, EventsBatch)]
+
+    async def readings(self) -> Sequence[ReadingsBatch]:
+        """As many batches as are worth one write, once there are any."""
+        while True:
+            while not self._readings:
+                self._readings_came.clear()
+                await self._readings_came.wait()
+            group = [each for each in self._gather(self._readings) if isinstance(each, ReadingsBatch)]
+            if group:
+                return group
+            self.news.set()  # whoever waits for news must know until when something is held back
+
+    async def wait(self) -> None:
+        """Returns when there may be something to do; ends the patience with gateways that were waited for."""
+        self._requeue(self._hold.expired(self._clock.monotonic_ns()))
+        if self._urgent:
+            return
+        try:
+            async with asyncio.timeout(self._hold.next_s(self._clock.monotonic_ns())):
+                await self.news.wait()
+            self.news.clear()
+        except TimeoutError:
+            return
+
+    def _requeue(self, batches: Sequence[ReadingsBatch | EventsBatch]) -> None:
+        for batch in reversed(batches):
+            if isinstance(batch, ReadingsBatch):
+                self._readings.appendleft(batch)
+                self._readings_came.set()
+            else:
+                self._urgent.appendleft(batch)
+                self.news.set()
+
+    def _gather(self, queue: deque[_Queued]) -> list[ReadingsBatch | EventsBatch]:
+        """From the front of a queue, each gateway with one epoch, without those that must wait for a hello."""
+        group: list[ReadingsBatch | EventsBatch] = []
+        records = 0
+        epochs: dict[str, str] = {}
+        while queue and len(group) < _MOST_MESSAGES and records < _MOST_RECORDS:
+            batch = queue[0]
+            if not isinstance(batch, ReadingsBatch | EventsBatch):
+                break
+            if epochs.setdefault(batch.gateway, batch.epoch) != batch.epoch:
+                break
+            queue.popleft()
+            if not self._held_back(batch):
+                group.append(batch)
+                records += _size(batch)
+        return group
+
+    def _held_back(self, batch: ReadingsBatch | EventsBatch) -> bool:
+        """A gateway that speaks of a device before declaring it gets a moment to do so; its batches wait in order."""
+        strangers = speaks_of(batch) - self._registry.claims(batch.gateway)
+        return self._hold.keep(batch, strangers, self._clock.monotonic_ns())
+
+
+def _size(message: Incoming) -> int:
+    """About how much a message weighs, in records."""
+    match message:
+        case ReadingsBatch():
+            return message.count
+        case EventsBatch():
+            return len(message.events)
+        case Hello():
+            return 1 + len(message.devices)
+        case GatewayStatus():
+            return 1
