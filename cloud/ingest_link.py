@@ -10,7 +10,7 @@ from typing import Final
 import aiomqtt
 import msgspec
 
-from cloud.cancellation import heed_cancellation
+from cloud.attempt import attempt
 from telemetry.broker import VersionChoice, broker_address
 from telemetry.records import Lane
 from telemetry.topics import Channel, all_gateways, channel
@@ -55,17 +55,19 @@ class BrokerLink:
         rest_s = _FIRST_REST_S
         while True:
             try:
-                async with self._client() as client:
-                    rest_s = _FIRST_REST_S
-                    self._connected = True
-                    self._version.connected()
-                    await self._serve(client)
+                await attempt(self._session())
             except* (aiomqtt.MqttError, OSError) as errors:
                 self._note_down(errors.exceptions[0])
+            rest_s = _FIRST_REST_S if self._connected else rest_s
             self._connected = False
-            heed_cancellation()
             await asyncio.sleep(rest_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, guards nothing
             rest_s = min(2 * rest_s, _LONGEST_REST_S)
+
+    async def _session(self) -> None:
+        async with self._client() as client:
+            self._connected = True
+            self._version.connected()
+            await self._serve(client)
 
     def _note_down(self, problem: BaseException) -> None:
         refused = isinstance(problem, aiomqtt.exceptions.MqttConnectError)

@@ -11,7 +11,8 @@ import msgspec
 
 from device_profiles.model import Profile
 from device_profiles.shelf import load_catalog
-from edge_agent.backoff import Backoff, heed_cancellation
+from edge_agent.attempt import attempt
+from edge_agent.backoff import Backoff
 from edge_agent.commands import CommandRoom
 from edge_agent.committer import Committer
 from edge_agent.config import AgentConfig
@@ -188,11 +189,10 @@ class Agent:
         while True:
             began_ns = self._clock.monotonic_ns()
             try:
-                await driver.run(desk)
+                await attempt(driver.run(desk))
                 logger.error("driver %s ended", driver.name, extra={"event": "driver.ended", "link": driver.name})
             except Exception:  # whatever a driver's fault is, the other links must not feel it
                 logger.exception("driver %s failed", driver.name, extra={"event": "driver.failed", "link": driver.name})
-            heed_cancellation()
             self.driver_restarts[driver.name] = self.driver_restarts.get(driver.name, 0) + 1
             if self._clock.monotonic_ns() - began_ns > _SOUND_NS:
                 backoff.reset()

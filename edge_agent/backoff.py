@@ -1,9 +1,8 @@
 """How long to wait before the next attempt."""
 
-import asyncio
 import random
 
-__all__ = ["Backoff", "heed_cancellation"]
+__all__ = ["Backoff"]
 
 
 class Backoff:
@@ -24,14 +23,3 @@ class Backoff:
         pause_s = self._next_s
         self._next_s = min(2 * pause_s, self._most_s)
         return pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
-
-
-def heed_cancellation() -> None:
-    """Raise CancelledError where the running task was cancelled and has not noticed.
-
-    Before Python 3.13 a TaskGroup whose child fails while the group is being cancelled raises the child's error alone.
-    A loop that retries after errors calls this before it tries again, or it could not be stopped.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

@@ -15,7 +15,8 @@ from typing import NoReturn
 import aiomqtt
 import msgspec
 
-from edge_agent.backoff import Backoff, heed_cancellation
+from edge_agent.attempt import attempt
+from edge_agent.backoff import Backoff
 from edge_agent.compression import compress_message, decompress
 from edge_agent.outbox import Block, Outbox
 from edge_agent.window import LaneWindow
@@ -121,13 +122,12 @@ class Uplink:
         backoff = Backoff(self._settings.reconnect_first_s, self._settings.reconnect_most_s)
         while True:
             try:
-                await self._session(backoff)
+                await attempt(self._session(backoff))
             except* (aiomqtt.MqttError, OSError) as errors:
                 self._note_down(_first(errors))
             except* _EpochOverError:
                 backoff.reset()
             self.connected = False
-            heed_cancellation()
             await asyncio.sleep(backoff.next_s())
 
     def _note_down(self, problem: BaseException) -> None:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from telemetry.clock import SECOND_NS, Clock
 
-__all__ = ["Pace", "SystemPace", "heed_cancellation"]
+__all__ = ["Pace", "SystemPace"]
 
 
 class Pace(Protocol):
@@ -28,14 +28,3 @@ class SystemPace:
             left_ns = monotonic_ns - self._clock.monotonic_ns()
             if left_ns > 0:
                 await asyncio.sleep(left_ns / SECOND_NS)
-
-
-def heed_cancellation() -> None:
-    """Raise CancelledError where the running task was cancelled and has not noticed.
-
-    Before Python 3.13 a TaskGroup whose child fails while the group is being cancelled raises the child's error alone.
-    A loop that retries after errors calls this before it tries again, or it could not be stopped.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

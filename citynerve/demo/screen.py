@@ -99,13 +99,14 @@ class Screen:
 
 def _counts(accounts: Accounts, url: str) -> Table:
     r, ms = accounts.readings, accounts.latency_ms
-    stations = (
-        ("produced", r.produced),
-        ("committed", r.committed),
-        ("acked", r.acked),
-        ("stored", r.stored),
-        ("lost", r.lost_declared),
-    )
+    stations = {
+        "produced": r.produced,
+        "held": r.held_back,
+        "committed": r.committed,
+        "acked": r.acked,
+        "stored": r.stored,
+        "lost": r.lost_declared,
+    }
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column()

@@ -9,7 +9,8 @@ import aiomqtt
 import msgspec
 
 from device_profiles.model import MqttWire, Profile
-from edge_agent.backoff import Backoff, heed_cancellation
+from edge_agent.attempt import attempt
+from edge_agent.backoff import Backoff
 from edge_agent.config import DeviceConfig, LinkConfig, MqttOptions
 from edge_agent.drivers.base import Deliveries, LinkHealth, SetupError, Tally, profile_of, reconnecting, turn_down
 from edge_agent.heard import Heard, Inlet
@@ -75,12 +76,11 @@ class MqttDriver:
                 deliveries = Deliveries(inlet, tasks, self._tally)
                 while True:
                     try:
-                        await self._listen(deliveries, backoff)
+                        await attempt(self._listen(deliveries, backoff))
                     except (aiomqtt.MqttError, OSError, ValueError) as error:
                         problem = f"{self._options.broker}: {error}"
                         self._tally.closed(problem)
                         deliveries.refuse(self.name, Reason.UNREACHABLE, problem)
-                    heed_cancellation()  # leaving a broken connection may raise an error of its own instead
                     await asyncio.sleep(backoff.next_s())
         finally:
             self._tally.closed("stopped")

@@ -11,11 +11,11 @@ import msgspec
 from device_profiles.model import MqttWire, Profile
 from firmware_bridge.documents import encode_document
 from simulators.actions import How
+from simulators.attempt import attempt
 from simulators.devices.base import Device, Surroundings
 from simulators.devices.memory import Kept, Memory
-from simulators.pace import heed_cancellation
 from simulators.scenario import DeviceSpec
-from telemetry.broker import broker_address
+from telemetry.broker import BrokerAddress, broker_address
 from telemetry.clock import SECOND_NS
 
 __all__ = ["Count", "PeopleCounter"]
@@ -79,22 +79,20 @@ class PeopleCounter(Device):
 
     async def _transmit(self) -> None:
         while True:
-            broker = broker_address(self._broker())
             try:
-                async with aiomqtt.Client(broker.host, broker.port, identifier=f"sim-{self.spec.id}", timeout=10) as client:
-                    await self._publish_all(client)
+                await attempt(self._publish_all(broker_address(self._broker())))
             except aiomqtt.MqttError as error:
                 log.debug("broker lost", extra={"event": "sim.counter.lost", "device": self.spec.id, "error": str(error)})
-                heed_cancellation()
                 await asyncio.sleep(self.lasting(_RETRY_S))
 
-    async def _publish_all(self, client: aiomqtt.Client) -> None:
-        while True:
-            (kept,) = await self._memory.oldest()
-            self._count_sent(kept)
-            await client.publish(self.topic, kept.message.payload, qos=1)
-            self.account.confirmed += kept.message.whole
-            self._memory.done(kept)
+    async def _publish_all(self, broker: BrokerAddress) -> None:
+        async with aiomqtt.Client(broker.host, broker.port, identifier=f"sim-{self.spec.id}", timeout=10) as client:
+            while True:
+                (kept,) = await self._memory.oldest()
+                self._count_sent(kept)
+                await client.publish(self.topic, kept.message.payload, qos=1)
+                self.account.confirmed += kept.message.whole
+                self._memory.done(kept)
 
     def _count_sent(self, kept: Kept[Count]) -> None:
         kept.sent += 1

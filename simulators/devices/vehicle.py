@@ -10,11 +10,11 @@ from device_profiles.model import Profile
 from firmware_bridge.jt808.frames import Frame, Jt808Framer, encode_frame
 from firmware_bridge.jt808.location import encode_values
 from simulators.actions import How
+from simulators.attempt import attempt
 from simulators.devices import terminal_bodies as bodies
 from simulators.devices.base import Device, Surroundings
 from simulators.devices.memory import Kept, Memory
 from simulators.listener import Address, close_quietly, reset
-from simulators.pace import heed_cancellation
 from simulators.route import Route
 from simulators.scenario import DeviceSpec, Form
 from telemetry.clock import SECOND_NS
@@ -117,11 +117,10 @@ class Vehicle(Device):
         while True:
             await self._leave_blind_area()
             try:
-                await self._connect()
+                await attempt(self._connect())
             except (OSError, EOFError, TimeoutError, _UnansweredError) as error:
                 event = {"event": "sim.vehicle.offline", "device": self.spec.id, "error": repr(error)}
                 log.debug("offline", extra=event)
-            heed_cancellation()
             patience_s = _RETRY_FIRST_S if self._talked else min(2 * patience_s, _RETRY_MOST_S)
             await asyncio.sleep(self.lasting(patience_s))
 
