@@ -78,7 +78,7 @@ class BrokerLink:
 
     async def _serve(self, client: aiomqtt.Client) -> None:
         for what in _HEARD:
-            await client.subscribe(all_gateways(what), qos=1)
+            await attempt(client.subscribe(all_gateways(what), qos=1))
         _log.info("broker connected", extra={"event": "cloud.broker_up", "broker": self._broker})
         self.up.set()
         async with asyncio.TaskGroup() as tasks:
@@ -96,7 +96,7 @@ class BrokerLink:
                 key = next(iter(self._acks))
                 ack = self._acks.pop(key)
                 try:
-                    await client.publish(channel(ack.gateway, Channel.ACK), encode(ack), qos=1)
+                    await attempt(client.publish(channel(ack.gateway, Channel.ACK), encode(ack), qos=1))
                 except aiomqtt.MqttError:
                     self._acks.setdefault(key, ack)
                     raise

@@ -147,7 +147,7 @@ class Uplink:
             logger.info("uplink up", extra={"event": "uplink.up", "broker": self._settings.broker, "epoch": self._outbox.epoch})
             self._begin_windows()
             for down in (Channel.ACK, Channel.COMMAND):
-                await client.subscribe(self._topic(down), qos=1)
+                await attempt(client.subscribe(self._topic(down), qos=1))
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._receive(client), name="uplink receive")
@@ -199,7 +199,7 @@ class Uplink:
         while True:
             self._hello_due.clear()
             self._greeting.clear()
-            await client.publish(self._topic(Channel.HELLO), encode(await self._hello()), qos=1)
+            await attempt(client.publish(self._topic(Channel.HELLO), encode(await self._hello()), qos=1))
             if not self._hello_due.is_set():
                 self._greeting.set()
             # Many devices that are let in at once share a hello.
@@ -229,7 +229,7 @@ class Uplink:
             await asyncio.sleep(self._settings.status_s)
 
     async def _publish_status(self, client: aiomqtt.Client, *, online: bool) -> None:
-        await client.publish(self._topic(Channel.STATUS), encode(self._status(online)), qos=1, retain=True)
+        await attempt(client.publish(self._topic(Channel.STATUS), encode(self._status(online)), qos=1, retain=True))
 
     async def _say_goodbye(self, client: aiomqtt.Client) -> None:
         """Tell the cloud that this is a planned end; a link that is too slow for that has the will."""

@@ -1,18 +1,20 @@
-"""One attempt of a loop that tries again after every error, and that must be stoppable all the same."""
+"""Awaiting what may hide a cancellation, without losing it."""
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = ["attempt"]
 
+_T = TypeVar("_T")
 
-async def attempt(work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` in a task of its own and raise what it raises. Cancelled, it ends `work` first and is cancelled for certain.
 
-    Awaited directly, `work` could hide the caller's cancellation: before Python 3.13 a TaskGroup whose child fails at
-    that moment raises the child's error alone, and leaving a broken connection may raise an error of its own instead.
-    A loop that retries after errors would then never end.
+async def attempt(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run `work` in a task of its own; its result or its error. Cancelled, it ends `work` first and is cancelled for certain.
+
+    Awaited directly, `work` could hide the caller's cancellation, and a loop around it would never end: before Python
+    3.12 `asyncio.wait_for`, which libraries are built on, returns a result that came at that moment; before 3.13 a
+    TaskGroup raises the error of a child that failed at that moment; and leaving a broken connection may raise another.
     """
     task = asyncio.ensure_future(work)
     try:
@@ -20,5 +22,7 @@ async def attempt(work: Coroutine[Any, Any, None]) -> None:
     except asyncio.CancelledError:
         task.cancel()
         await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # looked at: the end is what was asked for
         raise
-    task.result()
+    return task.result()

@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cloud.attempt import attempt
 from cloud.notify.backoff import delay_s, pause_s
 from cloud.notify.budget import Budget, budgets_of
 from cloud.notify.channels import Channel, open_channel
@@ -150,7 +151,7 @@ class Sender:
         except (KeyError, TypeError, ValueError) as error:
             # A payload that another version wrote: it will not get better, and the queue behind it must move.
             return SendResult(failure=Failure.FORMAT, detail=f"the outbox row cannot be put into words: {error!r}")
-        return await channel.send(message, now_ns)
+        return await attempt(channel.send(message, now_ns))
 
     async def _finish(self, config: ChannelConfig, claimed: Claimed, result: SendResult) -> float:
         now_ns = self._clock.wall_ns()

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
+from edge_agent.attempt import attempt
 from edge_agent.drivers.modbus_reply import Failure, Finder, Request
 from firmware_bridge.modbus.frames import EXCEPTIONS
 from telemetry.reason import Reason
@@ -25,7 +26,7 @@ class Client(Protocol):
 
     @property
     def connected(self) -> bool: ...
-    async def connect(self) -> bool: ...
+    def connect(self) -> Coroutine[Any, Any, bool]: ...
     def close(self) -> None: ...
     def read_coils(self, address: int, *, count: int, device_id: int) -> Awaitable[ModbusPDU]: ...
     def read_discrete_inputs(self, address: int, *, count: int, device_id: int) -> Awaitable[ModbusPDU]: ...
@@ -63,7 +64,7 @@ class ModbusLine:
         self.close()
         try:
             self._client = self._make_client(self._packet)
-            opened = await self._client.connect()
+            opened = await attempt(self._client.connect())
         except (OSError, ValueError, ModbusException) as error:
             return str(error) or type(error).__name__
         return "" if opened else "cannot connect"
@@ -86,7 +87,7 @@ class ModbusLine:
             pause_s = timeout_s / 2 if self._shared_bus else 0.0
             try:
                 async with asyncio.timeout(timeout_s):
-                    reply = await _send(client, request)
+                    reply = await attempt(_send(client, request))
                 pause_s = turnaround_s
             except (TimeoutError, ModbusException) as error:
                 return self._explain(client, request, error)

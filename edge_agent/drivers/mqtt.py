@@ -89,7 +89,7 @@ class MqttDriver:
         client = await self._client(deliveries)
         async with client:
             try:
-                await client.subscribe([(topic, 1) for topic in sorted(self._subscriptions)])
+                await attempt(client.subscribe([(topic, 1) for topic in sorted(self._subscriptions)]))
                 self._tally.opened()
                 self._tally.connections += 1
                 backoff.reset()

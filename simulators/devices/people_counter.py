@@ -90,7 +90,7 @@ class PeopleCounter(Device):
             while True:
                 (kept,) = await self._memory.oldest()
                 self._count_sent(kept)
-                await client.publish(self.topic, kept.message.payload, qos=1)
+                await attempt(client.publish(self.topic, kept.message.payload, qos=1))
                 self.account.confirmed += kept.message.whole
                 self._memory.done(kept)
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import aiomqtt
 
 from device_profiles.model import AlarmRule, AnyCondition, Metric, MetricType, Profile, Reporting, Text, Wire
+from edge_agent.attempt import attempt
 from edge_agent.compression import decompress
 from edge_agent.heard import Heard
 from firmware_bridge.values import Decoded
@@ -117,7 +118,7 @@ class SmallCloud:
         async with aiomqtt.Client("127.0.0.1", self.port) as client, asyncio.TaskGroup() as tasks:
             self._client = client
             for what in (Channel.HELLO, Channel.EVENTS, Channel.READINGS, Channel.STATUS):
-                await client.subscribe(all_gateways(what), qos=1)
+                await attempt(client.subscribe(all_gateways(what), qos=1))
             task = tasks.create_task(self._listen(client))
             try:
                 yield self
@@ -185,7 +186,7 @@ class SmallCloud:
             return
         self._chance.shuffle(self._held)
         for held in self._held:
-            await client.publish(channel(held.gateway, Channel.ACK), encode(held), qos=1)
+            await attempt(client.publish(channel(held.gateway, Channel.ACK), encode(held), qos=1))
         self._held.clear()
 
 
