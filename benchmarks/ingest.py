@@ -20,8 +20,8 @@ import msgspec
 from benchmarks.bare import bare_duckdb, bare_influx
 from benchmarks.load import GATEWAY, VALUES_EACH, Street
 from benchmarks.servers import influxd, mosquitto
-from edge_agent.outbox import Outbox
-from edge_agent.uplink import Uplink, UplinkSettings
+from edge_agent.outbox.outbox import Outbox
+from edge_agent.uplink.uplink import Uplink, UplinkSettings
 from telemetry.clock import SystemClock
 from telemetry.reason import Reason
 from telemetry.records import Lane

@@ -18,8 +18,8 @@ from cloud.config import CloudConfig
 from cloud.console.serve import mount_console
 from cloud.counts import CloudCounts
 from cloud.feed import Feed
-from cloud.ingest import Ingest
-from cloud.ingest_link import BrokerLink
+from cloud.ingest.ingest import Ingest
+from cloud.ingest.link import BrokerLink
 from cloud.notify.outbox import NotificationState
 from cloud.notify.sender import Sender
 from cloud.refusals import Refusals

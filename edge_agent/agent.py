@@ -18,9 +18,9 @@ from edge_agent.committer import Committer
 from edge_agent.config import AgentConfig
 from edge_agent.desk import Desk
 from edge_agent.drivers import Driver, make_driver
-from edge_agent.outbox import Outbox
+from edge_agent.outbox.outbox import Outbox
 from edge_agent.status import AgentStatus, LaneStatus, LinkStatus, StatusSocket
-from edge_agent.uplink import Uplink, UplinkSettings
+from edge_agent.uplink.uplink import Uplink, UplinkSettings
 from telemetry.clock import SECOND_NS, Clock, SystemClock
 from telemetry.reason import Reason
 from telemetry.wire import GatewayStatus

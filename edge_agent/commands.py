@@ -8,7 +8,7 @@ from zlib import crc32
 
 from edge_agent.desk import Desk
 from edge_agent.drivers import Driver
-from edge_agent.outbox import Outbox
+from edge_agent.outbox.outbox import Outbox
 from telemetry.clock import SECOND_NS
 from telemetry.reason import Reason
 from telemetry.records import Command, CommandResult, Outcome

@@ -8,7 +8,7 @@ import apsw
 import msgspec
 
 from edge_agent.config import OutboxLimits
-from edge_agent.outbox import Outbox
+from edge_agent.outbox.outbox import Outbox
 from telemetry.records import Event, Reading
 
 __all__ = ["Committer", "Entry"]

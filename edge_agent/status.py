@@ -10,9 +10,9 @@ import msgspec
 
 from edge_agent.desk import DeskCounts
 from edge_agent.drivers.base import LinkHealth
-from edge_agent.outbox import LaneAccount
+from edge_agent.outbox.outbox import LaneAccount
 from edge_agent.refusals import Refusal
-from edge_agent.uplink import UplinkCounts
+from edge_agent.uplink.uplink import UplinkCounts
 from telemetry.records import Lane
 
 __all__ = ["AgentStatus", "LaneStatus", "LinkStatus", "StatusSocket", "ask"]

@@ -69,7 +69,7 @@ def run(
     from edge_agent.agent import Agent
     from edge_agent.drivers.base import SetupError
     from edge_agent.logs import json_lines
-    from edge_agent.outbox import OutboxError
+    from edge_agent.outbox.outbox import OutboxError
 
     loaded = _load(config)
     json_lines(logging.DEBUG if verbose else logging.INFO)
@@ -98,7 +98,7 @@ def status(config: ConfigFile, as_json: AsJson = False) -> None:
 @app.command()
 def outbox(config: ConfigFile, as_json: AsJson = False) -> None:
     """The account of each lane, of a running agent or of one that is not."""
-    from edge_agent.outbox_file import OutboxError, inspect
+    from edge_agent.outbox.file import OutboxError, inspect
     from edge_agent.status import LaneStatus
 
     loaded = _load(config)

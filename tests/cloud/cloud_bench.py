@@ -9,7 +9,7 @@ from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cloud.feed import Feed
-from cloud.ingest import Ingest
+from cloud.ingest.ingest import Ingest
 from cloud.refusals import Refusals
 from cloud.registry import Registry
 from cloud.relational.engine import reading as looking

@@ -12,8 +12,8 @@ from cloud_records import T0, S, batch, reading
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cloud.ingest import CREDIT
-from cloud.ingest_lanes import WINDOW
+from cloud.ingest.ingest import CREDIT
+from cloud.ingest.lanes import WINDOW
 from cloud.relational.engine import reading as looking
 from cloud.relational.engine import writing
 from cloud.relational.tables import alarms, cases, devices, gateways, lanes, losses, quarantine, refusals, transitions

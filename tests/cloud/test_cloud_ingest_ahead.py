@@ -12,7 +12,7 @@ from cloud_records import batch, reading
 from sqlalchemy.exc import StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cloud import ingest_effects
+from cloud.ingest import effects as ingest_effects
 from cloud.relational.engine import reading as looking
 from cloud.relational.tables import cases, quarantine, refusals
 from cloud.series.store import RowRefused, StoreUnavailable

@@ -9,8 +9,8 @@ import aiomqtt
 
 from device_profiles.model import AlarmRule, AnyCondition, Metric, MetricType, Profile, Reporting, Text, Wire
 from edge_agent.attempt import attempt
-from edge_agent.compression import decompress
 from edge_agent.heard import Heard
+from edge_agent.uplink.compression import decompress
 from firmware_bridge.values import Decoded
 from telemetry.clock import SECOND_NS
 from telemetry.reason import Reason

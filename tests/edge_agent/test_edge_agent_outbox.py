@@ -14,12 +14,12 @@ from edge_agent_parts import T0, reading, readings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.compression import compress_message, decompress
 from edge_agent.config import OutboxLimits
-from edge_agent.outbox import Outbox, OutboxError
-from edge_agent.outbox_file import inspect
-from edge_agent.outbox_store import MAX_BLOCK_BYTES, Store
-from edge_agent.salvage import open_store, renew_store
+from edge_agent.outbox.file import inspect
+from edge_agent.outbox.outbox import Outbox, OutboxError
+from edge_agent.outbox.salvage import open_store, renew_store
+from edge_agent.outbox.store import MAX_BLOCK_BYTES, Store
+from edge_agent.uplink.compression import compress_message, decompress
 from telemetry.clock import ManualClock
 from telemetry.reason import Reason
 from telemetry.records import CommandResult, Event, Lane, LossRecord, Outcome, Reading
@@ -393,7 +393,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from edge_agent_parts import readings, T0
-from edge_agent.salvage import open_store
+from edge_agent.outbox.salvage import open_store
 store = open_store(Path({folder!r}), "gw1", 1 << 30, T0)
 while True:
     store.commit(readings(50), [], {{"d1": str(store.lanes["readings"].next_seq).encode()}}, T0)

@@ -24,8 +24,8 @@ from edge_agent.attempt import attempt
 from edge_agent.config import AgentConfig, CoapOptions, DeviceConfig, DriverName, LinkConfig, OutboxLimits
 from edge_agent.drivers.base import LinkHealth
 from edge_agent.heard import Heard, Inlet, Verdict
-from edge_agent.outbox import OutboxError
-from edge_agent.outbox_store import Store
+from edge_agent.outbox.outbox import OutboxError
+from edge_agent.outbox.store import Store
 from edge_agent.refusals import OTHERS, Refusals
 from edge_agent.status import ask
 from firmware_bridge.values import Decoded

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from edge_agent_parts import T0, SmallCloud, readings, until
 
-from edge_agent.compression import decompress
-from edge_agent.outbox import Outbox
-from edge_agent.uplink import Uplink, UplinkSettings
-from edge_agent.window import LaneWindow
+from edge_agent.outbox.outbox import Outbox
+from edge_agent.uplink.compression import decompress
+from edge_agent.uplink.uplink import Uplink, UplinkSettings
+from edge_agent.uplink.window import LaneWindow
 from telemetry.clock import SECOND_NS, SystemClock
 from telemetry.records import Command, CommandResult, Lane, Outcome
 from telemetry.wire import Ack, GatewayStatus, decode_status

@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from cloud.feed import Feed
-from cloud.ingest import Ingest
+from cloud.ingest.ingest import Ingest
 from cloud.notify.config import ChannelConfig, ChannelKind
 from cloud.refusals import Refusals
 from cloud.registry import Registry
@@ -16,7 +16,7 @@ from cloud.relational.tables import alarms, case_steps, cases, notifications
 from cloud.series.duckdb_store import DuckStore
 from device_profiles.shelf import load_catalog
 from edge_agent.heard import Heard
-from edge_agent.outbox import Outbox
+from edge_agent.outbox.outbox import Outbox
 from edge_agent.pipeline import Work, process
 from firmware_bridge.documents import decode_document, parse_document
 from telemetry.alarm_states import AlarmState

@@ -5,9 +5,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
-from cloud.ingest_decode import Incoming
-from cloud.ingest_draft import speaks_of
-from cloud.ingest_hold import Hold
+from cloud.ingest.decode import Incoming
+from cloud.ingest.draft import speaks_of
+from cloud.ingest.hold import Hold
 from cloud.registry import Registry
 from telemetry.clock import Clock
 from telemetry.wire import EventsBatch, GatewayStatus, Hello, ReadingsBatch

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud import alarms, cases
 from cloud.feed import Feed
-from cloud.ingest_draft import Draft
-from cloud.ingest_lanes import Quarantined, save
+from cloud.ingest.draft import Draft
+from cloud.ingest.lanes import Quarantined, save
 from cloud.notify.config import ChannelConfig
 from cloud.relational.tables import losses, quarantine
 from device_profiles.model import Matter, Profile

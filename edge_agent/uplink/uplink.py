@@ -17,9 +17,9 @@ import msgspec
 
 from edge_agent.attempt import attempt
 from edge_agent.backoff import Backoff
-from edge_agent.compression import compress_message, decompress
-from edge_agent.outbox import Block, Outbox
-from edge_agent.window import LaneWindow
+from edge_agent.outbox.outbox import Block, Outbox
+from edge_agent.uplink.compression import compress_message, decompress
+from edge_agent.uplink.window import LaneWindow
 from telemetry.broker import VersionChoice, broker_address
 from telemetry.clock import Clock
 from telemetry.reason import Reason

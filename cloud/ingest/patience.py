@@ -8,8 +8,8 @@ from typing import Final, TypeVar
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cloud.ingest_counts import IngestCounts
-from cloud.ingest_lanes import LaneKey, Ledger
+from cloud.ingest.counts import IngestCounts
+from cloud.ingest.lanes import LaneKey, Ledger
 from cloud.relational.engine import reading
 from cloud.series.store import StoreUnavailable
 from telemetry.clock import Clock

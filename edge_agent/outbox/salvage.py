@@ -15,9 +15,9 @@ from typing import Any
 import apsw
 import msgspec
 
-from edge_agent.compression import decompress
-from edge_agent.outbox_file import sync_folder
-from edge_agent.outbox_store import Store, split_key
+from edge_agent.outbox.file import sync_folder
+from edge_agent.outbox.store import Store, split_key
+from edge_agent.uplink.compression import decompress
 from telemetry.reason import Reason
 from telemetry.records import Event, Lane, LossRecord, Reading
 from telemetry.wire import WireError, decode_events, decode_readings

@@ -16,11 +16,11 @@ from typing import Final
 import msgspec
 from sqlalchemy.exc import StatementError
 
-from cloud.ingest_decode import Incoming
-from cloud.ingest_draft import Draft, key_of
-from cloud.ingest_lanes import Ledger
-from cloud.ingest_patience import Patience
-from cloud.ingest_queue import IngestQueue
+from cloud.ingest.decode import Incoming
+from cloud.ingest.draft import Draft, key_of
+from cloud.ingest.lanes import Ledger
+from cloud.ingest.patience import Patience
+from cloud.ingest.queue import IngestQueue
 from cloud.registry import Registry
 from cloud.series.store import RowRefused, SeriesStore
 from telemetry.clock import Clock

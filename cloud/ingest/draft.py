@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
-from cloud.ingest_lanes import LaneAccount, LaneKey, Ledger, Quarantined
+from cloud.ingest.lanes import LaneAccount, LaneKey, Ledger, Quarantined
 from cloud.series.honest import without
 from cloud.series.store import RowRefused
 from telemetry.reason import Reason

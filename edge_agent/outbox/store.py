@@ -15,7 +15,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from edge_agent.outbox_file import SCHEMA, LaneAccount, OutboxError, connect, load_lanes, sync_folder, take_lock
+from edge_agent.outbox.file import SCHEMA, LaneAccount, OutboxError, connect, load_lanes, sync_folder, take_lock
 from telemetry.reason import Reason
 from telemetry.records import Event, Lane, LossRecord, Reading
 from telemetry.wire import Ack, EventsBatch, encode, group_readings, spans
@@ -53,7 +53,7 @@ class Store:
     """One open outbox file, held by this process alone.
 
     Raises OutboxError when another process holds it or it belongs to another gateway, and apsw.Error for what SQLite
-    says (apsw.NotADBError and apsw.CorruptError: see `edge_agent.salvage`).
+    says (apsw.NotADBError and apsw.CorruptError: see `edge_agent.outbox.salvage`).
     """
 
     def __init__(self, folder: Path, gateway: str, max_bytes: int, now_ns: int) -> None:

@@ -12,15 +12,15 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cloud import ingest_effects
 from cloud.feed import Feed
-from cloud.ingest_ahead import NOTHING, Ahead, Answer
-from cloud.ingest_counts import IngestCounts
-from cloud.ingest_decode import Incoming, Refusal, decode
-from cloud.ingest_draft import Draft, keys_of
-from cloud.ingest_lanes import WINDOW, LaneKey, Ledger
-from cloud.ingest_patience import Patience
-from cloud.ingest_queue import IngestQueue
+from cloud.ingest import effects as ingest_effects
+from cloud.ingest.ahead import NOTHING, Ahead, Answer
+from cloud.ingest.counts import IngestCounts
+from cloud.ingest.decode import Incoming, Refusal, decode
+from cloud.ingest.draft import Draft, keys_of
+from cloud.ingest.lanes import WINDOW, LaneKey, Ledger
+from cloud.ingest.patience import Patience
+from cloud.ingest.queue import IngestQueue
 from cloud.notify.config import ChannelConfig
 from cloud.refusals import Refusals
 from cloud.registry import Registry

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import apsw
 
-from edge_agent.outbox_file import LaneAccount, OutboxError
-from edge_agent.outbox_store import Block, Store
-from edge_agent.salvage import open_store, renew_store, reopen_store
+from edge_agent.outbox.file import LaneAccount, OutboxError
+from edge_agent.outbox.salvage import open_store, renew_store, reopen_store
+from edge_agent.outbox.store import Block, Store
 from telemetry.clock import Clock
 from telemetry.records import Event, Lane, Reading
 from telemetry.wire import Ack, LaneSpan

@@ -1,6 +1,0 @@
-"""Property tests state promises about bytes, not about time: a busy machine must not fail them."""
-
-from hypothesis import settings
-
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
