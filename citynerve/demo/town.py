@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import signal
+import socket
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -29,33 +30,47 @@ from simulators.scenario import Scenario, load_scenario, shipped
 from telemetry.clock import SystemClock
 from telemetry.records import Lane
 
-__all__ = ["Plan", "run_town"]
+__all__ = ["Plan", "PortTakenError", "run_town"]
 
 _GATEWAY = "gw-demo"
 _DRAIN_S = 20.0
 _COUNT_EVERY_S = 0.5
+_USUAL_PORT = 8808
+
+
+class PortTakenError(OSError):
+    """Somebody else listens on the port that was asked for."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(f"port {port} is taken")
+        self.port = port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run of the demo is to be: `seconds` None runs until it is stopped, `data_dir` None keeps nothing."""
+    """What a run of the demo is to be: `seconds` None runs until it is stopped, `data_dir` None keeps nothing, `port`
+    None takes the usual one or, where that is taken, a free one."""
 
     seconds: float | None = None
     broker: str | None = None
     data_dir: Path | None = None
-    port: int = 0
+    port: int | None = 0
     scenario: Path | None = None
 
 
 async def run_town(plan: Plan, show: Show) -> Accounts:
-    """Runs the city as planned and returns its accounts; BrokerUnreachableError when the named broker does not answer."""
+    """Runs the city as planned and returns its accounts.
+
+    BrokerUnreachableError when the named broker does not answer, PortTakenError when the named port is not free.
+    """
+    port = _free_port(plan.port)
     scenario = load_scenario(plan.scenario or shipped("small_city"))
     story = Story(show, SystemClock(), load_catalog(), {device.id: device.profile for device in scenario.devices})
     secret = secrets.token_hex(16)
     with _folder(plan.data_dir) as folder:
         async with broker(plan.broker) as address, WebhookReceiver(secret, story.on_message) as phone:
             show.tell(say("demo.starting", what=say("demo.broker", address=address)))
-            cloud = Cloud(_cloud_config(folder, address, plan.port, phone.url, secret))
+            cloud = Cloud(_cloud_config(folder, address, port, phone.url, secret))
             city = City(scenario, Endpoints(broker=address))
             await city.start_servers()
             agent = Agent(_agent_config(folder, address, city))
@@ -156,6 +171,20 @@ class _Town:
             latency_ms=self._story.latency,
             devices=dict(self._kinds),
         )
+
+
+def _free_port(wanted: int | None) -> int:
+    """The port to listen on; asked before anything starts, so that a newcomer gets a sentence and not a trace."""
+    port = _USUAL_PORT if wanted is None else wanted
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            if wanted is None:
+                return 0
+            raise PortTakenError(port) from error
+    return port
 
 
 def _cloud_config(folder: Path, address: str, port: int, phone: str, secret: str) -> CloudConfig:

@@ -56,6 +56,14 @@ def test_a_broker_that_is_not_there_is_told_in_one_line() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_port_that_is_taken_is_told_in_one_line(mosquitto_port: int) -> None:
+    command = [sys.executable, "-m", "citynerve", "demo", "--for", "1", "--json", "--port", str(mosquitto_port)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 4
+    assert str(mosquitto_port) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1", "mqtt://127.0.0.1:9"])
 async def test_a_wrong_address_is_refused_before_anything_starts(url: str) -> None:
     with pytest.raises(BrokerUnreachableError, match=url):
