@@ -20,6 +20,7 @@ import msgspec
 from benchmarks.bare import bare_duckdb, bare_influx
 from benchmarks.load import GATEWAY, VALUES_EACH, Street
 from benchmarks.servers import influxd, mosquitto
+from edge_agent.config import OutboxLimits
 from edge_agent.outbox.outbox import Outbox
 from edge_agent.uplink.uplink import Uplink, UplinkSettings
 from telemetry.clock import SystemClock
@@ -106,7 +107,7 @@ def _cloud(folder: Path, broker: str, series: str) -> Iterator[None]:
 async def _drive(folder: Path, broker: str, seconds: float) -> tuple[int, float]:
     """Feeds the outbox for `seconds` after the warm-up; acknowledged readings and the seconds they took."""
     clock, street = SystemClock(), Street()
-    outbox = await Outbox.open(folder, GATEWAY, _OUTBOX_BYTES, clock)
+    outbox = await Outbox.open(folder, GATEWAY, OutboxLimits(max_bytes=_OUTBOX_BYTES), clock)
     uplink = Uplink(
         UplinkSettings(gateway=GATEWAY, broker=broker, boot_id="bench", agent_version="bench"),
         outbox,

@@ -77,7 +77,7 @@ class Agent:
         config = self.config
         catalog = load_catalog(*config.profile_dirs)
         self.drivers = {link.name: make_driver(link, catalog, self._clock) for link in config.links}
-        outbox = await Outbox.open(config.data_dir, config.gateway, config.outbox.max_bytes, self._clock)
+        outbox = await Outbox.open(config.data_dir, config.gateway, config.outbox, self._clock)
         try:
             await self._serve(outbox, catalog)
         finally:

@@ -119,11 +119,30 @@ class LinkConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutboxLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """The outbox's quota in bytes of payload, and how long a group commit may wait for more company."""
+    """The outbox's quotas in bytes of payload, and how long a group commit may wait for more company.
+
+    Events have `events_max_bytes` of `max_bytes` to themselves. `keep_bytes` of what is acknowledged stay for a cloud
+    that was restored from a backup, while nothing else needs the room. `reserve_bytes` of disk are held empty, so that
+    a full disk can still be tidied up.
+    """
 
     max_bytes: int = 512 * 1024 * 1024
+    events_max_bytes: int = 64 * 1024 * 1024
+    keep_bytes: int = 64 * 1024 * 1024
+    reserve_bytes: int = 8 * 1024 * 1024
     commit_s: float = 1.0
     linger_ms: int = 30
+
+
+class UplinkLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How the link to the cloud is shared. `rate_bits_s` 0 means as fast as the link takes it.
+
+    `history_jitter_s` is the longest time that a gateway waits, by chance, before it sends old readings after an outage:
+    a whole district may come back in the same minute. Alarms and new readings never wait.
+    """
+
+    rate_bits_s: int = 0
+    history_jitter_s: float = 300.0
 
 
 class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,6 +156,7 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     profile_dirs: tuple[Path, ...] = ()
     links: tuple[LinkConfig, ...] = ()
     outbox: OutboxLimits = OutboxLimits()
+    uplink: UplinkLimits = UplinkLimits()
     status_s: float = 60.0
     retransmit_s: float = 10.0
 
@@ -177,16 +197,33 @@ def _agent(root: Table, folder: Path, profile_dirs: tuple[Path, ...], catalog: M
         profile_dirs=profile_dirs,
         links=links,
         outbox=_outbox(root.table("outbox")),
+        uplink=_uplink(root.table("uplink")),
         status_s=root.number("status_s", 60.0, low=1, high=86400),
         retransmit_s=root.number("retransmit_s", 10.0, low=1, high=3600),
     )
 
 
 def _outbox(table: Table) -> OutboxLimits:
+    usual = OutboxLimits()
+    max_bytes = table.integer("max_bytes", usual.max_bytes, low=1024 * 1024, high=1 << 40)
+    half = max_bytes // 2
     limits = OutboxLimits(
-        max_bytes=table.integer("max_bytes", OutboxLimits().max_bytes, low=1024 * 1024, high=1 << 40),
-        commit_s=table.number("commit_s", OutboxLimits().commit_s, low=0.01, high=60),
-        linger_ms=table.integer("linger_ms", OutboxLimits().linger_ms, low=0, high=1000),
+        max_bytes=max_bytes,
+        events_max_bytes=table.integer("events_max_bytes", min(usual.events_max_bytes, half), low=256 * 1024, high=half),
+        keep_bytes=table.integer("keep_bytes", min(usual.keep_bytes, half), low=0, high=half),
+        reserve_bytes=table.integer("reserve_bytes", usual.reserve_bytes, low=0, high=1 << 30),
+        commit_s=table.number("commit_s", usual.commit_s, low=0.01, high=60),
+        linger_ms=table.integer("linger_ms", usual.linger_ms, low=0, high=1000),
+    )
+    table.finish()
+    return limits
+
+
+def _uplink(table: Table) -> UplinkLimits:
+    usual = UplinkLimits()
+    limits = UplinkLimits(
+        rate_bits_s=table.integer("rate_bits_s", usual.rate_bits_s, low=0, high=10**12),
+        history_jitter_s=table.number("history_jitter_s", usual.history_jitter_s, low=0, high=86400),
     )
     table.finish()
     return limits

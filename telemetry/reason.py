@@ -54,6 +54,7 @@ class Reason(StrEnum):
     LATE = "late"
     DUPLICATE = "duplicate"
     EXPIRED = "expired"
+    CLOCK_UNSYNCED = "clock_unsynced"
 
     # A device or link that does not answer as it should.
     TIMEOUT = "timeout"
@@ -66,6 +67,10 @@ class Reason(StrEnum):
     QUEUE_FULL = "queue_full"
     OUTBOX_FULL = "outbox_full"
     CORRUPT = "corrupt"
+    THINNED = "thinned"
+    RENUMBERED = "renumbered"
+    ROLLED_BACK = "rolled_back"
+    ALTERED = "altered"
     CREDIT_EXCEEDED = "credit_exceeded"
     STORE_REFUSED = "store_refused"
     STORE_UNAVAILABLE = "store_unavailable"

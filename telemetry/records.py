@@ -16,6 +16,7 @@ from telemetry.reason import Reason
 
 __all__ = [
     "Cause",
+    "ClockQuality",
     "Command",
     "CommandResult",
     "ContractError",
@@ -32,6 +33,7 @@ __all__ = [
     "Value",
     "check_count",
     "check_id",
+    "check_seq",
     "check_text",
 ]
 
@@ -41,10 +43,13 @@ Value = bool | int | float | str | None
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _LATEST_NS = 2**63 - 1
 _END = 2**62
+_SEQ_END = 2**53
+"""No lane comes this far: a million records a second for 285 years. Below it a number survives JSON."""
 _LONGEST_NOTE = 2000
 _LONGEST_VALUE = 1024
 _MOST_VALUES = 64
 _LONGEST_ACTOR = 128
+_LONGEST_ALARM = 160
 
 
 class ContractError(ValueError):
@@ -57,6 +62,17 @@ class Quality(IntEnum):
     GOOD = 0
     UNCERTAIN = 1
     BAD = 2
+
+
+class ClockQuality(StrEnum):
+    """Who vouches for the gateway's wall clock."""
+
+    SYNCED = "synced"
+    """A time source disciplines it, or it agrees with the cloud's."""
+    CLOUD = "cloud"
+    """Nobody disciplines it; its times were corrected by what the cloud's clock said."""
+    UNSYNCED = "unsynced"
+    """Nobody does: times may be wrong by years, and are kept as they were."""
 
 
 class Priority(StrEnum):
@@ -125,6 +141,12 @@ def check_count(value: int, what: str, least: int = 0) -> None:
     """ContractError unless the number is `least` or more and below 2**62."""
     if not least <= value < _END:
         raise ContractError(f"{what} {value}: want {least} or more, below 2**62")
+
+
+def check_seq(value: int, what: str, least: int = 1) -> None:
+    """ContractError unless the sequence number is `least` or more and below 2**53."""
+    if not least <= value < _SEQ_END:
+        raise ContractError(f"{what} {value}: want {least} or more, below 2**53")
 
 
 def _check_values(values: Mapping[str, Value], what: str) -> None:
@@ -205,8 +227,9 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, tag="transition", ar
         check_id(self.device, "device")
         _check_time(self.event_time_ns, "event_time_ns")
         _check_time(self.recorded_ns, "recorded_ns")
-        if self.n < 1:
-            raise ContractError(f"{self.alarm}: transition number {self.n}, want 1 or more")
+        check_text(self.alarm, "alarm", _LONGEST_ALARM, least=1)
+        check_count(self.n, f"{self.alarm}: transition number", least=1)
+        check_count(self.profile_version, f"{self.alarm}: profile version")
         check_text(self.rule, "rule", least=1)
         check_text(self.profile, "profile", least=1)
         check_text(self.actor, "actor", _LONGEST_ACTOR)
@@ -215,7 +238,11 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, tag="transition", ar
 
 
 class LossRecord(msgspec.Struct, frozen=True, kw_only=True, tag="loss", array_like=True):
-    """An edge's own statement that it dropped the records `seq_from` to `seq_to`, both included, of one lane."""
+    """An edge's own statement that it dropped the records `seq_from` to `seq_to`, both included, of one lane.
+
+    `open_end` says that nobody can tell how many came after `seq_to`: whatever the epoch numbered is meant. Under
+    `Reason.RENUMBERED` nothing was dropped: the records came again in a later epoch, under other numbers.
+    """
 
     lane: Lane
     epoch: str
@@ -225,6 +252,7 @@ class LossRecord(msgspec.Struct, frozen=True, kw_only=True, tag="loss", array_li
     time_from_ns: int
     time_to_ns: int
     reason: Reason
+    open_end: bool = False
 
     @property
     def count(self) -> int:
@@ -234,7 +262,7 @@ class LossRecord(msgspec.Struct, frozen=True, kw_only=True, tag="loss", array_li
     def __post_init__(self) -> None:
         if not 1 <= self.seq_from <= self.seq_to:
             raise ContractError(f"loss of {self.seq_from} to {self.seq_to}: want 1 <= from <= to")
-        check_count(self.seq_to, "seq_to", least=1)
+        check_seq(self.seq_to, "seq_to")
         check_count(self.bytes, "bytes")
         check_text(self.epoch, "epoch", least=1)
         # A loss whose records nobody can read any more has no first time.

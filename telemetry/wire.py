@@ -7,6 +7,7 @@ A readings batch names the profile, its metrics and its devices once per group a
 reading of ten values costs ten small MessagePack items and no field name.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
@@ -14,16 +15,21 @@ import msgspec
 
 from telemetry.reason import Reason
 from telemetry.records import (
+    ClockQuality,
     Command,
+    CommandResult,
     ContractError,
     Event,
     Flaw,
     Lane,
+    LossRecord,
     Quality,
     Reading,
+    Transition,
     Value,
     check_count,
     check_id,
+    check_seq,
     check_text,
 )
 
@@ -31,7 +37,10 @@ __all__ = [
     "MAX_MESSAGE_BYTES",
     "VERSION",
     "Ack",
+    "ClockNote",
     "DeviceDeclaration",
+    "Digest",
+    "Envelope",
     "EventsBatch",
     "GatewayStatus",
     "Hello",
@@ -46,9 +55,14 @@ __all__ = [
     "decode_hello",
     "decode_readings",
     "decode_status",
+    "digest",
     "encode",
+    "envelope",
     "group_readings",
+    "part",
+    "restamped",
     "spans",
+    "uncompressed",
 ]
 
 VERSION: Final = 1
@@ -59,6 +73,10 @@ MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 _MOST_DEVICES: Final = 20_000
 _MOST_WORDS: Final = 256
 """Kinds of refusal in one status; there are fewer reasons."""
+_MOST_DIGESTS: Final = 64
+_DIGEST_BYTES: Final = 16
+_GATEWAY_STAMPED_NS: Final = 1_000_000
+"""An event time this near to the gateway's own is the gateway's own: no device agrees with a wrong clock by chance."""
 
 _T = TypeVar("_T")
 
@@ -111,6 +129,18 @@ class ReadingGroup(msgspec.Struct, frozen=True, array_like=True):
             )
 
 
+class ClockNote(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """That the times of a batch came from a clock nobody vouched for. Absent where the clock was in order.
+
+    `boot_id` names the boot in which they were stamped. With `ClockQuality.CLOUD` every time that was the gateway's own
+    has had `shift_ns` added to it before sending; with `UNSYNCED` nothing is known, and the times are as they were.
+    """
+
+    boot_id: str
+    quality: ClockQuality
+    shift_ns: int = 0
+
+
 class ReadingsBatch(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Consecutive readings `first_seq` to `first_seq + count - 1` of one gateway's readings lane."""
 
@@ -119,6 +149,7 @@ class ReadingsBatch(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     first_seq: int
     count: int
     groups: list[ReadingGroup]
+    clock: ClockNote | None = None
 
 
 class EventsBatch(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -128,13 +159,40 @@ class EventsBatch(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     epoch: str
     first_seq: int
     events: list[Event]
+    clock: ClockNote | None = None
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be read of a batch whose records cannot: which records they would have been."""
+
+    gateway: str
+    epoch: str
+    lane: Lane
+    first_seq: int
+    count: int
+    reason: Reason
+    detail: str
+
+
+class Digest(msgspec.Struct, frozen=True, array_like=True):
+    """The fingerprint of the batch that held the records `first_seq` to `last_seq`; see `digest`."""
+
+    first_seq: int
+    last_seq: int
+    digest: bytes
 
 
 class LaneSpan(msgspec.Struct, frozen=True, array_like=True):
-    """What one lane of an outbox still holds: from the first record not yet acknowledged to the next to be given out."""
+    """What one lane of an outbox still holds: from the first record not yet acknowledged to the next to be given out.
+
+    Records from `first_kept` on (0: from `first_unacked` on) can still be sent again, also those already acknowledged.
+    `digests` are of some batches around `first_unacked`, so that a store that was copied or altered shows.
+    """
 
     first_unacked: int
     next_seq: int
+    first_kept: int = 0
+    digests: list[Digest] = []
 
 
 class DeviceDeclaration(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -159,14 +217,20 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     sent_ns: int
     lanes: dict[Lane, LaneSpan]
     devices: list[DeviceDeclaration]
+    clock: ClockQuality = ClockQuality.SYNCED
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """The cloud's word that records of one lane are committed in their final stores.
 
     Everything up to and including `cumulative` is, and so is every closed `(from, to)` range above it. `quarantined`
-    records, each with its reason, were refused for good and count as done. `credit` is how many records beyond
-    `cumulative` the cloud is willing to hold. Idempotent and monotone: it may be lost, doubled or reordered.
+    records, each with its reason, were refused for good and count as done. `credit` is how many records beyond those
+    that are done the cloud is willing to hold. Idempotent and monotone: it may be lost, doubled or reordered.
+
+    `answers` is the `sent_ns` of the hello that this answers, 0 where it answers none: only such a word may say that the
+    cloud knows less than before. `refused` are closed ranges (from, to, reason) of one batch each that could not be
+    taken as a whole: nothing of it is done, and in smaller batches the good records will be. `fenced` tells the gateway
+    that this epoch is not its own any more, and why: it must begin a new one.
     """
 
     gateway: str
@@ -177,6 +241,9 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     quarantined: list[tuple[int, Reason]] = []
     credit: int = 0
     server_ns: int = 0
+    answers: int = 0
+    refused: list[tuple[int, int, Reason]] = []
+    fenced: Reason | None = None
 
 
 class GatewayStatus(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -193,6 +260,9 @@ class GatewayStatus(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     devices_expected: int = 0
     devices_heard: int = 0
     refusals: dict[str, int] = {}
+    clock: ClockQuality = ClockQuality.SYNCED
+    lost: dict[Lane, int] = {}
+    outbox_max_bytes: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -249,6 +319,136 @@ def decode_status(payload: bytes, decompress: Decompress) -> GatewayStatus:
     return _decode(_status, payload, decompress, _check_status)
 
 
+def digest(message: bytes) -> bytes:
+    """The fingerprint of an uncompressed message: 16 bytes of BLAKE2b."""
+    return hashlib.blake2b(message, digest_size=_DIGEST_BYTES).digest()
+
+
+class _LooseReadings(msgspec.Struct, frozen=True, array_like=True):
+    """A readings batch read no deeper than its numbers."""
+
+    gateway: str
+    epoch: str
+    first_seq: int
+    count: int
+
+
+class _LooseEvents(msgspec.Struct, frozen=True, array_like=True):
+    """An events batch whose events stay bytes."""
+
+    gateway: str
+    epoch: str
+    first_seq: int
+    events: list[msgspec.Raw]
+    clock: ClockNote | None = None
+
+
+_loose_readings = msgspec.msgpack.Decoder(_LooseReadings)
+_loose_events = msgspec.msgpack.Decoder(_LooseEvents)
+
+
+def envelope(message: bytes, lane: Lane, error: WireError) -> Envelope:
+    """Which records an uncompressed batch of a lane would have held, where `error` says why they cannot be read.
+
+    Raises the error itself where not even that can be told.
+    """
+    try:
+        if lane is Lane.READINGS:
+            batch = _loose_readings.decode(memoryview(message)[1:])
+            gateway, epoch, first_seq, count = batch.gateway, batch.epoch, batch.first_seq, batch.count
+        else:
+            events = _loose_events.decode(memoryview(message)[1:])
+            gateway, epoch, first_seq, count = events.gateway, events.epoch, events.first_seq, len(events.events)
+        check_id(gateway, "gateway")
+        check_text(epoch, "epoch", least=1)
+        check_seq(first_seq, "first_seq")
+        check_seq(first_seq + count - 1, "last_seq", least=first_seq)
+    except (msgspec.MsgspecError, ValueError) as loose:
+        raise error from loose
+    return Envelope(
+        gateway=gateway, epoch=epoch, lane=lane, first_seq=first_seq, count=count, reason=error.reason, detail=error.detail
+    )
+
+
+def part(message: bytes, lane: Lane, first_seq: int, last_seq: int) -> bytes:
+    """The records `first_seq` to `last_seq` of an encoded, uncompressed batch, as a batch of their own.
+
+    Of events it looks at nothing but the numbers, so that a batch with one that nobody can read can still be taken apart.
+    The same part has the same bytes each time. Raises ValueError where the batch does not hold these records.
+    """
+    body = memoryview(message)[1:]
+    if lane is Lane.EVENTS:
+        events = _loose_events.decode(body)
+        low, high = first_seq - events.first_seq, last_seq - events.first_seq + 1
+        if not 0 <= low < high <= len(events.events):
+            raise ValueError(f"events {first_seq} to {last_seq}: the batch begins at {events.first_seq}")
+        cut = msgspec.structs.replace(events, first_seq=first_seq, events=events.events[low:high])
+        return bytes((VERSION,)) + _encoder.encode(cut)
+    batch = _readings.decode(body)
+    low, high = first_seq - batch.first_seq, last_seq - batch.first_seq
+    if not 0 <= low <= high < batch.count:
+        raise ValueError(f"readings {first_seq} to {last_seq}: the batch begins at {batch.first_seq}")
+    groups = [group for whole in batch.groups if (group := _rows_between(whole, low, high)).rows]
+    return encode(msgspec.structs.replace(batch, first_seq=first_seq, count=high - low + 1, groups=groups))
+
+
+def _rows_between(group: ReadingGroup, low: int, high: int) -> ReadingGroup:
+    """The rows with offsets `low` to `high`, counted from `low`; devices without a row are left out."""
+    kept = [index for index, row in enumerate(group.rows) if low <= row[0] <= high]
+    devices = {device: at for at, device in enumerate(dict.fromkeys(group.rows[index][1] for index in kept))}
+    places = {index: at for at, index in enumerate(kept)}
+    return ReadingGroup(
+        group.profile,
+        group.version,
+        group.metrics,
+        tuple(group.devices[device] for device in devices),
+        [(row[0] - low, devices[row[1]], *row[2:]) for row in (group.rows[index] for index in kept)],
+        [(places[flaw[0]], *flaw[1:]) for flaw in group.flaws if flaw[0] in places],
+    )
+
+
+def restamped(message: bytes, lane: Lane, note: ClockNote) -> bytes:
+    """An encoded, uncompressed batch whose times came from a clock that nobody vouched for, with what is known by now.
+
+    Every time that was the gateway's own is moved by `note.shift_ns`; a device's own time stays. The same note gives
+    the same bytes.
+    """
+    body, shift = memoryview(message)[1:], note.shift_ns
+    if lane is Lane.EVENTS:
+        events = _events.decode(body)
+        return encode(msgspec.structs.replace(events, events=[_moved(event, shift) for event in events.events], clock=note))
+    batch = _readings.decode(body)
+    groups = [
+        msgspec.structs.replace(
+            group,
+            rows=[
+                (
+                    offset,
+                    device,
+                    time_ns + shift if abs(time_ns - received_ns) < _GATEWAY_STAMPED_NS else time_ns,
+                    received_ns + shift,
+                    values,
+                )
+                for offset, device, time_ns, received_ns, values in group.rows
+            ],
+        )
+        for group in batch.groups
+    ]
+    return encode(msgspec.structs.replace(batch, groups=groups, clock=note))
+
+
+def _moved(event: Event, shift_ns: int) -> Event:
+    match event:
+        case Transition():
+            return msgspec.structs.replace(
+                event, event_time_ns=event.event_time_ns + shift_ns, recorded_ns=event.recorded_ns + shift_ns
+            )
+        case CommandResult():
+            return msgspec.structs.replace(event, time_ns=event.time_ns + shift_ns)
+        case LossRecord():
+            return event  # it speaks of other records' times
+
+
 def group_readings(gateway: str, epoch: str, first_seq: int, readings: Sequence[Reading]) -> ReadingsBatch:
     """The batch that numbers `readings` from `first_seq` on, grouped by profile, version and set of metrics."""
     builders: dict[tuple[str, int, tuple[str, ...]], _GroupBuilder] = {}
@@ -281,21 +481,26 @@ class _GroupBuilder:
         return ReadingGroup(*self._head, tuple(self._devices), self._rows, self._flaws)
 
 
-def _decode(
-    decoder: "msgspec.msgpack.Decoder[_T]", payload: bytes, decompress: Decompress, check: Callable[[_T], None] | None = None
-) -> _T:
+def uncompressed(payload: bytes, decompress: Decompress) -> bytes:
+    """The message as `encode` wrote it before any compression; WireError where it is none of ours."""
     if not payload or len(payload) > MAX_MESSAGE_BYTES:
         raise WireError(Reason.OVERSIZED if payload else Reason.TRUNCATED, f"{len(payload)} bytes")
     if payload[0] & ~_COMPRESSED != VERSION:
         raise WireError(Reason.UNSUPPORTED_VERSION, f"first byte {payload[0]:#04x}, want version {VERSION}")
-    body = payload[1:]
-    if payload[0] & _COMPRESSED:
-        try:
-            body = decompress(body, MAX_MESSAGE_BYTES)
-        except ValueError as error:
-            raise WireError(Reason.NOT_MSGPACK, f"not a zstd frame within {MAX_MESSAGE_BYTES} bytes: {error}") from error
+    if not payload[0] & _COMPRESSED:
+        return payload
     try:
-        message = decoder.decode(body)
+        return bytes((VERSION,)) + decompress(payload[1:], MAX_MESSAGE_BYTES)
+    except ValueError as error:
+        raise WireError(Reason.NOT_MSGPACK, f"not a zstd frame within {MAX_MESSAGE_BYTES} bytes: {error}") from error
+
+
+def _decode(
+    decoder: "msgspec.msgpack.Decoder[_T]", payload: bytes, decompress: Decompress, check: Callable[[_T], None] | None = None
+) -> _T:
+    plain = uncompressed(payload, decompress)
+    try:
+        message = decoder.decode(memoryview(plain)[1:])
         if check is not None:
             check(message)
     except (msgspec.MsgspecError, ValueError) as error:
@@ -312,7 +517,7 @@ def _check_origin(message: ReadingsBatch | EventsBatch | Hello | Ack) -> None:
 
 def _check_readings(batch: ReadingsBatch) -> None:
     _check_origin(batch)
-    check_count(batch.first_seq, "first_seq", least=1)
+    check_seq(batch.first_seq, "first_seq")
     offsets = sorted(row[0] for group in batch.groups for row in group.rows)
     if not offsets or offsets != list(range(batch.count)):
         raise ContractError(f"{len(offsets)} rows: want offsets 0 to {batch.count - 1}, once each")
@@ -329,7 +534,7 @@ def _check_readings(batch: ReadingsBatch) -> None:
 
 def _check_events(batch: EventsBatch) -> None:
     _check_origin(batch)
-    check_count(batch.first_seq, "first_seq", least=1)
+    check_seq(batch.first_seq, "first_seq")
     if not batch.events:
         raise ContractError("no event: want at least one")
 
@@ -339,8 +544,16 @@ def _check_hello(hello: Hello) -> None:
     check_text(hello.boot_id, "boot_id")
     check_text(hello.agent_version, "agent_version")
     for span in hello.lanes.values():
-        check_count(span.first_unacked, "first_unacked", least=1)
-        check_count(span.next_seq, "next_seq", least=1)
+        check_seq(span.first_unacked, "first_unacked")
+        check_seq(span.next_seq, "next_seq")
+        check_seq(span.first_kept, "first_kept", least=0)
+        if len(span.digests) > _MOST_DIGESTS:
+            raise ContractError(f"{len(span.digests)} digests: want at most {_MOST_DIGESTS}")
+        for each in span.digests:
+            check_seq(each.first_seq, "digest from")
+            check_seq(each.last_seq, "digest to", least=each.first_seq)
+            if len(each.digest) != _DIGEST_BYTES:
+                raise ContractError(f"a digest of {len(each.digest)} bytes: want {_DIGEST_BYTES}")
     if len(hello.devices) > _MOST_DEVICES:
         raise ContractError(f"{len(hello.devices)} devices: want at most {_MOST_DEVICES}")
     for declared in hello.devices:
@@ -349,6 +562,12 @@ def _check_hello(hello: Hello) -> None:
         check_text(declared.kind, "kind")
         check_text(declared.name, "name", 200)
         check_text(declared.component_code, "component_code", 32)
+        check_count(declared.profile_version, "profile_version")
+        if declared.position is not None:
+            longitude, latitude = declared.position
+            # NaN compares false and so is refused, too.
+            if not (-180 <= longitude <= 180 and -90 <= latitude <= 90):
+                raise ContractError(f"{declared.device}: position {declared.position}, want longitude and latitude in degrees")
 
 
 def _check_ack(ack: Ack) -> None:
@@ -360,6 +579,9 @@ def _check_ack(ack: Ack) -> None:
         check_count(high, "range to", least=low)
     for seq, _ in ack.quarantined:
         check_count(seq, "quarantined", least=1)
+    for low, high, _ in ack.refused:
+        check_seq(low, "refused from")
+        check_seq(high, "refused to", least=low)
 
 
 def _check_status(status: GatewayStatus) -> None:
@@ -371,7 +593,8 @@ def _check_status(status: GatewayStatus) -> None:
     for word in status.refusals:
         check_text(word, "refusal")
     counts = {"outbox_bytes": status.outbox_bytes, "expected": status.devices_expected, "heard": status.devices_heard}
-    for what, count in (*counts.items(), *status.backlog.items(), *status.refusals.items()):
+    counts["outbox_max_bytes"] = status.outbox_max_bytes
+    for what, count in (*counts.items(), *status.backlog.items(), *status.lost.items(), *status.refusals.items()):
         check_count(count, what)
 
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import apsw
 
+from edge_agent.config import OutboxLimits
 from edge_agent.outbox.file import LaneAccount, OutboxError
 from edge_agent.outbox.salvage import open_store, renew_store, reopen_store
 from edge_agent.outbox.store import Block, Store
@@ -37,11 +38,11 @@ class Outbox:
         self._watches: list[asyncio.Event] = []
 
     @classmethod
-    async def open(cls, folder: Path, gateway: str, max_bytes: int, clock: Clock) -> "Outbox":
+    async def open(cls, folder: Path, gateway: str, limits: OutboxLimits, clock: Clock) -> "Outbox":
         """Open or make the outbox in `folder`; OutboxError when it is another agent's or another gateway's."""
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
         try:
-            opening = partial(open_store, folder, gateway, max_bytes, clock.wall_ns())
+            opening = partial(open_store, folder, gateway, limits, clock.wall_ns())
             return cls(await asyncio.get_running_loop().run_in_executor(thread, opening), thread, clock)
         except BaseException:
             thread.shutdown(wait=False)

@@ -15,6 +15,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from edge_agent.config import OutboxLimits
 from edge_agent.outbox.file import sync_folder
 from edge_agent.outbox.store import Store, split_key
 from edge_agent.uplink.compression import decompress
@@ -50,19 +51,19 @@ class _Salvage(msgspec.Struct):
     states: dict[str, bytes] = {}
 
 
-def open_store(folder: Path, gateway: str, max_bytes: int, now_ns: int) -> Store:
+def open_store(folder: Path, gateway: str, limits: OutboxLimits, now_ns: int) -> Store:
     """The outbox of `folder`: opened, made, or rebuilt from a damaged one.
 
     Raises OutboxError where another process holds it or it belongs to another gateway.
     """
     try:
-        store = Store(folder, gateway, max_bytes, now_ns)
+        store = Store(folder, gateway, limits, now_ns)
     except _DAMAGE as damage:
         copy = _set_aside(folder)
         logger.exception(
             "the outbox is damaged: set aside, a new epoch begins", extra={"event": "outbox.damaged", "copy": str(copy)}
         )
-        store = Store(folder, gateway, max_bytes, now_ns)
+        store = Store(folder, gateway, limits, now_ns)
         _refill(store, copy, _Salvage(epoch=_noted_epoch(folder), lanes={lane: _Lane() for lane in Lane}), now_ns)
         logger.warning(
             "the outbox was rebuilt",
@@ -89,11 +90,11 @@ def renew_store(store: Store, now_ns: int) -> Store:
     For a file that broke while in use, and for one that was restored from an old copy, or cloned: its next numbers may
     already have been given to others.
     """
-    folder, gateway, max_bytes = store.path.parent, store.gateway, store.max_bytes
+    folder, gateway, limits = store.path.parent, store.gateway, store.limits
     known = _Salvage(epoch=store.epoch, lanes={lane: _Lane(it.next_seq, it.cumulative) for lane, it in store.lanes.items()})
     store.close()
     copy = _set_aside(folder)
-    renewed = Store(folder, gateway, max_bytes, now_ns)
+    renewed = Store(folder, gateway, limits, now_ns)
     _refill(renewed, copy, known, now_ns)
     _note_epoch(folder, renewed.epoch)
     return renewed
@@ -101,9 +102,9 @@ def renew_store(store: Store, now_ns: int) -> Store:
 
 def reopen_store(store: Store, now_ns: int) -> Store:
     """Close and open again: after a failed sync only what is read back from the disk is known to be there."""
-    folder, gateway, max_bytes = store.path.parent, store.gateway, store.max_bytes
+    folder, gateway, limits = store.path.parent, store.gateway, store.limits
     store.close()
-    return open_store(folder, gateway, max_bytes, now_ns)
+    return open_store(folder, gateway, limits, now_ns)
 
 
 def _set_aside(folder: Path) -> Path:

@@ -15,6 +15,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from edge_agent.config import OutboxLimits
 from edge_agent.outbox.file import SCHEMA, LaneAccount, OutboxError, connect, load_lanes, sync_folder, take_lock
 from telemetry.reason import Reason
 from telemetry.records import Event, Lane, LossRecord, Reading
@@ -56,11 +57,11 @@ class Store:
     says (apsw.NotADBError and apsw.CorruptError: see `edge_agent.outbox.salvage`).
     """
 
-    def __init__(self, folder: Path, gateway: str, max_bytes: int, now_ns: int) -> None:
+    def __init__(self, folder: Path, gateway: str, limits: OutboxLimits, now_ns: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "outbox.db"
         self.gateway = gateway
-        self.max_bytes = max_bytes
+        self.limits = limits
         self._lock = take_lock(folder)
         try:
             self._db = connect(self.path)
@@ -222,16 +223,16 @@ class Store:
 
         The slack keeps the loss records few: one for each sixteenth of the quota, not one for each commit.
         """
-        excess = sum(account.bytes for account in self.lanes.values()) - self.max_bytes
+        excess = sum(account.bytes for account in self.lanes.values()) - self.limits.max_bytes
         if excess <= 0:
             return
-        excess += self.max_bytes // 16
+        excess += self.limits.max_bytes // 16
         for lane in (Lane.READINGS, Lane.EVENTS):
             doomed = self._oldest(lane, excess)
             if doomed:
                 self._declare(lane, doomed, Reason.OUTBOX_FULL, now_ns)
                 excess -= sum(row.bytes for row in doomed)
-            if excess <= self.max_bytes // 16:
+            if excess <= self.limits.max_bytes // 16:
                 return
 
     def _oldest(self, lane: Lane, at_least: int) -> list[_Row]:

@@ -33,7 +33,7 @@ def result(name: str) -> CommandResult:
 
 
 def open_(folder: Path, max_bytes: int = MANY) -> Store:
-    return open_store(folder, "gw1", max_bytes, T0)
+    return open_store(folder, "gw1", OutboxLimits(max_bytes=max_bytes), T0)
 
 
 def ack(store: Store, lane: Lane = Lane.READINGS, **fields: object) -> None:
@@ -255,7 +255,7 @@ def test_a_second_agent_is_refused_and_told_who_has_it(tmp_path: Path) -> None:
 def test_another_gateways_outbox_is_refused(tmp_path: Path) -> None:
     open_(tmp_path).close()
     with pytest.raises(OutboxError, match="belongs to gateway 'gw1'"):
-        open_store(tmp_path, "gw2", MANY, T0)
+        open_store(tmp_path, "gw2", OutboxLimits(max_bytes=MANY), T0)
 
 
 def test_a_commands_counter_only_grows(tmp_path: Path) -> None:
@@ -341,7 +341,7 @@ def test_a_bomb_is_refused_before_it_goes_off() -> None:
 
 
 async def test_the_event_loop_sees_the_accounts_and_is_told_of_changes(tmp_path: Path) -> None:
-    outbox = await Outbox.open(tmp_path, "gw1", OutboxLimits().max_bytes, ManualClock())
+    outbox = await Outbox.open(tmp_path, "gw1", OutboxLimits(), ManualClock())
     changed = outbox.watch()
     await outbox.commit(readings(3))
     assert changed.is_set()
@@ -352,7 +352,7 @@ async def test_the_event_loop_sees_the_accounts_and_is_told_of_changes(tmp_path:
 
 
 async def test_a_file_that_breaks_while_in_use_is_rebuilt_and_the_commit_can_be_tried_again(tmp_path: Path) -> None:
-    outbox = await Outbox.open(tmp_path, "gw1", MANY, ManualClock())
+    outbox = await Outbox.open(tmp_path, "gw1", OutboxLimits(max_bytes=MANY), ManualClock())
     old = outbox.epoch
     for _ in range(20):
         await outbox.commit(readings(500))
@@ -372,7 +372,7 @@ async def test_a_file_that_breaks_while_in_use_is_rebuilt_and_the_commit_can_be_
 
 
 async def test_after_a_failed_sync_the_file_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    outbox = await Outbox.open(tmp_path, "gw1", MANY, ManualClock())
+    outbox = await Outbox.open(tmp_path, "gw1", OutboxLimits(max_bytes=MANY), ManualClock())
     await outbox.commit(readings(3))
     first = outbox._store
 
@@ -393,8 +393,9 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from edge_agent_parts import readings, T0
+from edge_agent.config import OutboxLimits
 from edge_agent.outbox.salvage import open_store
-store = open_store(Path({folder!r}), "gw1", 1 << 30, T0)
+store = open_store(Path({folder!r}), "gw1", OutboxLimits(max_bytes=1 << 30), T0)
 while True:
     store.commit(readings(50), [], {{"d1": str(store.lanes["readings"].next_seq).encode()}}, T0)
     print(store.lanes["readings"].next_seq - 1, flush=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from edge_agent_parts import T0, SmallCloud, readings, until
 
+from edge_agent.config import OutboxLimits
 from edge_agent.outbox.outbox import Outbox
 from edge_agent.uplink.compression import decompress
 from edge_agent.uplink.uplink import Uplink, UplinkSettings
@@ -145,7 +146,7 @@ class Gateway:
 
 @pytest.fixture
 async def gateway(tmp_path: Path, mosquitto_port: int) -> AsyncIterator[Gateway]:
-    outbox = await Outbox.open(tmp_path, "gw1", 1 << 30, SystemClock())
+    outbox = await Outbox.open(tmp_path, "gw1", OutboxLimits(max_bytes=1 << 30), SystemClock())
     yield Gateway(outbox, mosquitto_port)
     await outbox.close()
 
@@ -265,7 +266,7 @@ async def test_a_broker_that_goes_away_and_comes_back(
 
 
 async def test_without_a_broker_it_waits_and_says_why(tmp_path: Path) -> None:
-    outbox = await Outbox.open(tmp_path, "gw1", 1 << 30, SystemClock())
+    outbox = await Outbox.open(tmp_path, "gw1", OutboxLimits(max_bytes=1 << 30), SystemClock())
     lonely = Gateway(outbox, 1)
     async with lonely.connected():
         await until(lambda: bool(lonely.uplink.last_error))

@@ -15,6 +15,7 @@ from cloud.relational.migrate import migrate
 from cloud.relational.tables import alarms, case_steps, cases, notifications
 from cloud.series.duckdb_store import DuckStore
 from device_profiles.shelf import load_catalog
+from edge_agent.config import OutboxLimits
 from edge_agent.heard import Heard
 from edge_agent.outbox.outbox import Outbox
 from edge_agent.pipeline import Work, process
@@ -54,7 +55,7 @@ async def test_a_cover_s_bytes_become_a_case(tmp_path: Path) -> None:
     assert {step.rule for step in work.transitions} >= {"cover_opened"}
 
     # The outbox: on disk before anybody else sees it; what lies there is what goes out.
-    outbox = await Outbox.open(tmp_path / "edge", GATEWAY, 1 << 20, clock)
+    outbox = await Outbox.open(tmp_path / "edge", GATEWAY, OutboxLimits(max_bytes=1 << 20), clock)
     await outbox.commit([work.reading], list(work.transitions))
     hello = Hello(
         gateway=GATEWAY,

@@ -104,7 +104,7 @@ STEP = step(Cause.RAISE, 1, 1)
     [
         pytest.param(replace(STEP, rule="r" * 64, note="n" * 2000, actor="a" * 128), id="a transition's longest texts"),
         pytest.param(replace(STEP, evidence={f"m{i}": "x" * 1024 for i in range(64)}), id="the most evidence"),
-        pytest.param(replace(LOSS, seq_to=2**62 - 1, bytes=2**62 - 1, epoch="e" * 64), id="the largest loss"),
+        pytest.param(replace(LOSS, seq_to=2**53 - 1, bytes=2**62 - 1, epoch="e" * 64), id="the largest loss"),
         pytest.param(replace(COMMAND, counter=2**62 - 1, ttl_s=0), id="the last command"),
         pytest.param(replace(RESULT, detail="x" * 2000), id="the longest detail"),
     ],

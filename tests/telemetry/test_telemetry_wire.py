@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from telemetry import wire
 from telemetry.reason import Reason
 from telemetry.records import (
     Cause,
+    ClockQuality,
     Command,
     CommandResult,
     Flaw,
@@ -182,6 +184,12 @@ def test_golden(name: str) -> None:
     assert DECODERS[name](golden, decompress) == MESSAGES[name]
 
 
+@pytest.mark.parametrize("name", [name for name in MESSAGES if name != "command"])
+def test_gateways_of_the_first_release_are_still_understood(name: str) -> None:
+    golden = bytes.fromhex((GOLDEN / "before_clocks" / f"{name}.hex").read_text())
+    assert DECODERS[name](golden, decompress) == MESSAGES[name]
+
+
 @pytest.mark.parametrize("name", MESSAGES)
 def test_a_compressed_message_says_the_same(name: str) -> None:
     packed = wire.encode(MESSAGES[name], compress, above=0)
@@ -191,6 +199,87 @@ def test_a_compressed_message_says_the_same(name: str) -> None:
 
 def test_small_messages_are_not_compressed() -> None:
     assert wire.encode(MESSAGES["ack"], compress)[0] == wire.VERSION
+
+
+PARTS = [
+    (lane, low, high)
+    for lane, first, last in ((Lane.READINGS, 41, 43), (Lane.EVENTS, 7, 9))
+    for low in range(first, last + 1)
+    for high in range(low, last + 1)
+]
+
+
+@pytest.mark.parametrize(("lane", "low", "high"), PARTS)
+def test_a_part_of_a_batch_holds_the_same_records(lane: Lane, low: int, high: int) -> None:
+    whole = wire.encode(MESSAGES[lane])
+    cut = wire.part(whole, lane, low, high)
+    assert cut == wire.part(whole, lane, low, high)
+    assert records_of(lane, cut) == {seq: record for seq, record in records_of(lane, whole).items() if low <= seq <= high}
+    with pytest.raises(ValueError, match="the batch begins at"):
+        wire.part(cut, lane, low, high + 1)
+
+
+def records_of(lane: Lane, message: bytes) -> dict[int, Any]:
+    if lane is Lane.EVENTS:
+        events = wire.decode_events(message, decompress)
+        return dict(enumerate(events.events, events.first_seq))
+    batch = wire.decode_readings(message, decompress)
+    return {batch.first_seq + offset: reading for group in batch.groups for offset, reading in group.readings()}
+
+
+def test_an_event_that_nobody_can_read_can_be_cut_out() -> None:
+    plain = msgspec.msgpack.decode(wire.encode(MESSAGES["events"])[1:])
+    plain[3][1] = ["a kind of event from the future", 1, 2]
+    broken = bytes((wire.VERSION,)) + msgspec.msgpack.encode(plain)
+    with pytest.raises(wire.WireError) as caught:
+        wire.decode_events(broken, decompress)
+    told = wire.envelope(broken, Lane.EVENTS, caught.value)
+    assert (told.gateway, told.epoch, told.first_seq, told.count, told.reason) == ("gw-1", "e1", 7, 3, Reason.NOT_MSGPACK)
+    assert len(wire.decode_events(wire.part(broken, Lane.EVENTS, 7, 7), decompress).events) == 1
+    assert len(wire.decode_events(wire.part(broken, Lane.EVENTS, 9, 9), decompress).events) == 1
+    with pytest.raises(wire.WireError):
+        wire.decode_events(wire.part(broken, Lane.EVENTS, 8, 8), decompress)
+
+
+def test_a_batch_without_numbers_tells_only_its_error() -> None:
+    error = wire.WireError(Reason.NOT_MSGPACK, "why")
+    for lane in Lane:
+        with pytest.raises(wire.WireError) as caught:
+            wire.envelope(b"\x01\x90", lane, error)
+        assert caught.value is error
+
+
+def test_a_restamped_batch_moves_the_gateways_own_times_only() -> None:
+    by_device = Reading(
+        device="bus-1",
+        profile="vehicle_terminal",
+        profile_version=1,
+        time_ns=T,
+        received_ns=T + 10**9,
+        values={"speed_km_h": 3.0},
+    )
+    whole = wire.encode(wire.group_readings("gw-1", "e1", 1, [*readings(), by_device]))
+    note = wire.ClockNote(boot_id="b1", quality=ClockQuality.CLOUD, shift_ns=-1000)
+    moved = wire.decode_readings(wire.restamped(whole, Lane.READINGS, note), decompress)
+    assert moved.clock == note
+    before, after = (
+        records_of(Lane.READINGS, whole),
+        {moved.first_seq + offset: reading for group in moved.groups for offset, reading in group.readings()},
+    )
+    for seq in (1, 2, 3):
+        assert (after[seq].time_ns, after[seq].received_ns) == (before[seq].time_ns - 1000, before[seq].received_ns - 1000)
+    assert (after[4].time_ns, after[4].received_ns) == (T, T + 10**9 - 1000)
+    events = wire.decode_events(wire.restamped(wire.encode(MESSAGES["events"]), Lane.EVENTS, note), decompress)
+    raised, lost, result = events.events
+    assert (raised.event_time_ns, raised.recorded_ns, lost.time_from_ns, result.time_ns) == (T - 1000, T + 9 - 1000, T, T - 1000)
+
+
+def test_a_digest_is_of_the_message_however_it_travelled() -> None:
+    plain = wire.encode(MESSAGES["readings"])
+    packed = wire.encode(MESSAGES["readings"], compress, above=0)
+    assert packed != plain
+    assert wire.uncompressed(packed, decompress) == wire.uncompressed(plain, decompress) == plain
+    assert len(wire.digest(plain)) == 16
 
 
 def test_readings_come_back_as_they_were_given() -> None:
