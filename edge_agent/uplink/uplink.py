@@ -6,25 +6,24 @@ it, and everything not acknowledged goes out again after each reconnect, or when
 
 import asyncio
 import logging
-import socket
+import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-import aiomqtt
 import msgspec
 
 from edge_agent.attempt import attempt
 from edge_agent.backoff import Backoff
 from edge_agent.outbox.outbox import Block, Outbox
 from edge_agent.uplink.compression import compress_message, decompress
+from edge_agent.uplink.link import Connect, Link, LinkDownError, MqttDoor
 from edge_agent.uplink.window import LaneWindow
-from telemetry.broker import VersionChoice, broker_address
 from telemetry.clock import Clock
 from telemetry.reason import Reason
-from telemetry.records import Command, Lane
-from telemetry.topics import Channel, channel
+from telemetry.records import ClockQuality, Command, Lane
+from telemetry.topics import Channel
 from telemetry.wire import Ack, DeviceDeclaration, GatewayStatus, Hello, WireError, decode_ack, decode_command, encode
 
 __all__ = ["Uplink", "UplinkCounts", "UplinkSettings"]
@@ -35,7 +34,6 @@ _IN_FLIGHT = {Lane.EVENTS: 2, Lane.READINGS: 6}
 """Batches of a lane that may wait for their PUBACK. With what is read ahead, all of the backlog that is ever in memory."""
 _READ_AHEAD_BYTES = 192 * 1024
 """Read at once: each reading waits for the outbox's thread, which may be busy with a sync."""
-_KEEPALIVE_S = 30
 _HELLO_PAUSE_S = 0.2
 _MAX_ACKS = 1000
 """Acknowledgements that may wait for the disk; a later one says it again."""
@@ -89,6 +87,11 @@ class Uplink:
         status: Callable[[bool], GatewayStatus],
         on_command: Callable[[Command], None],
         refuse: Callable[[str, Reason, str, bytes], None],
+        connect: Connect | None = None,
+        snapshot: Callable[[], Awaitable[int]] | None = None,
+        on_cloud_time: Callable[[int, int], Awaitable[None]] | None = None,
+        clock_quality: Callable[[], ClockQuality] = lambda: ClockQuality.SYNCED,
+        chance: random.Random | None = None,
     ) -> None:
         self._settings = settings
         self._outbox = outbox
@@ -97,6 +100,11 @@ class Uplink:
         self._status = status
         self._on_command = on_command
         self._refuse = refuse
+        self._connect = connect or MqttDoor(settings.gateway, settings.broker, settings.username, settings.password_file)
+        self._snapshot = snapshot
+        self._on_cloud_time = on_cloud_time
+        self._clock_quality = clock_quality
+        self._chance = chance or random.Random()  # noqa: S311 - spreads load, keeps no secret
         self._epoch = outbox.epoch
         """Of the present connection; the outbox may begin another at any time."""
         self._windows = {lane: LaneWindow(settings.retransmit_s) for lane in Lane}
@@ -107,7 +115,6 @@ class Uplink:
         """Set while the cloud has been told of every device; batches wait for it."""
         self._acks: list[Ack] = []
         self._acked = asyncio.Event()
-        self._version = VersionChoice(broker_address(settings.broker).version)
         self.counts = UplinkCounts()
         self.connected = False
         self.last_error = ""
@@ -123,7 +130,7 @@ class Uplink:
         while True:
             try:
                 await attempt(self._session(backoff))
-            except* (aiomqtt.MqttError, OSError) as errors:
+            except* LinkDownError as errors:
                 self._note_down(_first(errors))
             except* _EpochOverError:
                 backoff.reset()
@@ -131,34 +138,30 @@ class Uplink:
             await asyncio.sleep(backoff.next_s())
 
     def _note_down(self, problem: BaseException) -> None:
-        error, refused = str(problem), isinstance(problem, aiomqtt.exceptions.MqttConnectError)
-        if not self.connected and self._version.failed(refused=refused) and refused:
-            logger.info("the broker refused: %s", error, extra={"event": "uplink.refused", "next": self._version.current.name})
-        elif self.connected or error != self.last_error:
+        error = str(problem)
+        expected = isinstance(problem, LinkDownError) and problem.expected
+        if self.connected or (error != self.last_error and not expected):
             logger.warning("uplink down: %s", error, extra={"event": "uplink.down", "error": error})
         self.last_error = error
 
     async def _session(self, backoff: Backoff) -> None:
-        async with self._client() as client:
+        async with self._connect(encode(self._status(False))) as link:  # noqa: FBT003 - online
             self.connected, self.last_error = True, ""
-            self._version.connected()
             self.counts.connections += 1
             backoff.reset()
             logger.info("uplink up", extra={"event": "uplink.up", "broker": self._settings.broker, "epoch": self._outbox.epoch})
             self._begin_windows()
-            for down in (Channel.ACK, Channel.COMMAND):
-                await attempt(client.subscribe(self._topic(down), qos=1))
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._receive(client), name="uplink receive")
+                    tasks.create_task(self._receive(link), name="uplink receive")
                     tasks.create_task(self._note_acks(), name="uplink acks")
-                    tasks.create_task(self._greet(client), name="uplink hello")
-                    tasks.create_task(self._report(client), name="uplink status")
+                    tasks.create_task(self._greet(link), name="uplink hello")
+                    tasks.create_task(self._report(link), name="uplink status")
                     tasks.create_task(self._wake_lanes(), name="uplink wake")
                     for lane in Lane:
-                        tasks.create_task(self._send_lane(client, lane), name=f"uplink {lane}")
+                        tasks.create_task(self._send_lane(link, lane), name=f"uplink {lane}")
             except asyncio.CancelledError:
-                await self._say_goodbye(client)
+                await self._say_goodbye(link)
                 raise
 
     def _begin_windows(self) -> None:
@@ -169,37 +172,14 @@ class Uplink:
         for window in self._windows.values():
             window.restart()
 
-    def _client(self) -> aiomqtt.Client:
-        settings = self._settings
-        address = broker_address(settings.broker)
-        password = settings.password_file.read_text("utf-8").strip() if settings.password_file else None
-        return aiomqtt.Client(
-            address.host,
-            address.port,
-            identifier=f"gw-{settings.gateway}",
-            username=settings.username or None,
-            password=password,
-            keepalive=_KEEPALIVE_S,
-            protocol=aiomqtt.ProtocolVersion(self._version.current),
-            max_queued_incoming_messages=_MAX_ACKS,
-            # A PUBACK or a small event must not wait for the peer's delayed acknowledgement.
-            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-            tls_params=aiomqtt.TLSParameters() if address.tls else None,
-            will=aiomqtt.Will(self._topic(Channel.STATUS), encode(self._status(False)), qos=1, retain=True),  # noqa: FBT003 - online
-            logger=logging.getLogger(f"{__name__}.mqtt"),
-        )
-
-    def _topic(self, what: Channel) -> str:
-        return channel(self._settings.gateway, what)
-
     # What the gateway says of itself.
 
-    async def _greet(self, client: aiomqtt.Client) -> None:
+    async def _greet(self, link: Link) -> None:
         """Say hello until the cloud has answered for each lane, and again whenever there is news."""
         while True:
             self._hello_due.clear()
             self._greeting.clear()
-            await attempt(client.publish(self._topic(Channel.HELLO), encode(await self._hello()), qos=1))
+            await link.publish(Channel.HELLO, encode(await self._hello()))
             if not self._hello_due.is_set():
                 self._greeting.set()
             # Many devices that are let in at once share a hello.
@@ -223,35 +203,33 @@ class Uplink:
             devices=list(self._devices()),
         )
 
-    async def _report(self, client: aiomqtt.Client) -> None:
+    async def _report(self, link: Link) -> None:
         while True:
-            await self._publish_status(client, online=True)
+            await self._publish_status(link, online=True)
             await asyncio.sleep(self._settings.status_s)
 
-    async def _publish_status(self, client: aiomqtt.Client, *, online: bool) -> None:
-        await attempt(client.publish(self._topic(Channel.STATUS), encode(self._status(online)), qos=1, retain=True))
+    async def _publish_status(self, link: Link, *, online: bool) -> None:
+        await link.publish(Channel.STATUS, encode(self._status(online)), retain=True)
 
-    async def _say_goodbye(self, client: aiomqtt.Client) -> None:
+    async def _say_goodbye(self, link: Link) -> None:
         """Tell the cloud that this is a planned end; a link that is too slow for that has the will."""
         try:
             async with asyncio.timeout(1.0):
-                await self._publish_status(client, online=False)
-        except (aiomqtt.MqttError, TimeoutError) as error:
+                await self._publish_status(link, online=False)
+        except (LinkDownError, TimeoutError) as error:
             logger.info("no goodbye: %s", error, extra={"event": "uplink.no_goodbye"})
 
     # What the cloud says.
 
-    async def _receive(self, client: aiomqtt.Client) -> None:
-        topics = {self._topic(Channel.ACK): self._take_ack, self._topic(Channel.COMMAND): self._take_command}
-        async for message in client.messages:
-            take = topics.get(str(message.topic))
-            if take is None:
-                continue
+    async def _receive(self, link: Link) -> None:
+        take = {Channel.ACK: self._take_ack, Channel.COMMAND: self._take_command}
+        async for what, payload in link.heard():
             try:
-                take(message.payload)
+                if what in take:
+                    take[what](payload)
             except WireError as error:
                 self.counts.bad_messages += 1
-                self._refuse("cloud", error.reason, f"{message.topic}: {error.detail}", b"")
+                self._refuse("cloud", error.reason, f"{what}: {error.detail}", b"")
 
     def _take_ack(self, payload: bytes) -> None:
         ack = decode_ack(payload, decompress)
@@ -303,7 +281,7 @@ class Uplink:
         finally:
             self._outbox.unwatch(changed)
 
-    async def _send_lane(self, client: aiomqtt.Client, lane: Lane) -> None:
+    async def _send_lane(self, link: Link, lane: Lane) -> None:
         window, slots = self._windows[lane], asyncio.Semaphore(_IN_FLIGHT[lane])
         ready: deque[Block] = deque()
         async with asyncio.TaskGroup() as under_way:
@@ -320,7 +298,7 @@ class Uplink:
                 await self._greeting.wait()
                 await slots.acquire()
                 window.on_sent(block.last_seq, self._clock.monotonic_ns())
-                under_way.create_task(self._publish(client, block, slots), name=f"publish {lane} {block.first_seq}")
+                under_way.create_task(self._publish(link, block, slots), name=f"publish {lane} {block.first_seq}")
 
     async def _next(self, lane: Lane, ready: deque[Block]) -> Block | None:
         """The batch after what was sent; those in `ready` were read before and are not read again."""
@@ -359,10 +337,10 @@ class Uplink:
             self._hello_due.set()
         window.rewind(now_ns)
 
-    async def _publish(self, client: aiomqtt.Client, block: Block, slots: asyncio.Semaphore) -> None:
+    async def _publish(self, link: Link, block: Block, slots: asyncio.Semaphore) -> None:
         payload = compress_message(block.payload)
         try:
-            await client.publish(self._topic(Channel.of_lane(block.lane)), payload, qos=1)
+            await link.publish(Channel.of_lane(block.lane), payload)
         finally:
             slots.release()
         self.counts.batches_sent += 1
