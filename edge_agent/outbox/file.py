@@ -9,9 +9,20 @@ from typing import TextIO
 import apsw
 import msgspec
 
+from telemetry.reason import Reason
 from telemetry.records import Lane
 
-__all__ = ["SCHEMA", "LaneAccount", "OutboxError", "connect", "inspect", "load_lanes", "sync_folder", "take_lock"]
+__all__ = [
+    "SCHEMA",
+    "LaneAccount",
+    "OutboxError",
+    "OversizedError",
+    "connect",
+    "inspect",
+    "load_lanes",
+    "sync_folder",
+    "take_lock",
+]
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -28,12 +39,24 @@ CREATE TABLE state (device TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
 """
 
 
+_COLUMNS = ("next_seq", "cumulative", "acked", "quarantined", "lost", "bytes")
+
+
+class OversizedError(ValueError):
+    """A record that is longer than a block may be; it was neither numbered nor stored."""
+
+    reason = Reason.OVERSIZED
+
+
 class OutboxError(RuntimeError):
     """The outbox cannot be used as configured; the message says what to do."""
 
 
 class LaneAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """Where every record of one lane is. `cumulative`: the cloud has everything up to it; `bytes`: payload held."""
+    """Where every record of one lane is. `cumulative`: the cloud has everything up to it.
+
+    `bytes` of payload are held for the cloud, `kept_bytes` are acknowledged and kept in case it forgets them.
+    """
 
     next_seq: int = 1
     cumulative: int = 0
@@ -41,6 +64,7 @@ class LaneAccount(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: int = 0
     lost: int = 0
     bytes: int = 0
+    kept_bytes: int = 0
 
     @property
     def depth(self) -> int:
@@ -76,9 +100,9 @@ def inspect(folder: Path) -> tuple[str, Mapping[Lane, LaneAccount]]:
 
 
 def load_lanes(db: apsw.Connection) -> dict[Lane, LaneAccount]:
-    columns = ", ".join(LaneAccount.__struct_fields__)
+    columns = ", ".join(_COLUMNS)
     rows = db.execute(f"SELECT lane, {columns} FROM lane")  # noqa: S608 - the names are this module's own
-    return {Lane(name): LaneAccount(**dict(zip(LaneAccount.__struct_fields__, row, strict=True))) for name, *row in rows}
+    return {Lane(name): LaneAccount(**dict(zip(_COLUMNS, row, strict=True))) for name, *row in rows}
 
 
 def take_lock(folder: Path) -> TextIO:
@@ -96,8 +120,8 @@ def take_lock(folder: Path) -> TextIO:
     return handle
 
 
-def connect(path: Path) -> apsw.Connection:
-    db = apsw.Connection(str(path))
+def connect(path: Path, vfs: str | None = None) -> apsw.Connection:
+    db = apsw.Connection(str(path), vfs=vfs)
     try:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("PRAGMA journal_mode = WAL")

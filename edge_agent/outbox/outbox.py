@@ -10,14 +10,15 @@ from typing import TypeVar
 import apsw
 
 from edge_agent.config import OutboxLimits
-from edge_agent.outbox.file import LaneAccount, OutboxError
+from edge_agent.outbox.clocks import UNTOLD, ClockStamp
+from edge_agent.outbox.file import LaneAccount, OutboxError, OversizedError
 from edge_agent.outbox.salvage import open_store, renew_store, reopen_store
-from edge_agent.outbox.store import Block, Store
+from edge_agent.outbox.store import Block, LossNote, Store
 from telemetry.clock import Clock
 from telemetry.records import Event, Lane, Reading
 from telemetry.wire import Ack, LaneSpan
 
-__all__ = ["Block", "LaneAccount", "Outbox", "OutboxError"]
+__all__ = ["Block", "ClockStamp", "LaneAccount", "Outbox", "OutboxError", "OversizedError"]
 
 _T = TypeVar("_T")
 
@@ -35,14 +36,27 @@ class Outbox:
         self._clock = clock
         self.epoch = store.epoch
         self.accounts: Mapping[Lane, LaneAccount] = store.lanes
+        self._stamp = UNTOLD
         self._watches: list[asyncio.Event] = []
 
     @classmethod
-    async def open(cls, folder: Path, gateway: str, limits: OutboxLimits, clock: Clock) -> "Outbox":
-        """Open or make the outbox in `folder`; OutboxError when it is another agent's or another gateway's."""
+    async def open(
+        cls,
+        folder: Path,
+        gateway: str,
+        limits: OutboxLimits,
+        clock: Clock,
+        *,
+        stamp: ClockStamp | None = None,
+        vfs: str | None = None,
+    ) -> "Outbox":
+        """Open or make the outbox in `folder`; OutboxError when it is another agent's or another gateway's.
+
+        `stamp` is the clock segment of what is committed until `set_stamp` names another; `vfs` an apsw VFS for the file.
+        """
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
         try:
-            opening = partial(open_store, folder, gateway, limits, clock.wall_ns())
+            opening = partial(open_store, folder, gateway, limits, clock.wall_ns(), stamp=stamp or UNTOLD, vfs=vfs)
             return cls(await asyncio.get_running_loop().run_in_executor(thread, opening), thread, clock)
         except BaseException:
             thread.shutdown(wait=False)
@@ -64,9 +78,17 @@ class Outbox:
         self._thread.shutdown()
 
     async def commit(
-        self, readings: Sequence[Reading], events: Sequence[Event] = (), states: Mapping[str, bytes] | None = None
+        self,
+        readings: Sequence[Reading],
+        events: Sequence[Event] = (),
+        states: Mapping[str, bytes] | None = None,
+        *,
+        stamps: Sequence[ClockStamp] | None = None,
     ) -> None:
         """Number and store records, and what is to be remembered of devices, in one synced transaction.
+
+        `stamps` are the clock segments of the readings, then of the events, one for each record; without it the one last
+        set counts for all. OversizedError where a record is too long to be stored: nothing has then been stored.
 
         Whatever it raises, the store is sound again afterwards: a broken file has been rebuilt, under a new epoch, and
         one that the disk did not sync has been read back. The caller tries again.
@@ -86,9 +108,20 @@ class Outbox:
         self._publish(self._store.lanes)
         return block
 
-    async def next_blocks(self, lane: Lane, after_seq: int, most_bytes: int) -> list[Block]:
-        """The held batches above `after_seq`, at least one where there is any, then up to `most_bytes` together."""
-        blocks = await self._call(self._store.next_blocks, lane, after_seq, most_bytes, self._clock.wall_ns())
+    def set_stamp(self, stamp: ClockStamp) -> None:
+        """From now on this is the clock segment of what is committed."""
+        self._stamp = stamp
+
+    async def fix_clock(self, boot_id: str, offset_ns: int) -> None:
+        """Remember the true offset of a boot: the first word counts, and comes before anything of that boot is sent."""
+        await self._call(self._store.fix_clock, boot_id, offset_ns)
+
+    async def next_blocks(self, lane: Lane, after_seq: int, most_bytes: int, below_seq: int | None = None) -> list[Block]:
+        """The held batches above `after_seq`, at least one where there is any, then up to `most_bytes` together.
+
+        With `below_seq` only those that begin below it.
+        """
+        blocks = await self._call(self._store.next_blocks, lane, after_seq, most_bytes, self._clock.wall_ns(), below_seq)
         self._publish(self._store.lanes)
         return blocks
 
@@ -100,9 +133,17 @@ class Outbox:
         """What each lane still holds, for the hello."""
         return {lane: LaneSpan(await self._call(self._store.first_unacked, lane), self.accounts[lane].next_seq) for lane in Lane}
 
-    async def oldest_ns(self) -> int | None:
-        """The event time of the oldest record still held."""
-        return await self._call(self._store.oldest_ns)
+    async def rewind(self, lane: Lane, cumulative: int) -> None:
+        """The cloud knows less than before: what is still kept above `cumulative` is unacknowledged again."""
+        self._publish(await self._call(self._store.rewind, lane, cumulative))
+
+    async def losses(self, limit: int = 100) -> list[LossNote]:
+        """What was last declared lost, the newest first."""
+        return await self._call(self._store.losses, limit)
+
+    async def oldest_ns(self, lane: Lane | None = None) -> int | None:
+        """The event time of the oldest record still held, of one lane or of both."""
+        return await self._call(self._store.oldest_ns, lane)
 
     async def states(self) -> dict[str, bytes]:
         """What was last remembered of each device."""

@@ -16,6 +16,7 @@ import apsw
 import msgspec
 
 from edge_agent.config import OutboxLimits
+from edge_agent.outbox.clocks import UNTOLD, ClockStamp
 from edge_agent.outbox.file import sync_folder
 from edge_agent.outbox.store import Store, split_key
 from edge_agent.uplink.compression import decompress
@@ -51,19 +52,21 @@ class _Salvage(msgspec.Struct):
     states: dict[str, bytes] = {}
 
 
-def open_store(folder: Path, gateway: str, limits: OutboxLimits, now_ns: int) -> Store:
+def open_store(
+    folder: Path, gateway: str, limits: OutboxLimits, now_ns: int, *, stamp: ClockStamp = UNTOLD, vfs: str | None = None
+) -> Store:
     """The outbox of `folder`: opened, made, or rebuilt from a damaged one.
 
     Raises OutboxError where another process holds it or it belongs to another gateway.
     """
     try:
-        store = Store(folder, gateway, limits, now_ns)
+        store = Store(folder, gateway, limits, now_ns, vfs)
     except _DAMAGE as damage:
         copy = _set_aside(folder)
         logger.exception(
             "the outbox is damaged: set aside, a new epoch begins", extra={"event": "outbox.damaged", "copy": str(copy)}
         )
-        store = Store(folder, gateway, limits, now_ns)
+        store = Store(folder, gateway, limits, now_ns, vfs)
         _refill(store, copy, _Salvage(epoch=_noted_epoch(folder), lanes={lane: _Lane() for lane in Lane}), now_ns)
         logger.warning(
             "the outbox was rebuilt",
@@ -94,7 +97,7 @@ def renew_store(store: Store, now_ns: int) -> Store:
     known = _Salvage(epoch=store.epoch, lanes={lane: _Lane(it.next_seq, it.cumulative) for lane, it in store.lanes.items()})
     store.close()
     copy = _set_aside(folder)
-    renewed = Store(folder, gateway, limits, now_ns)
+    renewed = Store(folder, gateway, limits, now_ns, store.vfs)
     _refill(renewed, copy, known, now_ns)
     _note_epoch(folder, renewed.epoch)
     return renewed
@@ -104,7 +107,7 @@ def reopen_store(store: Store, now_ns: int) -> Store:
     """Close and open again: after a failed sync only what is read back from the disk is known to be there."""
     folder, gateway, limits = store.path.parent, store.gateway, store.limits
     store.close()
-    return open_store(folder, gateway, limits, now_ns)
+    return open_store(folder, gateway, limits, now_ns, vfs=store.vfs)
 
 
 def _set_aside(folder: Path) -> Path:

@@ -17,11 +17,12 @@ import msgspec
 
 from edge_agent.config import OutboxLimits
 from edge_agent.outbox.file import SCHEMA, LaneAccount, OutboxError, connect, load_lanes, sync_folder, take_lock
+from edge_agent.uplink.compression import decompress
 from telemetry.reason import Reason
 from telemetry.records import Event, Lane, LossRecord, Reading
-from telemetry.wire import Ack, EventsBatch, encode, group_readings, spans
+from telemetry.wire import Ack, EventsBatch, decode_events, encode, group_readings, spans
 
-__all__ = ["MAX_BLOCK_BYTES", "MAX_BLOCK_RECORDS", "Block", "Store", "split_key"]
+__all__ = ["MAX_BLOCK_BYTES", "MAX_BLOCK_RECORDS", "Block", "LossNote", "Store", "split_key"]
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,13 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes
 
 
+class LossNote(msgspec.Struct, frozen=True, kw_only=True):
+    """What was declared lost, and when."""
+
+    at_ns: int
+    record: LossRecord
+
+
 class _Row(msgspec.Struct, frozen=True, array_like=True):
     key: int
     last_seq: int
@@ -57,14 +65,15 @@ class Store:
     says (apsw.NotADBError and apsw.CorruptError: see `edge_agent.outbox.salvage`).
     """
 
-    def __init__(self, folder: Path, gateway: str, limits: OutboxLimits, now_ns: int) -> None:
+    def __init__(self, folder: Path, gateway: str, limits: OutboxLimits, now_ns: int, vfs: str | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "outbox.db"
         self.gateway = gateway
         self.limits = limits
+        self.vfs = vfs
         self._lock = take_lock(folder)
         try:
-            self._db = connect(self.path)
+            self._db = connect(self.path, vfs)
             try:
                 self.epoch = self._found_epoch() or self._create(now_ns)
                 self.lanes = load_lanes(self._db)
@@ -147,13 +156,18 @@ class Store:
                 self._declare(lane, [self._meta_row(key)], Reason.CORRUPT, now_ns)
                 self._save_lanes()
 
-    def next_blocks(self, lane: Lane, after_seq: int, most_bytes: int, now_ns: int) -> list[Block]:
-        """The held blocks above `after_seq` in order, the first one whatever its size, up to `most_bytes` together."""
+    def next_blocks(self, lane: Lane, after_seq: int, most_bytes: int, now_ns: int, below_seq: int | None = None) -> list[Block]:
+        """The held blocks above `after_seq` in order, the first one whatever its size, up to `most_bytes` together.
+
+        With `below_seq` only those that begin below it.
+        """
         blocks: list[Block] = []
         held = 0
         while held < most_bytes:
             block = self.next_block(lane, after_seq, now_ns)
-            if block is None or (blocks and held + len(block.payload) > most_bytes):
+            if block is None or (below_seq is not None and block.first_seq >= below_seq):
+                break
+            if blocks and held + len(block.payload) > most_bytes:
                 break
             blocks.append(block)
             held += len(block.payload)
@@ -287,11 +301,31 @@ class Store:
         """What was last stored for each device."""
         return dict(self._db.execute("SELECT device, data FROM state"))
 
-    def oldest_ns(self) -> int | None:
+    def rewind(self, lane: Lane, cumulative: int) -> Mapping[Lane, LaneAccount]:
+        """What is kept above `cumulative` is unacknowledged again; nothing acknowledged is kept."""
+        logger.info("the cloud went back", extra={"event": "outbox.rewound", "lane": lane, "cumulative": cumulative})
+        return self.lanes
+
+    def losses(self, limit: int) -> list[LossNote]:
+        """What is declared lost and not acknowledged, the newest first."""
+        found: list[LossNote] = []
+        for (payload,) in self._db.execute("SELECT payload FROM block WHERE key < ? ORDER BY key DESC", (_SPAN,)):
+            events = reversed(decode_events(payload, decompress).events)
+            found += [LossNote(at_ns=event.time_to_ns, record=event) for event in events if isinstance(event, LossRecord)]
+            if len(found) >= limit:
+                break
+        return found[:limit]
+
+    def fix_clock(self, boot_id: str, offset_ns: int) -> None:
+        """Remember the true offset of a boot."""
+        with self._transaction():
+            self._db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (f"clock.{boot_id}", str(offset_ns)))
+
+    def oldest_ns(self, lane: Lane | None = None) -> int | None:
         """The event time of the oldest record still held; None when nothing is."""
         times = [
             row[0]
-            for base in _BASE.values()
+            for base in ([_BASE[lane]] if lane else _BASE.values())
             for row in self._db.execute(
                 "SELECT time_from FROM block WHERE key > ? AND key < ? ORDER BY key LIMIT 1", (base, base + _SPAN)
             )
