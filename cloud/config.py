@@ -56,12 +56,15 @@ class CloudConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_config(path: Path) -> CloudConfig:
-    """The configuration in a TOML file; ConfigError with every mistake in it. Connects to nothing."""
+    """The configuration in a TOML file; paths in it are taken from the file's own folder.
+
+    Raises ConfigError with every mistake in it. Connects to nothing.
+    """
     findings = Findings(str(path))
     root = read_toml(path, findings)
-    here = Path()
+    here = path.parent
     config = CloudConfig(
-        data_dir=Path(root.text("data_dir")),
+        data_dir=here / root.text("data_dir"),
         broker=root.checked("broker", broker_address, "mqtt://host:port or mqtts://host:port"),
         username=root.text("username", ""),
         password_file=root.file("password_file", here),
@@ -69,7 +72,7 @@ def load_config(path: Path) -> CloudConfig:
         series=root.checked("series", parse_series, "duckdb:PATH or influx:http://host:port/database", ""),
         api=_api(root.table("api")),
         profile_dirs=root.folders("profile_dirs", here),
-        channels=tuple(_channels(root.tables("channels"))),
+        channels=tuple(_channels(root.tables("channels"), here)),
         auto_register=root.flag("auto_register", default=True),
     )
     root.finish()
@@ -93,32 +96,32 @@ def _api(table: Table) -> ApiConfig:
     return api
 
 
-def _channels(tables: Iterable[Table]) -> Iterator[ChannelConfig]:
+def _channels(tables: Iterable[Table], here: Path) -> Iterator[ChannelConfig]:
     names: set[str] = set()
     for table in tables:
-        channel = _channel(table)
+        channel = _channel(table, here)
         if channel.name and channel.name in names:
             table.wrong("name", f"{channel.name!r} is a channel already", "another name")
         names.add(channel.name)
         yield channel
 
 
-def _channel(table: Table) -> ChannelConfig:
+def _channel(table: Table, here: Path) -> ChannelConfig:
     channel = ChannelConfig(
         name=table.text("name"),
         kind=ChannelKind(table.choice("kind", list(ChannelKind))),
         lang=Language(table.choice("lang", list(Language), Language.ZH)),
         zone=table.text("zone", "Asia/Shanghai"),
         url=table.text("url", ""),
-        url_file=table.text("url_file", ""),
-        secret_file=table.text("secret_file", ""),
+        url_file=_beside(here, table.text("url_file", "")),
+        secret_file=_beside(here, table.text("secret_file", "")),
         timeout_s=table.number("timeout_s", 10.0, low=0.001, high=120),
         per_minute=table.integer("per_minute", None, low=1, high=6000),
         host=table.text("host", ""),
         port=table.integer("port", 25, low=1, high=65_535),
         security=Security(table.choice("security", list(Security), Security.STARTTLS)),
         username=table.text("username", ""),
-        password_file=table.text("password_file", ""),
+        password_file=_beside(here, table.text("password_file", "")),
         sender=table.text("sender", ""),
         recipients=table.texts("recipients"),
     )
@@ -128,3 +131,7 @@ def _channel(table: Table) -> ChannelConfig:
             what, _, instead = problem.partition("; write ")
             table.wrong("", what, instead or "it")
     return channel
+
+
+def _beside(here: Path, name: str) -> str:
+    return str(here / name) if name else ""

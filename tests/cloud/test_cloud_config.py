@@ -138,7 +138,7 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, text: str, where: str, what:
 def test_what_is_not_written_is_the_structs_own_default(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, HOOK + "[api]\n"))
     channel = ChannelConfig(name="a", kind=ChannelKind.WEBHOOK, url="http://h/x")
-    assert config == CloudConfig(data_dir=Path("d"), broker="mqtt://b", channels=(channel,))
+    assert config == CloudConfig(data_dir=tmp_path / "d", broker="mqtt://b", channels=(channel,))
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
