@@ -203,6 +203,17 @@ class Fleet:
         """Any other signal, such as SIGSTOP."""
         await self.nursery.signal(self._running[name], number)
 
+    def signal_broker(self, number: signal.Signals) -> None:
+        """Any signal but SIGKILL to the broker."""
+        assert self._broker is not None
+        self._broker.send_signal(number)
+
+    async def start_another(self, name: str, log: str) -> Process:
+        """One more process with a program's own configuration; whatever becomes of it is no crash."""
+        another = await self.nursery.start(log, "edge", self._configs[name], {})
+        another.asked_to_end = True
+        return another
+
     def pid(self, name: str) -> int:
         """The process id of a program that runs."""
         return self._running[name].pid

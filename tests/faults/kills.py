@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
@@ -64,7 +64,7 @@ class Campaign:
     """The kills of one plan on a fleet that runs."""
 
     def __init__(self, ships: Fleet, plan: Plan, say: Callable[[str], None]) -> None:
-        self._ships = ships
+        self.ships = ships
         self._plan = plan
         self._say = say
         self._chance = random.Random(plan.seed)  # noqa: S311 - a campaign must be repeatable
@@ -76,13 +76,12 @@ class Campaign:
         self.relays = {name: self._relay(name) for name in ships.gateways}
 
     def _relay(self, gateway: str) -> Relay:
-        phones = self._ships.phones(gateway)
-        return Relay(self._ships.ports[gateway], phones, self.base_ns, self.told[gateway], self._plan.reports)
+        phones = self.ships.phones(gateway)
+        return Relay(self.ships.ports[gateway], phones, self.base_ns, self.told[gateway], self._plan.reports)
 
     async def run(self) -> None:
         """Kill as planned while the terminals report, then let everything drain and end it."""
-        async with asyncio.TaskGroup() as devices:
-            reporting = [devices.create_task(relay.run()) for relay in self.relays.values()]
+        async with self.reporting():
             began = time.monotonic()
             async with asyncio.TaskGroup() as revivals:
                 for number in range(1, self._plan.kills + 1):
@@ -92,9 +91,16 @@ class Campaign:
                         self._say(self._progress(number, time.monotonic() - began))
             self.result.seconds = time.monotonic() - began
             await self.drain()
+        await self.end()
+
+    @contextlib.asynccontextmanager
+    async def reporting(self) -> AsyncIterator[None]:
+        """The terminals report for as long as the context lasts."""
+        async with asyncio.TaskGroup() as devices:
+            reporting = [devices.create_task(relay.run()) for relay in self.relays.values()]
+            yield
             for task in reporting:
                 task.cancel()
-        await self.end()
 
     async def drain(self) -> None:
         """No more news: every report is answered and every outbox is empty, in bounded time."""
@@ -105,35 +111,35 @@ class Campaign:
             async with asyncio.timeout(_DRAIN_S):
                 for name, relay in self.relays.items():
                     await relay.all_answered()
-                    await drained(self._ships, name)
+                    await drained(self.ships, name)
         except TimeoutError:
             self.result.problems.append(f"not drained within {_DRAIN_S} s")
         self.result.drain_s = time.monotonic() - began
 
     async def end(self) -> None:
         """Everything ends when it is asked to."""
-        for name in (*self._ships.gateways, CLOUD):
+        for name in (*self.ships.gateways, CLOUD):
             try:
-                await self._ships.stop(name)
+                await self.ships.stop(name)
             except (RuntimeError, TimeoutError) as error:
-                self.result.problems.append(f"{name}: {error or 'did not end'}")
+                self.result.problems.append(f"{name}: {str(error) or 'did not end'}")
 
     async def _strike(self) -> None:
         """One kill, of somebody who is not being started just now, and the start after it."""
         kind = self._kind()
         if kind == _TOGETHER:
-            names = [BROKER, CLOUD, *self._ships.gateways]
+            names = [BROKER, CLOUD, *self.ships.gateways]
         else:
-            names = [self._chance.choice(self._ships.gateways) if kind == _AGENT else kind]
+            names = [self._chance.choice(self.ships.gateways) if kind == _AGENT else kind]
         names = [name for name in names if name not in self._busy]
         if not names:
             # Whoever was meant lies dead already: take an agent that lives.
-            kind, names = _AGENT, [name for name in self._ships.gateways if name not in self._busy][:1]
+            kind, names = _AGENT, [name for name in self.ships.gateways if name not in self._busy][:1]
         self._busy.update(names)
         self.result.kills[kind] += 1
         struck = time.monotonic()
-        await asyncio.gather(*(self._ships.kill(name) for name in names))
-        await asyncio.gather(*(self._ships.start(name) for name in names))
+        await asyncio.gather(*(self.ships.kill(name) for name in names))
+        await asyncio.gather(*(self.ships.start(name) for name in names))
         # From here on it may be killed again, also while it is still starting.
         self._busy.difference_update(names)
         await self._recovered(kind, names[0], struck)
@@ -156,13 +162,13 @@ class Campaign:
                 async with asyncio.timeout(30):
                     await self.relays[name].next_answer()
         else:
-            await self._ships.answering(CLOUD if kind == _TOGETHER else name, 120)
+            await self.ships.answering(CLOUD if kind == _TOGETHER else name, 120)
         self.result.recovery_s.setdefault(kind, []).append(time.monotonic() - struck)
 
     def _progress(self, number: int, seconds: float) -> str:
         answered = sum(relay.answered for relay in self.relays.values())
-        stored = sum(path.stat().st_size for path in self._ships.folder.rglob("*") if path.is_file()) >> 20
-        crashes = len(self._ships.crashed)
+        stored = sum(path.stat().st_size for path in self.ships.folder.rglob("*") if path.is_file()) >> 20
+        crashes = len(self.ships.crashed)
         return f"{number} kills, {number / seconds:.1f}/s, {answered} reports answered, {stored} MiB on disk, {crashes} crashes"
 
 
