@@ -1,54 +1,57 @@
-"""Lines that misbehave: a TCP proxy that delays, throttles, cuts, resets or goes deaf, and noise for serial lines."""
+"""Lines that misbehave: proxies that delay, throttle, go deaf, cut, reset or refuse, and noise for serial lines.
+
+The faults are a link's, not a connection's: its rate is shared by all connections, and what does not fit into it waits
+with whoever sends, because the proxy holds only a few KiB of each.
+"""
 
 import asyncio
 import random
-from enum import StrEnum
+import socket
+from collections.abc import Iterable
 
-import msgspec
+from simulators.bad_link import BadLink, Connection, FaultCounts, Impairment, Mode, Stream
+from simulators.listener import Address, Listener, keep_small, reset
+from simulators.relay import Direction
 
-from simulators.listener import Address
-from simulators.relay import Direction, TcpRelay
+__all__ = ["FaultCounts", "FaultyProxy", "Impairment", "Mode", "Noise"]
 
-__all__ = ["FaultyProxy", "Impairment", "Mode", "Noise"]
-
-
-class Mode(StrEnum):
-    """What the line does with what it is given."""
-
-    PASS = "pass"  # noqa: S105 (not a password: bytes pass)
-    HALF_OPEN = "half_open"  # swallows everything in both directions and keeps the connection open
-    CUT = "cut"  # ends the connection at the next chunk, which is lost
-
-
-class Impairment(msgspec.Struct, frozen=True, kw_only=True):
-    """How bad a line is. `rate_bytes_s` 0 means unlimited; `cut_after_bytes` 0 means never, counted per direction."""
-
-    mode: Mode = Mode.PASS
-    delay_s: float = 0.0
-    rate_bytes_s: float = 0.0
-    cut_after_bytes: int = 0
+_BUFFER_BYTES = 4096
+_READER_LIMIT = 65536
 
 
 class FaultyProxy:
-    """A TCP proxy before `target` whose `impairment` may be changed while it runs.
+    """A TCP proxy before `target`, as bad as it was last told to be. The same seed draws the same jitter and the same
+    bytes to break at.
 
-    `reset()` breaks every connection at once with a TCP reset; `cuts` counts connections that it ended.
+    Direction IN is from the caller to the target, OUT the way back. `buffer_bytes` is near what it holds of each
+    connection and direction besides what a delay keeps under way.
     """
 
-    def __init__(self, target: Address, impairment: Impairment | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        self.impairment = impairment or Impairment()
-        self._passed: dict[tuple[str, Direction], int] = {}
-        self._relay = TcpRelay(target, self, host=host, port=port)
-        self.cuts = 0
-        self.swallowed_bytes = 0
+    def __init__(
+        self,
+        target: Address,
+        impairment: Impairment | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        seed: int | str = 0,
+        buffer_bytes: int = _BUFFER_BYTES,
+    ) -> None:
+        self._target = target
+        self._link = BadLink(impairment or Impairment(), seed)
+        self._buffer_bytes = buffer_bytes
+        self._connections: set[Connection] = set()
+        self._listener = Listener(self._serve, host, port, buffer_bytes=buffer_bytes)
 
     async def start(self) -> Address:
         """Bind; the address to give to whoever shall suffer."""
-        return await self._relay.start()
+        await self._listener.start()
+        await self._follow()
+        return self.address
 
     async def stop(self) -> None:
         """Close the port and every connection."""
-        await self._relay.stop()
+        await self._listener.stop()
 
     async def __aenter__(self) -> "FaultyProxy":
         await self.start()
@@ -60,36 +63,74 @@ class FaultyProxy:
     @property
     def address(self) -> Address:
         """Where it listens."""
-        return self._relay.listener.address
+        return self._listener.address
+
+    @property
+    def counts(self) -> FaultCounts:
+        """What it did so far."""
+        return self._link.counts
+
+    async def change(self, impairment: Impairment | None = None, way: Direction | None = None) -> None:
+        """Be so bad from now on, in one direction or both; sound where it is not said how."""
+        for each in Direction if way is None else (way,):
+            self._link.change(each, impairment or Impairment())
+        await self._follow()
+
+    async def play(self, steps: Iterable[tuple[float, Impairment]]) -> None:
+        """Be so bad for so many seconds, step by step; with `itertools.cycle`, a link that flaps."""
+        for seconds, impairment in steps:
+            await self.change(impairment)
+            await asyncio.sleep(seconds)
 
     def reset(self) -> None:
-        """Break every connection now."""
-        self.cuts += 1
-        self._relay.listener.drop_all()
+        """Break every connection now; new ones are welcome."""
+        self._end_all(Mode.RESET)
 
-    async def take(self, peer: str, direction: Direction, data: bytes) -> bytes | None:
-        """One chunk through the present impairment (the `Tap` of its relay)."""
-        bad = self.impairment
-        if bad.delay_s:
-            await asyncio.sleep(bad.delay_s)
-        if bad.rate_bytes_s:
-            await asyncio.sleep(len(data) / bad.rate_bytes_s)
-        if bad.mode is Mode.HALF_OPEN:
-            self.swallowed_bytes += len(data)
-            return b""
-        if bad.mode is Mode.CUT or (bad.cut_after_bytes and self._too_much(peer, direction, len(data))):
-            self.cuts += 1
-            return None
-        return data
+    def point_to(self, target: Address) -> None:
+        """Connect elsewhere from now on; the connections there are stay where they are."""
+        self._target = target
 
-    def _too_much(self, peer: str, direction: Direction, size: int) -> bool:
-        """Whether this chunk takes one direction of one connection beyond its share."""
-        key = (peer, direction)
-        passed = self._passed.pop(key, 0) + size
-        if passed > self.impairment.cut_after_bytes:
-            return True
-        self._passed[key] = passed
-        return False
+    async def _follow(self) -> None:
+        """The port is open exactly while neither direction is down."""
+        down = next((bad.mode for bad in map(self._link.bad, Direction) if bad.down), None)
+        if down is None:
+            await self._listener.reopen()
+        else:
+            self._listener.shut()
+            self._end_all(down)
+
+    def _end_all(self, how: Mode) -> None:
+        for connection in self._connections:
+            connection.end(how)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            far = await self._connect()
+        except OSError:
+            self._link.counts.unreachable += 1
+            reset(writer)
+            return
+        self._link.counts.connections += 1
+        connection = Connection(self._link, (reader, writer), far)
+        self._connections.add(connection)
+        try:
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
+
+    async def _connect(self) -> Stream:
+        loop = asyncio.get_running_loop()
+        host, port = self._target
+        family, kind, protocol, _, address = (await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))[0]
+        far = socket.socket(family, kind, protocol)
+        try:
+            keep_small(far, self._buffer_bytes)
+            far.settimeout(0)
+            await loop.sock_connect(far, address)
+        except BaseException:
+            far.close()
+            raise
+        return await asyncio.open_connection(sock=far, limit=self._buffer_bytes or _READER_LIMIT)
 
 
 class Noise:

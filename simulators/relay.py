@@ -21,10 +21,18 @@ class Direction(StrEnum):
 
 
 class Tap(Protocol):
-    """Sees each chunk before it goes on."""
+    """Sees each connection begin and end, and each chunk before it goes on."""
 
     async def take(self, peer: str, direction: Direction, data: bytes) -> bytes | None:
         """What goes on in place of `data` (empty: nothing), after whatever wait is due; None ends the connection."""
+        ...
+
+    def opened(self, peer: str) -> None:
+        """A peer has connected. Datagrams have no connections."""
+        ...
+
+    def closed(self, peer: str) -> None:
+        """A peer's connection has ended, whoever ended it."""
         ...
 
 
@@ -54,6 +62,13 @@ class TcpRelay:
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host, port, *_ = writer.get_extra_info("peername")
         peer = f"{host}:{port}"
+        self._tap.opened(peer)
+        try:
+            await self._relay(peer, reader, writer)
+        finally:
+            self._tap.closed(peer)
+
+    async def _relay(self, peer: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection(*self._target)
         try:
             async with asyncio.TaskGroup() as group:
@@ -99,13 +114,18 @@ class UdpRelay:
         """Pass datagrams on until cancelled."""
         while True:
             peer, way, data = await self._queue.get()
-            passed = await self._tap.take(f"{peer[0]}:{peer[1]}", way, data)
-            if not passed:
-                continue
             if way is Direction.IN:
-                (await self._upstream(peer)).sendto(passed)
-            elif self._near is not None:
-                self._near.sendto(passed, peer)
+                await self._connect(peer)
+            passed = await self._tap.take(f"{peer[0]}:{peer[1]}", way, data)
+            if passed:
+                self.pass_on(peer, way, passed)
+
+    def pass_on(self, peer: Address, way: Direction, data: bytes) -> None:
+        """Send one datagram on; nothing happens where its peer has been forgotten."""
+        if way is Direction.OUT and self._near is not None:
+            self._near.sendto(data, peer)
+        elif way is Direction.IN and peer in self._far:
+            self._far[peer].sendto(data)
 
     async def stop(self) -> None:
         """Close every socket."""
@@ -121,13 +141,12 @@ class UdpRelay:
         except asyncio.QueueFull:
             self.overflow += 1
 
-    async def _upstream(self, peer: Address) -> asyncio.DatagramTransport:
+    async def _connect(self, peer: Address) -> None:
         if peer not in self._far:
             if len(self._far) >= _PEERS_MAX:
                 self._far.pop(next(iter(self._far))).close()
             loop = asyncio.get_running_loop()
             self._far[peer], _ = await loop.create_datagram_endpoint(lambda: _Inbox(self, peer), remote_addr=self._target)
-        return self._far[peer]
 
 
 class _Inbox(asyncio.DatagramProtocol):

@@ -12,7 +12,7 @@ import msgspec
 from simulators.listener import Address, close_quietly
 from simulators.pace import Pace, SystemPace
 from simulators.relay import Direction
-from simulators.wire_log import WireEntry
+from simulators.wire_log import WireEntry, WireEvent
 from telemetry.clock import SECOND_NS, Clock, SystemClock
 
 __all__ = ["ReplaySummary", "replay"]
@@ -131,7 +131,7 @@ async def replay(
     """
     if not 0.001 <= speed <= 1000:
         raise ValueError(f"speed {speed}: want 0.001 to 1000")
-    spoken = [entry for entry in entries if entry.direction is Direction.IN]
+    spoken = [entry for entry in entries if entry.direction is Direction.IN and entry.event is WireEvent.DATA]
     if not spoken:
         raise ValueError('the log holds nothing that a device said (direction "in")')
     clock = clock or SystemClock()

@@ -1,4 +1,4 @@
-"""`citynerve sim run|list|record|replay`: simulated devices, record and replay."""
+"""`citynerve sim run|list|record|replay|faults`: simulated devices, record and replay, bad links."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Simulated devices, record and replay.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Simulated devices, record and replay, bad links.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Seconds = Annotated[float | None, typer.Option("--for", min=0.1, help="Run for so many seconds; until Ctrl-C without it.")]
@@ -94,6 +94,70 @@ def record(
         _until_stopped(record_wire(_address(listen), _address(target), out, udp=udp, started=started), seconds)
     counts = {"entries": sum(tap.entries for tap in taps), "bytes": sum(tap.bytes for tap in taps)}
     print(json.dumps(counts) if as_json else f"recorded {counts['entries']} chunks, {counts['bytes']} bytes")
+
+
+@app.command()
+def faults(
+    *,
+    listen: Annotated[str, typer.Option(help="Where to be called, HOST:PORT; port 0 takes a free one.")],
+    target: Annotated[str, typer.Option(help="Where to pass it on to, HOST:PORT.")],
+    rate: Annotated[str, typer.Option(help="Bits a second each way, for example 64k or 2M; 0 is unlimited.")] = "0",
+    delay: Annotated[float, typer.Option(min=0, help="Seconds of delay each way.")] = 0.0,
+    jitter: Annotated[float, typer.Option(min=0, help="By chance so many seconds more.")] = 0.0,
+    flap: Annotated[str | None, typer.Option(help="UP/DOWN in seconds: a link that comes and goes, for example 7/7.")] = None,
+    down: Annotated[str, typer.Option(help="What it is like when it is gone: reset, cut, hold or swallow.")] = "reset",
+    seed: Annotated[int, typer.Option(help="The same seed, the same chances.")] = 0,
+    seconds: Seconds = None,
+    as_json: AsJson = False,
+) -> None:
+    """A bad link before any TCP port: slow, late, or coming and going."""
+    from itertools import cycle
+
+    from simulators.faults import FaultyProxy, Impairment, Mode
+
+    if down not in set(Mode) - {Mode.PASS}:
+        raise typer.BadParameter(f"{down!r}: want reset, cut, hold or swallow", param_hint="--down")
+    bad = Impairment(rate_bits_s=_rate(rate), delay_s=delay, jitter_s=jitter)
+    host, port = _address(listen)
+    proxy = FaultyProxy(_address(target), bad, host=host, port=port, seed=seed)
+
+    async def stand() -> None:
+        async with proxy:
+            typer.echo(f"a bad link: call {proxy.address[0]}:{proxy.address[1]}, it leads to {target}", err=True)
+            if flap is None:
+                await asyncio.get_running_loop().create_future()
+            else:
+                up_s, down_s = _flapping(flap)
+                await proxy.play(cycle([(up_s, bad), (down_s, Impairment(mode=Mode(down)))]))
+
+    with _friendly():
+        _until_stopped(stand(), seconds)
+    counts = _plain(proxy.counts)
+    print(json.dumps(counts) if as_json else ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items()))
+
+
+def _rate(text: str) -> float:
+    """Bits a second from 64k, 64kbit, 2M or a plain number."""
+    short = text.lower().removesuffix("/s").removesuffix("bit")
+    factor = {"k": 1e3, "m": 1e6}.get(short[-1:], 1.0)
+    try:
+        rate = float(short.rstrip("km")) * factor
+    except ValueError:
+        rate = -1.0
+    if rate < 0:
+        raise typer.BadParameter(f"{text!r}: want bits a second, for example 64k or 2M", param_hint="--rate")
+    return rate
+
+
+def _flapping(text: str) -> tuple[float, float]:
+    """Seconds up and seconds down from UP/DOWN."""
+    try:
+        up_s, down_s = (float(part) for part in text.split("/"))
+    except ValueError:
+        up_s = down_s = 0.0
+    if min(up_s, down_s) <= 0:
+        raise typer.BadParameter(f"{text!r}: want UP/DOWN in seconds, for example 7/7", param_hint="--flap")
+    return up_s, down_s
 
 
 @app.command()

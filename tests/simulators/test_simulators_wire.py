@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from simulators.faults import FaultyProxy, Impairment, Mode, Noise
+from simulators.faults import Noise
 from simulators.listener import Address, Listener, parse_address
 from simulators.recorder import record
 from simulators.relay import Direction, TcpRelay
@@ -60,77 +60,6 @@ def test_an_address_that_is_none_is_refused_with_an_example(text: str) -> None:
 
 def test_an_ipv6_address_keeps_its_colons() -> None:
     assert parse_address("[::1]:7611") == ("::1", 7611)
-
-
-@pytest.mark.integration
-async def test_a_healthy_proxy_passes_both_directions_and_the_end_of_the_stream() -> None:
-    async with Peer() as peer, FaultyProxy(peer.listener.address) as proxy:
-        reader, writer = await call(proxy.address)
-        writer.write(b"abc")
-        writer.write_eof()
-        assert await reader.read() == b"<abc>"
-        writer.close()
-    assert peer.heard == [b"abc"]
-
-
-@pytest.mark.integration
-async def test_a_delayed_line_is_late_by_the_delay_and_loses_nothing() -> None:
-    async with Peer() as peer, FaultyProxy(peer.listener.address, Impairment(delay_s=0.1)) as proxy:
-        reader, writer = await call(proxy.address)
-        started = asyncio.get_running_loop().time()
-        writer.write(b"abc")
-        assert await reader.readexactly(5) == b"<abc>"
-        assert asyncio.get_running_loop().time() - started >= 0.2
-        writer.close()
-
-
-@pytest.mark.integration
-async def test_a_throttled_line_passes_no_more_than_its_rate() -> None:
-    async with Peer() as peer, FaultyProxy(peer.listener.address, Impairment(rate_bytes_s=10_000)) as proxy:
-        _, writer = await call(proxy.address)
-        started = asyncio.get_running_loop().time()
-        writer.write(b"x" * 2000)
-        await until(lambda: len(peer.total) == 2000)
-        assert asyncio.get_running_loop().time() - started >= 0.19
-        writer.close()
-
-
-@pytest.mark.integration
-async def test_a_half_open_line_swallows_everything_and_stays_connected() -> None:
-    async with Peer() as peer, FaultyProxy(peer.listener.address, Impairment(mode=Mode.HALF_OPEN)) as proxy:
-        reader, writer = await call(proxy.address)
-        writer.write(b"anybody?")
-        await until(lambda: proxy.swallowed_bytes == 8)
-        proxy.impairment = Impairment()
-        writer.write(b"now")
-        assert await reader.readexactly(5) == b"<now>"
-        assert peer.heard == [b"now"]
-        writer.close()
-
-
-@pytest.mark.integration
-async def test_a_line_that_is_cut_after_some_bytes_loses_the_chunk_that_was_too_much_and_resets_the_caller() -> None:
-    async with Peer() as peer, FaultyProxy(peer.listener.address, Impairment(cut_after_bytes=8)) as proxy:
-        reader, writer = await call(proxy.address)
-        writer.write(b"1234")
-        assert await reader.readexactly(6) == b"<1234>"
-        writer.write(b"56789")
-        with pytest.raises(ConnectionResetError):
-            await reader.read()
-        assert (bytes(peer.total), proxy.cuts) == (b"1234", 1)
-        writer.close()
-
-
-@pytest.mark.integration
-async def test_a_reset_reaches_the_caller_as_a_reset() -> None:
-    async with Peer() as peer, FaultyProxy(peer.listener.address) as proxy:
-        reader, writer = await call(proxy.address)
-        writer.write(b"abc")
-        assert await reader.readexactly(5) == b"<abc>"
-        proxy.reset()
-        with pytest.raises(ConnectionResetError):
-            await reader.read()
-        writer.close()
 
 
 def test_the_same_seed_makes_the_same_noise_and_another_seed_another() -> None:
