@@ -1,5 +1,5 @@
 # One word per task. `make demo` and `make test` need nothing but Python 3.11+ and make; the rest follows from them.
-.PHONY: help demo test check format setup console servers lock wheel bench clean
+.PHONY: help demo test check format setup console servers lock wheel bench powercut killtest syscalltest simulate losstest clean
 
 VENV ?= .venv
 PY := $(VENV)/bin/python
@@ -13,6 +13,11 @@ help:
 	@echo "make console  build the console's bundle"
 	@echo "make wheel    build the wheel, console included, into dist/"
 	@echo "make bench    measure ingest on both stores beside the bare stores"
+	@echo "make powercut N=100000   cut the power of the outbox's disk N times, anywhere"
+	@echo "make killtest N=1000     kill -9 agents, broker and cloud N times under load"
+	@echo "make syscalltest         kill the outbox at every system call that writes (needs strace)"
+	@echo "make simulate N=1000     N seeds of the whole road in simulated time, network and disk"
+	@echo "make losstest            the same faults for this agent and for the ThingsBoard gateway, side by side"
 	@echo "make lock     write requirements.lock anew from what is installed"
 
 setup: $(VENV)/.installed
@@ -51,6 +56,26 @@ wheel: setup console
 bench: setup
 	$(BIN)/citynerve bench ingest --store duckdb
 	$(BIN)/citynerve bench ingest --store influx
+	$(BIN)/citynerve bench outbox
+
+# What a sceptic runs: each prints its seed and its verdict, and fails where anything is lost. docs/faults.md says more.
+powercut: N ?= 100000
+powercut: setup
+	$(PY) tests/faults/power_cut.py --cuts $(N)
+
+killtest: N ?= 1000
+killtest: setup servers
+	$(PY) tests/faults/kills.py --kills $(N)
+
+syscalltest: setup servers
+	$(PY) -m pytest tests/faults/test_faults_syscalls.py --every-call
+
+simulate: N ?= 1000
+simulate: setup
+	$(PY) tests/faults/sim_run.py --seeds $(N)
+
+losstest: setup servers
+	$(PY) -m benchmarks.peers.losstest
 
 lock: setup
 	$(BIN)/pip freeze --exclude-editable > requirements.lock

@@ -7,6 +7,7 @@ missing=""
 command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || missing="$missing mosquitto"
 command -v influxd >/dev/null || missing="$missing influxdb"
 command -v chromium >/dev/null || missing="$missing chromium"
+command -v strace >/dev/null || missing="$missing strace"
 # The console speaks Chinese; a page without such a font is a page of boxes.
 fc-list :lang=zh 2>/dev/null | grep -q . || missing="$missing fonts-wqy-zenhei"
 [ -n "$missing" ] || exit 0
