@@ -4,8 +4,6 @@ import json
 from collections.abc import Callable, Mapping
 from functools import partial
 
-import msgspec
-
 from device_profiles.model import Profile
 from firmware_bridge.coap import CoapMessage, parse_coap
 from firmware_bridge.cursor import Shown
@@ -13,6 +11,7 @@ from firmware_bridge.documents import CBOR, JSON, parse_document
 from firmware_bridge.errors import ParseError
 from firmware_bridge.jt808.explain import explain as explain_jt808
 from firmware_bridge.jt808.record import record as record_jt808
+from firmware_bridge.language import Language, Record
 from firmware_bridge.modbus.frames import (
     EXCEPTIONS,
     ExceptionReply,
@@ -29,16 +28,7 @@ from firmware_bridge.numbers import size_of
 from firmware_bridge.serial_layout import decode_frame
 from telemetry.reason import Reason
 
-__all__ = ["LANGUAGES", "PROTOCOLS", "Language", "Record", "with_profiles"]
-
-Record = dict[str, object]
-
-
-class Language(msgspec.Struct, frozen=True, kw_only=True):
-    """How to show the frames of one protocol: `describe` as a record, `explain` as fields with offsets; both raise ParseError."""
-
-    describe: Callable[[bytes], Record]
-    explain: Callable[[bytes], list[Shown]]
+__all__ = ["LANGUAGES", "PROTOCOLS", "with_profiles"]
 
 
 def _modbus_rtu(raw: bytes) -> Record:
@@ -211,7 +201,9 @@ LANGUAGES: Mapping[str, Language] = {
     ),
     "coap": Language(describe=_coap, explain=_explain_coap),
     "json": Language(
-        describe=partial(_document, name="json", content_format=JSON), explain=partial(_explain_document, content_format=JSON)
+        describe=partial(_document, name="json", content_format=JSON),
+        explain=partial(_explain_document, content_format=JSON),
+        spoken=("{", "["),
     ),
     "cbor": Language(
         describe=partial(_document, name="cbor", content_format=CBOR), explain=partial(_explain_document, content_format=CBOR)

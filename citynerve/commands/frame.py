@@ -13,8 +13,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from firmware_bridge.describe import Language
     from firmware_bridge.errors import ParseError
+    from firmware_bridge.language import Language
 
 __all__ = ["app"]
 
@@ -109,12 +109,15 @@ def _decode_lines(lines: Iterable[str], language: "Language", show: "Show") -> N
     _complain(f"{total} frames, {refused} refused")
 
 
-def _bytes(text: str) -> bytes:
-    """The bytes that `text` writes in hex; a JSON document may stand there as it is. ParseError(not_hex) otherwise."""
+def _bytes(text: str, spoken: tuple[str, ...]) -> bytes:
+    """The bytes that `text` writes in hex; what begins as the language's own text stands there as it is.
+
+    ParseError(not_hex) otherwise.
+    """
     from firmware_bridge.errors import ParseError
     from telemetry.reason import Reason
 
-    if text[:1] in {"{", "["}:
+    if text.startswith(spoken):
         return text.encode()
     digits = _SEPARATORS.sub("", text)
     try:
@@ -131,7 +134,7 @@ def _show_json(language: "Language", text: str) -> bool:
     from firmware_bridge.errors import ParseError
 
     try:
-        record = language.describe(_bytes(text))
+        record = language.describe(_bytes(text, language.spoken))
     except ParseError as error:
         record = {"refused": error.reason, "where": str(error)}
     print(json.dumps(record, ensure_ascii=False, allow_nan=False))
@@ -144,7 +147,7 @@ def _show_text(language: "Language", text: str) -> bool:
 
     raw = b""
     try:
-        raw = _bytes(text)
+        raw = _bytes(text, language.spoken)
         fields = language.explain(raw)
     except ParseError as error:
         _complain(_refusal(raw, error))
