@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import select
@@ -11,11 +11,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cloud.relational.tables import refusals
 from telemetry.reason import Reason
 
-__all__ = ["Refusals"]
+__all__ = ["SECURITY", "Refusals"]
 
 _log = logging.getLogger(__name__)
 _MOST_SOURCES = 10_000
 _DETAIL = 500
+
+SECURITY: Final = {
+    Reason.ALTERED: "security.altered",
+    Reason.ROLLED_BACK: "security.rolled_back",
+    Reason.GATEWAY_MISMATCH: "security.gateway_mismatch",
+}
+"""What no fault of a line makes: somebody copied, changed or forged something. The log names these events apart."""
 
 
 class _Count(msgspec.Struct):
@@ -33,18 +40,19 @@ class Refusals:
 
     def count(self, source: str, reason: Reason, detail: str, now_ns: int, n: int = 1) -> None:
         """One more; the first of a kind since the last `save` is logged."""
+        # A database may hold no zero and no half of a pair in a text.
+        detail = detail.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()[:_DETAIL]
         key = (source[:128], reason)
         if key not in self._pending and len(self._pending) >= _MOST_SOURCES:
             key = ("others", reason)
         self.total += n
         held = self._pending.get(key)
         if held is None:
-            self._pending[key] = _Count(n, detail[:_DETAIL], now_ns)
-            _log.warning(
-                "%s: refused, %s: %s", source, reason, detail[:_DETAIL], extra={"event": "cloud.refused", "reason": reason.value}
-            )
+            self._pending[key] = _Count(n, detail, now_ns)
+            event = SECURITY.get(reason, "cloud.refused")
+            _log.warning("%s: refused, %s: %s", source, reason, detail, extra={"event": event, "reason": reason.value})
         else:
-            held.new, held.detail, held.at_ns = held.new + n, detail[:_DETAIL], now_ns
+            held.new, held.detail, held.at_ns = held.new + n, detail, now_ns
 
     @property
     def unsaved(self) -> bool:

@@ -8,7 +8,8 @@ import msgspec
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cloud.relational.tables import devices, gateways
+from cloud.relational.tables import devices, epochs, gateways
+from cloud.series.honest import MOST_AHEAD_NS, timed
 from telemetry.wire import DeviceDeclaration, GatewayStatus, Hello, ReadingsBatch
 
 __all__ = ["Registry"]
@@ -18,12 +19,21 @@ _PART = 500
 """Devices updated in one transaction: others who write wait no longer than some milliseconds."""
 
 
+class _Life(msgspec.Struct):
+    """The newest epoch of a gateway, all that it ever had, and the boot and time of its latest hello."""
+
+    newest: str
+    known: set[str]
+    boot_id: str
+    sent_ns: int
+
+
 class Registry:
     """In memory for the questions of each message, in the store for good."""
 
     def __init__(self, *, auto_register: bool) -> None:
         self._auto = auto_register
-        self._gateways: set[str] = set()
+        self._gateways: dict[str, _Life] = {}
         self._devices: dict[str, dict[str, Any]] = {}
         self._claims: dict[str, set[str]] = {}
         self._heard: dict[str, int] = {}
@@ -31,7 +41,10 @@ class Registry:
 
     async def load(self, conn: AsyncConnection) -> None:
         """Learn what the store knows."""
-        self._gateways = set((await conn.scalars(select(gateways.c.id))).all())
+        for row in (await conn.execute(select(gateways))).mappings():
+            self._gateways[row["id"]] = _Life(row["epoch"], set(), row["boot_id"], row["hello_ns"])
+        for row in (await conn.execute(select(epochs))).mappings():
+            self._gateways[row["gateway"]].known.add(row["epoch"])
         for row in (await conn.execute(select(devices))).mappings():
             self._devices[row["id"]] = dict(row)
             self._claims.setdefault(row["gateway"], set()).add(row["id"])
@@ -46,18 +59,35 @@ class Registry:
         """The devices that a gateway may speak for: those it declared, or those the store has under its name."""
         return self._claims.get(gateway, frozenset())
 
-    async def hello(self, conn: AsyncConnection, hello: Hello, now_ns: int) -> list[dict[str, Any]]:
+    def is_late(self, hello: Hello) -> bool:
+        """Whether it was overtaken by one that was said after it; what it says of the outbox is not so any more."""
+        life = self._gateways.get(hello.gateway)
+        return life is not None and hello.epoch in life.known and hello.boot_id == life.boot_id and hello.sent_ns <= life.sent_ns
+
+    def is_over(self, hello: Hello) -> bool:
+        """Whether its gateway has begun another epoch since."""
+        life = self._gateways.get(hello.gateway)
+        return life is not None and hello.epoch in life.known and hello.epoch != life.newest
+
+    async def hello(self, conn: AsyncConnection, hello: Hello, now_ns: int, ahead_ns: int = 0) -> list[dict[str, Any]]:
         """Register what a gateway says of itself; the rows of `devices` that are new or changed.
 
-        Call `greeted` after the commit.
+        `ahead_ns` is how far the gateway's clock was ahead of ours. Call `greeted` after the commit.
         """
-        row: dict[str, Any] = {
-            "epoch": hello.epoch,
-            "boot_id": hello.boot_id,
-            "agent_version": hello.agent_version,
-            "last_seen_ns": now_ns,
-        }
+        row: dict[str, Any] = {"last_seen_ns": now_ns}
+        if not self.is_late(hello):
+            row |= {
+                "epoch": hello.epoch,
+                "boot_id": hello.boot_id,
+                "agent_version": hello.agent_version,
+                "hello_ns": hello.sent_ns,
+                "clock": hello.clock.value,
+                "clock_ahead_ns": ahead_ns,
+            }
         await self._put_gateway(conn, hello.gateway, row, now_ns)
+        life = self._gateways.get(hello.gateway)
+        if life is None or hello.epoch not in life.known:
+            await conn.execute(epochs.insert().values(gateway=hello.gateway, epoch=hello.epoch, first_seen_ns=now_ns))
         stated = [self._changed(hello.gateway, declared, now_ns) for declared in self._declared(hello)]
         changed = [device for device in stated if device is not None]
         new = [row for row in changed if row["id"] not in self._devices]
@@ -70,29 +100,34 @@ class Registry:
 
     def greeted(self, hello: Hello, changed: Iterable[dict[str, Any]]) -> None:
         """The transaction of a hello was committed."""
-        self._gateways.add(hello.gateway)
+        if not self.is_late(hello):
+            held = self._gateways.get(hello.gateway)
+            known = {hello.epoch} if held is None else held.known | {hello.epoch}
+            self._gateways[hello.gateway] = _Life(hello.epoch, known, hello.boot_id, hello.sent_ns)
         self._devices.update((row["id"], row) for row in changed)
-        known = {declared.device for declared in self._declared(hello)}
-        self._claims.setdefault(hello.gateway, set()).update(known)
+        declared = {each.device for each in self._declared(hello)}
+        self._claims.setdefault(hello.gateway, set()).update(declared)
 
     async def status(self, conn: AsyncConnection, status: GatewayStatus, now_ns: int) -> dict[str, Any]:
         """Keep what a gateway says of its state; what the feed tells of it."""
         shown = msgspec.to_builtins(status)
         names = status.__struct_fields__
         told = shown if isinstance(shown, dict) else dict(zip(names, shown, strict=True))
-        row = {"online": status.online, "status": told, "last_seen_ns": now_ns}
+        row = {"online": status.online, "status": told, "clock": status.clock.value, "last_seen_ns": now_ns}
         await self._put_gateway(conn, status.gateway, row, now_ns)
         return {"id": status.gateway, "online": status.online, "backlog": told.get("backlog", {})}
 
-    def heard(self, batch: ReadingsBatch) -> None:
-        """Note the latest event time of each device of a batch that was stored."""
-        heard = self._heard
+    def heard(self, batch: ReadingsBatch, now_ns: int) -> None:
+        """Note the latest event time of each device of a batch that was stored; one that nobody can believe is none."""
+        if not timed(batch):
+            return
+        heard, horizon_ns = self._heard, now_ns + MOST_AHEAD_NS
         for group in batch.groups:
             # The last row of each device: a late one at a batch's end leaves the time a little behind, never ahead.
             latest = {row[1]: row[2] for row in group.rows}
             for index, time_ns in latest.items():
                 device = group.devices[index]
-                if time_ns > heard.get(device, 0):
+                if heard.get(device, 0) < time_ns <= horizon_ns:
                     heard[device] = time_ns
                     self._unsaved.add(device)
 
@@ -135,7 +170,7 @@ class Registry:
 
 
 def _stated(gateway: str, declared: DeviceDeclaration) -> dict[str, Any]:
-    longitude, latitude = _on_earth(declared.position)
+    longitude, latitude = declared.position or (None, None)
     return {
         "gateway": gateway,
         "profile": declared.profile,
@@ -146,9 +181,3 @@ def _stated(gateway: str, declared: DeviceDeclaration) -> dict[str, Any]:
         "longitude": longitude,
         "latitude": latitude,
     }
-
-
-def _on_earth(position: tuple[float, float] | None) -> tuple[float, float] | tuple[None, None]:
-    if position is not None and -180 <= position[0] <= 180 and -90 <= position[1] <= 90:
-        return position
-    return None, None

@@ -104,7 +104,7 @@ class Cloud:
     @contextlib.asynccontextmanager
     async def _stores(self) -> AsyncIterator[tuple[AsyncEngine, SeriesStore]]:
         engine = make_engine(self._config.database_url)
-        series = make_store(self._config.series_url)
+        series = make_store(self._config.series_url, self._clock)
         try:
             await migrate(engine)
             await _open(series)

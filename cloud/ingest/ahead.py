@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 from sqlalchemy.exc import StatementError
 
-from cloud.ingest.decode import Incoming
+from cloud.ingest.decode import Delivery, Incoming
 from cloud.ingest.draft import Draft, key_of
 from cloud.ingest.lanes import Ledger
 from cloud.ingest.patience import Patience
@@ -52,8 +52,8 @@ NOTHING: Final = Answer()
 class _Group:
     """Batches that were taken from the queue together, and what of them is written ahead; `answer` holds once `answered`."""
 
-    def __init__(self, batches: Sequence[ReadingsBatch], wanted: Sequence[ReadingsBatch]) -> None:
-        self.batches = batches
+    def __init__(self, deliveries: Sequence[Delivery], wanted: Sequence[ReadingsBatch]) -> None:
+        self.deliveries = deliveries
         self.wanted = wanted
         self.answer = NOTHING
         self.answered = asyncio.Event()
@@ -79,8 +79,8 @@ class Ahead:
         async with asyncio.TaskGroup() as writes:
             while True:
                 await self._places.acquire()
-                batches = await self._queue.readings()
-                group = _Group(batches, await self._wanted(batches))
+                deliveries = await self._queue.readings()
+                group = _Group(deliveries, await self._wanted(deliveries))
                 self._groups.append(group)
                 writes.create_task(self._write(group), name="series write")
 
@@ -94,35 +94,35 @@ class Ahead:
         lost = [
             (message.gateway, event)
             for message in messages
-            if isinstance(message, EventsBatch)
-            for event in message.events
+            if isinstance(message, Delivery) and isinstance(message.batch, EventsBatch)
+            for event in message.batch.events
             if isinstance(event, LossRecord) and event.lane is Lane.READINGS
         ]
         return any(_meet(gateway, loss, batch) for gateway, loss in lost for group in self._groups for batch in group.wanted)
 
-    async def oldest(self) -> tuple[Sequence[ReadingsBatch], Answer]:
+    async def oldest(self) -> tuple[Sequence[Delivery], Answer]:
         """The group to settle next, once the series store has answered; it stays the oldest one until `settled`."""
         group = self._groups[0]
         await group.answered.wait()
-        return group.batches, group.answer
+        return group.deliveries, group.answer
 
     def settled(self) -> None:
         """The oldest group is done with, whatever became of it."""
         self._groups.popleft()
         self._places.release()
 
-    async def _wanted(self, batches: Sequence[ReadingsBatch]) -> Sequence[ReadingsBatch]:
-        """What will have to be stored of `batches`, as far as one can know while others are under way before them."""
+    async def _wanted(self, deliveries: Sequence[Delivery]) -> Sequence[ReadingsBatch]:
+        """What will have to be stored of them, as far as one can know while others are under way before them."""
         try:
-            await self._patience.know({key_of(batch) for batch in batches})
+            await self._patience.know({key_of(delivery.batch) for delivery in deliveries})
         except StatementError:
             return ()  # a lane that the store cannot even be asked for: whoever settles finds it
         guess = Draft(self._ledger, self._clock.wall_ns())
         for group in self._groups:
             for batch in group.wanted:
                 guess.assume(batch)
-        for batch in batches:
-            guess.take(batch, self._registry.claims(batch.gateway))
+        for delivery in deliveries:
+            guess.take(delivery, self._registry.claims(delivery.gateway))
         return guess.batches
 
     async def _write(self, group: _Group) -> None:
@@ -143,4 +143,4 @@ class Ahead:
 
 def _meet(gateway: str, loss: LossRecord, batch: ReadingsBatch) -> bool:
     same = (batch.gateway, batch.epoch) == (gateway, loss.epoch)
-    return same and batch.first_seq <= loss.seq_to and loss.seq_from < batch.first_seq + batch.count
+    return same and (loss.open_end or batch.first_seq <= loss.seq_to) and loss.seq_from < batch.first_seq + batch.count

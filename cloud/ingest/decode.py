@@ -1,16 +1,17 @@
 """From a topic and its bytes to a message of the contract, or to why not."""
 
-from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 import zstandard
 
+from cloud.series.honest import doubted
 from telemetry import topics
 from telemetry.reason import Reason
+from telemetry.records import Lane
 from telemetry.topics import Channel
 from telemetry.wire import (
-    Decompress,
+    Envelope,
     EventsBatch,
     GatewayStatus,
     Hello,
@@ -20,11 +21,72 @@ from telemetry.wire import (
     decode_hello,
     decode_readings,
     decode_status,
+    digest,
+    encode,
+    envelope,
+    uncompressed,
 )
 
-__all__ = ["MOST_SEQ", "Incoming", "Refusal", "decode", "decompress"]
+__all__ = ["Broken", "Delivery", "Greeting", "Incoming", "Refusal", "decode", "decompress"]
 
-Incoming = ReadingsBatch | EventsBatch | Hello | GatewayStatus
+
+class Delivery(msgspec.Struct, frozen=True):
+    """A batch and the fingerprint of its bytes. Values whose time nobody can believe are marked as uncertain in it."""
+
+    batch: ReadingsBatch | EventsBatch
+    digest: bytes
+
+    @property
+    def gateway(self) -> str:
+        return self.batch.gateway
+
+    @property
+    def size(self) -> int:
+        return self.batch.count if isinstance(self.batch, ReadingsBatch) else len(self.batch.events)
+
+    @property
+    def last_seq(self) -> int:
+        return self.batch.first_seq + self.size - 1
+
+
+class Broken(msgspec.Struct, frozen=True):
+    """A batch whose records can be numbered and not taken; `message` are its bytes, uncompressed."""
+
+    envelope: Envelope
+    message: bytes
+
+    @classmethod
+    def of(cls, delivery: Delivery, detail: str) -> "Broken":
+        """A batch that can be read, and that a store refuses."""
+        batch = delivery.batch
+        told = Envelope(
+            gateway=batch.gateway,
+            epoch=batch.epoch,
+            lane=Lane.READINGS if isinstance(batch, ReadingsBatch) else Lane.EVENTS,
+            first_seq=batch.first_seq,
+            count=delivery.size,
+            reason=Reason.STORE_REFUSED,
+            detail=detail,
+        )
+        return cls(told, encode(batch))
+
+    @property
+    def gateway(self) -> str:
+        return self.envelope.gateway
+
+
+class Greeting(msgspec.Struct, frozen=True):
+    """A hello, and how far its gateway's clock was ahead of ours when it came, in ns; its way here makes that less."""
+
+    hello: Hello
+    ahead_ns: int
+
+    @property
+    def gateway(self) -> str:
+        return self.hello.gateway
+
+
+Incoming = Delivery | Broken | Greeting | GatewayStatus
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -35,50 +97,39 @@ class Refusal(msgspec.Struct, frozen=True):
     detail: str
 
 
-MOST_SEQ: Final = 2**53
-"""No lane comes this far: a million records a second for 285 years."""
-
-_LONGEST_ID: Final = 64
 _decompressor = zstandard.ZstdDecompressor()
-
-_DECODERS: Final[Mapping[Channel, Callable[[bytes, Decompress], Incoming]]] = {
-    Channel.READINGS: decode_readings,
-    Channel.EVENTS: decode_events,
-    Channel.HELLO: decode_hello,
-    Channel.STATUS: decode_status,
-}
+_LANES: Final = {Channel.READINGS: Lane.READINGS, Channel.EVENTS: Lane.EVENTS}
+_HEARD: Final = frozenset({*_LANES, Channel.HELLO, Channel.STATUS})
 
 
-def decode(topic: str, payload: bytes) -> Incoming | Refusal | None:
+def decode(topic: str, payload: bytes, now_ns: int) -> Incoming | Refusal | None:
     """The message; None for a topic that is not for the cloud, and for a retained status that was cleared."""
     place = topics.parse(topic)
-    if place is None or place[1] not in _DECODERS or (place[1] is Channel.STATUS and not payload):
+    if place is None or place[1] not in _HEARD or (place[1] is Channel.STATUS and not payload):
         return None
     gateway, what = place
     try:
-        message = _DECODERS[what](payload, decompress)
+        message = _read(what, uncompressed(payload, decompress), now_ns)
     except WireError as error:
         return Refusal(gateway, error.reason, f"{what}: {error.detail}")
     # The broker lets a gateway publish under its own name only; a payload that speaks for another one is forged or misrouted.
     if message.gateway != gateway:
         return Refusal(gateway, Reason.GATEWAY_MISMATCH, f"{what}: speaks for {message.gateway!r}")
-    wrong = _unfit(message)
-    return message if wrong is None else Refusal(gateway, Reason.BAD_FIELD, f"{what}: {wrong}")
+    return message
 
 
-def _unfit(message: Incoming) -> str | None:
-    """What no honest gateway says and no store could hold, in words."""
-    if isinstance(message, GatewayStatus):
-        return None
-    if isinstance(message, Hello):
-        numbers = [number for span in message.lanes.values() for number in (span.first_unacked, span.next_seq)]
-    else:
-        numbers = [message.first_seq]
-    if not 0 < len(message.epoch) <= _LONGEST_ID:
-        return f"an epoch of {len(message.epoch)} characters, want 1 to {_LONGEST_ID}"
-    if not all(0 < number <= MOST_SEQ for number in numbers):
-        return f"a sequence number outside 1 to {MOST_SEQ}"
-    return None
+def _read(what: Channel, message: bytes, now_ns: int) -> Incoming:
+    if what is Channel.STATUS:
+        return decode_status(message, decompress)
+    if what is Channel.HELLO:
+        hello = decode_hello(message, decompress)
+        return Greeting(hello, hello.sent_ns - now_ns)
+    lane = _LANES[what]
+    try:
+        batch = decode_events(message, decompress) if lane is Lane.EVENTS else decode_readings(message, decompress)
+    except WireError as error:
+        return Broken(envelope(message, lane, error), message)
+    return Delivery(doubted(batch, now_ns) if isinstance(batch, ReadingsBatch) else batch, digest(message))
 
 
 def decompress(data: bytes, limit: int) -> bytes:

@@ -1,19 +1,19 @@
 """What a handful of messages will change, worked out before anything is written."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
-from cloud.ingest.lanes import LaneAccount, LaneKey, Ledger, Quarantined
+from cloud.ingest.account import LaneAccount, LaneKey, Quarantined, Span
+from cloud.ingest.decode import Broken, Delivery
+from cloud.ingest.lanes import Ledger
 from cloud.series.honest import without
 from cloud.series.store import RowRefused
 from telemetry.reason import Reason
-from telemetry.records import CommandResult, Event, Lane, LossRecord, Transition
-from telemetry.wire import EventsBatch, Hello, ReadingsBatch
+from telemetry.records import ClockQuality, CommandResult, Event, Lane, LossRecord, Transition
+from telemetry.wire import EventsBatch, LaneSpan, ReadingsBatch
 
-_LONGEST_WORD = 160  # what the widest id column holds
-
-__all__ = ["Draft", "key_of", "keys_of", "speaks_of"]
+__all__ = ["Draft", "Lost", "key_of", "keys_of", "speaks_of"]
 
 
 def key_of(batch: ReadingsBatch | EventsBatch) -> LaneKey:
@@ -37,11 +37,19 @@ def speaks_of(batch: ReadingsBatch | EventsBatch) -> set[str]:
     return {event.device for event in batch.events if not isinstance(event, LossRecord)}
 
 
+class Lost(msgspec.Struct, frozen=True):
+    """A statement of loss, and the parts of it that nothing else accounts for: only these are lost by it."""
+
+    gateway: str
+    record: LossRecord
+    parts: list[Span]
+
+
 class Draft:
     """The accounts as they will be, and what is to be written for them to be true.
 
     Every batch is taken once: records that are done already, in the store or in this draft, are left out. A draft has
-    no effect by itself, and may be thrown away.
+    no effect by itself, and may be thrown away. `refused` and `fenced` are for the gateways' ears only.
     """
 
     def __init__(self, ledger: Ledger, now_ns: int) -> None:
@@ -51,56 +59,91 @@ class Draft:
         self.touched: set[LaneKey] = set()
         self.batches: list[ReadingsBatch] = []
         self.transitions: list[Transition] = []
-        self.losses: list[tuple[str, LossRecord]] = []
+        self.losses: list[Lost] = []
         self.results: list[CommandResult] = []
         self.quarantined: list[Quarantined] = []
         self.notes: list[tuple[str, Reason, str]] = []
+        self.refused: dict[LaneKey, list[tuple[int, int, Reason]]] = {}
+        self.fenced: dict[LaneKey, Reason] = {}
         self.stored = 0
+        self.lost_readings = 0
 
     def assume(self, batch: ReadingsBatch) -> None:
         """Take a batch for done that is under way already."""
         account, last = self._account(key_of(batch)), batch.first_seq + batch.count - 1
-        if account.takes(last):
+        if account.takes(batch.first_seq, last):
             account.mark(batch.first_seq, last)
 
-    def take(self, batch: ReadingsBatch | EventsBatch, known: Collection[str]) -> None:
+    def take(self, delivery: Delivery, known: Collection[str]) -> None:
         """Work out one batch; `known` are the devices its gateway may speak for."""
+        batch, first, last = delivery.batch, delivery.batch.first_seq, delivery.last_seq
         key = key_of(batch)
         self.touched.add(key)
         account = self._account(key)
-        count = batch.count if isinstance(batch, ReadingsBatch) else len(batch.events)
-        first, last = batch.first_seq, batch.first_seq + count - 1
-        if not account.takes(last):
-            detail = f"{key[2]} {first} to {last} is too far above {account.watermark}"
+        if account.altered(first, last, delivery.digest):
+            self.fence([key], Reason.ALTERED, f"{key[2]} {first} to {last} came again as other records")
+            return
+        if not account.takes(first, last):
+            detail = f"{key[2]} {first} to {last} would be one range too many above {account.watermark}"
             self.note(batch.gateway, Reason.CREDIT_EXCEEDED, detail)
             return
         gaps = account.missing(first, last)
+        if not gaps:
+            return
         fresh = {seq for low, high in gaps for seq in range(low, high + 1)}
         for low, high in gaps:
             account.mark(low, high)
-        if fresh and isinstance(batch, ReadingsBatch):
+        account.remember(first, last, delivery.digest)
+        if isinstance(batch, ReadingsBatch):
             self._take_readings(account, batch, fresh, known)
-        elif isinstance(batch, EventsBatch):
+        else:
             for offset, event in enumerate(batch.events):
                 if first + offset in fresh:
-                    self._take_event(account, first + offset, event, known)
+                    self._take_event(account, first + offset, _doubted(event, batch), known)
 
-    def resume(self, key: LaneKey, hello: Hello) -> None:
-        """Compare a lane's account with what its gateway still holds.
+    def take_broken(self, broken: Broken) -> None:
+        """A batch that cannot be taken as it is: in smaller parts its good records can, and one that is alone is the bad one."""
+        told = broken.envelope
+        key, last = (told.gateway, told.epoch, told.lane), told.first_seq + told.count - 1
+        self.touched.add(key)
+        account = self._account(key)
+        if not account.missing(told.first_seq, last):
+            return
+        if told.count > 1:
+            self.refused.setdefault(key, []).append((told.first_seq, last, told.reason))
+            self.note(told.gateway, told.reason, f"{told.lane} {told.first_seq} to {last}: {told.detail}")
+        elif account.takes(last, last):
+            account.mark(last, last)
+            self._quarantine(account, last, told.reason, told.detail, broken.message)
 
-        A gateway deletes only what was acknowledged. If it holds less than our watermark says, an earlier life of this
-        store had those records and lost them: that is a loss of ours, and is put into the books.
+    def disagreement(self, key: LaneKey, span: LaneSpan) -> tuple[Reason, str] | None:
+        """Whether what a gateway says of its outbox can be the outbox that we know, and if not, why."""
+        account = self._account(key)
+        for each in span.digests:
+            if account.altered(each.first_seq, each.last_seq, each.digest):
+                return Reason.ALTERED, f"{key[2]} {each.first_seq} to {each.last_seq} are other records than came before"
+        if span.next_seq <= account.highest:
+            return Reason.ROLLED_BACK, f"{key[2]} would go on at {span.next_seq}, and {account.highest} of this epoch is here"
+        return None
+
+    def fence(self, keys: Sequence[LaneKey], reason: Reason, detail: str) -> None:
+        """The epoch of these lanes is no more its gateway's own."""
+        self.touched.update(keys)
+        self.fenced.update(dict.fromkeys(keys, reason))
+        gateway, epoch, _ = keys[0]
+        self.note(gateway, reason, f"epoch {epoch}: {detail}")
+
+    def resume(self, key: LaneKey, span: LaneSpan) -> None:
+        """Compare a lane's account with what its gateway still has.
+
+        A gateway deletes only what was acknowledged. If it has less than our watermark says, an earlier life of this
+        store had those records and lost them. What the gateway kept all the same will come again; the rest is a loss of
+        ours, and is put into the books.
         """
         self.touched.add(key)
-        span = hello.lanes.get(key[2])
-        if span is None:
-            return
         account = self._account(key)
-        if span.next_seq <= account.watermark:
-            detail = f"{key[2]} would go on at {span.next_seq}, {account.watermark} records of this epoch are here"
-            self.note(hello.gateway, Reason.CONFLICT, detail)
-        for low, high in account.missing(1, span.first_unacked - 1):
-            account.lost += account.mark(low, high)
+        kept = min(span.first_kept or span.first_unacked, span.first_unacked)
+        for low, high in account.missing(1, kept - 1):
             loss = LossRecord(
                 lane=key[2],
                 epoch=key[1],
@@ -111,7 +154,8 @@ class Draft:
                 time_to_ns=self._now_ns,
                 reason=Reason.MISSING,
             )
-            self.losses.append((hello.gateway, loss))
+            self._lose(key[0], loss)
+        account.next_seq = max(account.next_seq, span.next_seq)
 
     def refuse_rows(self, rows: Collection[RowRefused]) -> None:
         """The series store refused rows for good: they go to quarantine instead of counting as stored.
@@ -144,16 +188,9 @@ class Draft:
             self.stored += kept
 
     def _take_event(self, account: LaneAccount, seq: int, event: Event, known: Collection[str]) -> None:
-        wrong = _unfit(event)
-        if wrong:
-            self._quarantine(account, seq, Reason.BAD_FIELD, wrong, msgspec.msgpack.encode(event))
-            return
         match event:
             case LossRecord():
-                lost_of = self._account((account.key[0], event.epoch, event.lane))
-                lost_of.lost += lost_of.mark(event.seq_from, event.seq_to)
-                self.touched.add(lost_of.key)
-                self.losses.append((account.key[0], event))
+                self._lose(account.key[0], event)
                 account.stored += 1
             case _ if event.device not in known:
                 detail = f"{event.device} is not declared by its gateway"
@@ -164,6 +201,14 @@ class Draft:
             case CommandResult():
                 self.results.append(event)
                 account.stored += 1
+
+    def _lose(self, gateway: str, loss: LossRecord) -> None:
+        key = (gateway, loss.epoch, loss.lane)
+        self.touched.add(key)
+        parts = self._account(key).lose(loss)
+        self.losses.append(Lost(gateway, loss, parts))
+        if loss.lane is Lane.READINGS and loss.reason is not Reason.RENUMBERED:
+            self.lost_readings += sum(high - low + 1 for low, high in parts)
 
     def _quarantine(self, account: LaneAccount, seq: int, reason: Reason, detail: str, payload: bytes) -> None:
         account.refuse(seq, reason)
@@ -177,22 +222,12 @@ class Draft:
         return account
 
 
-def _unfit(event: Event) -> str:
-    """What the contract's types allow and no store can hold, in words; empty where there is nothing."""
-    numbers: dict[str, int] = {}
-    words: dict[str, str] = {}
-    match event:
-        case LossRecord():
-            numbers = {"seq_to": event.seq_to, "bytes": event.bytes, "from": event.time_from_ns, "to": event.time_to_ns}
-            words = {"epoch": event.epoch}
-        case Transition():
-            numbers = {"n": event.n, "profile_version": event.profile_version}
-            words = {"alarm": event.alarm, "rule": event.rule, "profile": event.profile, "actor": event.actor}
-        case CommandResult():
-            pass
-    wrong = [name for name, number in numbers.items() if not 0 <= number < 2**63]
-    wrong += [name for name, word in words.items() if not 0 < len(word) <= _LONGEST_WORD]
-    return f"{', '.join(wrong)} too large" if wrong else ""
+def _doubted(event: Event, batch: EventsBatch) -> Event:
+    """A transition says so where nobody had set the clock that it was timed by."""
+    if isinstance(event, Transition) and batch.clock is not None and batch.clock.quality is ClockQuality.UNSYNCED:
+        # Not by a new record: one whose evidence is full already may say so, too.
+        event.evidence["clock"] = batch.clock.quality.value
+    return event
 
 
 def _of_strangers(batch: ReadingsBatch, known: Collection[str]) -> Iterator[int]:

@@ -1,7 +1,7 @@
 """The one relational transaction of a draft: alarm log, cases, losses, quarantine and accounts, all or nothing."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import select
@@ -9,16 +9,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud import alarms, cases
 from cloud.feed import Feed
-from cloud.ingest.draft import Draft
-from cloud.ingest.lanes import Quarantined, save
+from cloud.ingest.account import Quarantined
+from cloud.ingest.draft import Draft, Lost
+from cloud.ingest.lanes import save
 from cloud.notify.config import ChannelConfig
 from cloud.relational.tables import losses, quarantine
 from device_profiles.model import Matter, Profile
 from telemetry.alarm_states import OPEN, AlarmState
 from telemetry.reason import Reason
-from telemetry.records import Cause, LossRecord
+from telemetry.records import Cause
 
-__all__ = ["Effects", "apply", "tell"]
+__all__ = ["NO_EFFECTS", "Effects", "apply", "tell"]
 
 
 class Effects(msgspec.Struct, frozen=True):
@@ -27,6 +28,9 @@ class Effects(msgspec.Struct, frozen=True):
     steps: list[dict[str, Any]]
     alarms: dict[str, dict[str, Any]]
     cases: list[cases.Joined]
+
+
+NO_EFFECTS: Final = Effects([], {}, [])
 
 
 async def apply(
@@ -47,8 +51,8 @@ async def apply(
                 joined.append(done)
                 alarm["case_id"] = done.case["id"]
     await _keep_quarantined(conn, draft.quarantined, now_ns)
-    for gateway, loss in draft.losses:
-        await keep_loss(conn, gateway, loss, now_ns)
+    for lost in draft.losses:
+        await _keep_loss(conn, lost, now_ns)
     await save(conn, draft.accounts.values(), now_ns)
     return Effects(recorded.steps, recorded.alarms, joined)
 
@@ -63,22 +67,28 @@ def tell(feed: Feed, effects: Effects) -> None:
         feed.publish("case", cases.case_news(joined.case))
 
 
-async def keep_loss(conn: AsyncConnection, gateway: str, loss: LossRecord, now_ns: int) -> None:
-    """Put a statement of loss into the books, once."""
-    key = {"gateway": gateway, "epoch": loss.epoch, "lane": loss.lane.value, "seq_from": loss.seq_from}
-    if (await conn.execute(select(losses.c.seq_to).filter_by(**key))).first() is not None:
-        return
-    await conn.execute(
-        losses.insert().values(
-            **key,
-            seq_to=loss.seq_to,
-            bytes=loss.bytes,
-            time_from_ns=loss.time_from_ns,
-            time_to_ns=loss.time_to_ns,
-            reason=loss.reason.value,
-            at_ns=now_ns,
-        )
-    )
+async def _keep_loss(conn: AsyncConnection, lost: Lost, now_ns: int) -> None:
+    """Put what is lost by a statement of loss into the books, and nothing that is done already.
+
+    An open end is kept also where nothing known is lost by it: as a row that holds no record.
+    """
+    record = lost.record
+    end = record.seq_to + 1
+    parts = lost.parts or ([(end, end - 1)] if record.open_end else [])
+    for low, high in parts:
+        key = {"gateway": lost.gateway, "epoch": record.epoch, "lane": record.lane.value, "seq_from": low}
+        if (await conn.execute(select(losses.c.seq_to).filter_by(**key))).first() is not None:
+            continue
+        row = {
+            "seq_to": high,
+            "bytes": record.bytes * (high - low + 1) // record.count,
+            "time_from_ns": record.time_from_ns,
+            "time_to_ns": record.time_to_ns,
+            "reason": record.reason.value,
+            "at_ns": now_ns,
+            "open_end": record.open_end and high == parts[-1][1],
+        }
+        await conn.execute(losses.insert().values(**key, **row))
 
 
 def _raised(recorded: alarms.Recorded) -> list[dict[str, Any]]:

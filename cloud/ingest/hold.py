@@ -2,12 +2,11 @@
 
 from collections.abc import Collection
 
+from cloud.ingest.decode import Delivery
 from telemetry.clock import SECOND_NS
-from telemetry.wire import EventsBatch, ReadingsBatch
 
 __all__ = ["Hold"]
 
-_Batch = ReadingsBatch | EventsBatch
 _MOST_STRANGERS = 10_000
 
 
@@ -19,13 +18,13 @@ class Hold:
 
     def __init__(self, patience_s: float) -> None:
         self._patience_ns = round(patience_s * SECOND_NS)
-        self._held: dict[str, tuple[int, list[_Batch]]] = {}
+        self._held: dict[str, tuple[int, list[Delivery]]] = {}
         self._strangers: set[tuple[str, str]] = set()
 
     def __bool__(self) -> bool:
         return bool(self._held)
 
-    def keep(self, batch: _Batch, strangers: Collection[str], now_ns: int) -> bool:
+    def keep(self, batch: Delivery, strangers: Collection[str], now_ns: int) -> bool:
         """Whether the batch must wait, in which case it is kept here."""
         held = self._held.get(batch.gateway)
         if held is not None:
@@ -38,11 +37,11 @@ class Hold:
         self._held[batch.gateway] = (now_ns + self._patience_ns, [batch])
         return True
 
-    def release(self, gateway: str) -> list[_Batch]:
+    def release(self, gateway: str) -> list[Delivery]:
         """The gateway said hello: its batches, in order."""
         return self._held.pop(gateway, (0, []))[1]
 
-    def expired(self, now_ns: int) -> list[_Batch]:
+    def expired(self, now_ns: int) -> list[Delivery]:
         """The batches of gateways that were waited for long enough."""
         over = [gateway for gateway, (until, _) in self._held.items() if until <= now_ns]
         return [batch for gateway in over for batch in self.release(gateway)]

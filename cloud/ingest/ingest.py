@@ -1,5 +1,7 @@
 """From messages to acknowledgements: series store first, then one relational transaction, then the word that it is done.
 
+    offered -> queue -> written ahead -> settled: drafted, refused rows set aside, committed -> acknowledged
+
 A crash anywhere repeats and never loses: what was not acknowledged comes again, values are written to the same places,
 and a record's effects share a transaction with the watermark that says it is done.
 """
@@ -9,6 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+import msgspec
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -16,9 +19,11 @@ from cloud.feed import Feed
 from cloud.ingest import effects as ingest_effects
 from cloud.ingest.ahead import NOTHING, Ahead, Answer
 from cloud.ingest.counts import IngestCounts
-from cloud.ingest.decode import Incoming, Refusal, decode
+from cloud.ingest.crash import Crasher, CrashPoint
+from cloud.ingest.decode import Broken, Delivery, Greeting, Incoming, Refusal, decode
 from cloud.ingest.draft import Draft, keys_of
-from cloud.ingest.lanes import WINDOW, LaneKey, Ledger
+from cloud.ingest.greet import lanes_of, meet
+from cloud.ingest.lanes import Ledger
 from cloud.ingest.patience import Patience
 from cloud.ingest.queue import IngestQueue
 from cloud.notify.config import ChannelConfig
@@ -29,14 +34,14 @@ from cloud.series.store import SeriesStore
 from device_profiles.model import Profile
 from telemetry.clock import Clock
 from telemetry.reason import Reason
-from telemetry.records import Lane
-from telemetry.wire import Ack, EventsBatch, GatewayStatus, Hello, ReadingsBatch
+from telemetry.wire import Ack, GatewayStatus
 
 __all__ = ["Ingest", "IngestCounts"]
 
 _log = logging.getLogger(__name__)
 
-CREDIT: Final = WINDOW // 2
+CREDIT: Final = 32_768
+"""Records that a lane may have on its way, beyond those that are done."""
 _MOST_QUEUED: Final = 200_000
 """Records that may wait here. What comes on top is dropped and comes again: its gateway never had an acknowledgement."""
 _FLUSH_S: Final = 1.0
@@ -78,6 +83,7 @@ class Ingest:
         self._ahead = Ahead(
             series=series, queue=self._queue, ledger=self._ledger, registry=registry, patience=self._patience, clock=clock
         )
+        self._crasher = Crasher.from_environment()
         self._readings_turn = False
 
     def offer(self, topic: str, payload: bytes) -> None:
@@ -85,7 +91,7 @@ class Ingest:
         if self._queue.records >= _MOST_QUEUED:
             self._refuse(Refusal(topic[:128], Reason.QUEUE_FULL, f"{self._queue.records} records wait; it will come again"))
             return
-        message = decode(topic, payload)
+        message = decode(topic, payload, self._clock.wall_ns())
         if isinstance(message, Refusal):
             self._refuse(message)
         elif message is not None and not self._registry.knows(message.gateway):
@@ -122,63 +128,84 @@ class Ingest:
                 await self._queue.wait()
 
     async def _settle_oldest(self) -> None:
-        batches, answer = await self._ahead.oldest()
-        await self._handle(batches, answer)
+        deliveries, answer = await self._ahead.oldest()
+        await self._handle(deliveries, answer)
         self._ahead.settled()
-        self._queue.done(batches)
+        self._queue.done(deliveries)
 
     async def _handle(self, group: Sequence[Incoming], answer: Answer = NOTHING) -> None:
         """Do what a group asks for. What a store refuses for good is found and set aside: it must not stop the others."""
         try:
             match group:
-                case [Hello() as hello]:
-                    await self._greet(hello)
+                case [Greeting() as greeting]:
+                    await self._greet(greeting)
+                case [Broken() as broken]:
+                    await self._set_aside(broken)
                 case [GatewayStatus(), *_]:
                     await self._note_statuses([each for each in group if isinstance(each, GatewayStatus)])
                 case _:
-                    await self._commit([each for each in group if isinstance(each, ReadingsBatch | EventsBatch)], answer)
+                    await self._commit([each for each in group if isinstance(each, Delivery)], answer)
         except (StatementError, OverflowError) as error:
-            if len(group) > 1:
-                for message in group:
-                    await self._handle([message])
-                return
-            _log.exception("a message cannot be kept", extra={"event": "cloud.poison", "gateway": group[0].gateway})
-            self._refuse(Refusal(group[0].gateway, Reason.INVALID, f"{type(group[0]).__name__}: {error}"[:500]))
+            await self._find_poison(group, error)
 
-    async def _commit(self, batches: Sequence[ReadingsBatch | EventsBatch], answer: Answer) -> None:
-        now_ns = self._clock.wall_ns()
-        await self._patience.know({key for batch in batches for key in keys_of(batch)})
+    async def _find_poison(self, group: Sequence[Incoming], error: Exception) -> None:
+        if len(group) > 1:
+            for message in group:
+                await self._handle([message])
+            return
+        [message] = group
+        detail = f"{type(message).__name__}: {error}"[:500]
+        _log.error("a message cannot be kept: %s", detail, extra={"event": "cloud.poison", "gateway": message.gateway})
+        if isinstance(message, Delivery):
+            await self._handle([Broken.of(message, detail)])
+        else:
+            self._refuse(Refusal(message.gateway, Reason.INVALID, detail))
+
+    async def _set_aside(self, broken: Broken) -> None:
+        """Quarantine a record that is alone; ask for smaller parts of a batch."""
+        told, now_ns = broken.envelope, self._clock.wall_ns()
+        await self._patience.know([(told.gateway, told.epoch, told.lane)])
         draft = Draft(self._ledger, now_ns)
-        for batch in batches:
-            draft.take(batch, self._registry.claims(batch.gateway))
+        draft.take_broken(broken)
+        self._conclude(draft, await self._patience.insist(lambda: self._apply(draft, now_ns), draft.touched))
+
+    async def _commit(self, deliveries: Sequence[Delivery], answer: Answer) -> None:
+        now_ns = self._clock.wall_ns()
+        await self._patience.know({key for delivery in deliveries for key in keys_of(delivery.batch)})
+        draft = Draft(self._ledger, now_ns)
+        for delivery in deliveries:
+            draft.take(delivery, self._registry.claims(delivery.gateway))
         covered = answer.covers(draft.batches)
         draft.refuse_rows(answer.refused if covered else await self._ahead.write(draft.batches))
+        self._crasher.at(CrashPoint.AFTER_SERIES)
         effects = await self._patience.insist(lambda: self._apply(draft, now_ns), draft.touched)
+        self._crasher.at(CrashPoint.AFTER_COMMIT)
         for stored in draft.batches:
-            self._registry.heard(stored)
+            self._registry.heard(stored, now_ns)
         self._conclude(draft, effects)
 
     async def _apply(self, draft: Draft, now_ns: int) -> ingest_effects.Effects:
         if not draft.accounts:
-            return ingest_effects.Effects([], {}, [])
+            return ingest_effects.NO_EFFECTS
         async with writing(self._engine) as conn:
-            return await ingest_effects.apply(conn, draft, self._catalog, self._channels, now_ns)
+            effects = await ingest_effects.apply(conn, draft, self._catalog, self._channels, now_ns)
+            self._crasher.at(CrashPoint.BEFORE_COMMIT)
+            return effects
 
-    def _conclude(self, draft: Draft, effects: ingest_effects.Effects) -> None:
-        for key in draft.touched:
-            account = draft.accounts.get(key) or self._ledger.draft(key)
-            self._answer(account.ack(self._clock.wall_ns(), self._credit()))
-        lost_before = {account.key: account.lost for account in self._ledger if account.key in draft.accounts}
+    def _conclude(self, draft: Draft, effects: ingest_effects.Effects, answers: int = 0) -> None:
+        """What was committed becomes what is known here, and is told: to gateways, to the feed and to whoever counts."""
         self._ledger.keep(draft.accounts.values())
+        for key in draft.touched:
+            ack = self._ledger.draft(key).ack(self._clock.wall_ns(), self._credit())
+            refused, fenced = draft.refused.get(key, []), draft.fenced.get(key)
+            self._answer(msgspec.structs.replace(ack, answers=answers, refused=refused, fenced=fenced))
         for source, reason, detail in draft.notes:
             self._refusals.count(source, reason, detail, self._clock.wall_ns())
         self.counts.stored_readings += draft.stored
         self.counts.quarantined += len(draft.quarantined)
         self.counts.transitions += len(effects.steps)
         self.counts.cases_opened += sum(joined.opened for joined in effects.cases)
-        self.counts.lost_readings += sum(
-            account.lost - lost_before[account.key] for account in draft.accounts.values() if account.key[2] is Lane.READINGS
-        )
+        self.counts.lost_readings += draft.lost_readings
         ingest_effects.tell(self._feed, effects)
         if effects.cases:
             self._news()
@@ -187,26 +214,32 @@ class Ingest:
         """What each lane may have on its way: less when much waits here, so that little must be dropped."""
         return CREDIT if self._queue.records < _MOST_QUEUED // 4 else CREDIT // 16
 
-    async def _greet(self, hello: Hello) -> None:
+    async def _greet(self, greeting: Greeting) -> None:
         """Register a gateway and answer with one acknowledgement for each lane."""
-        now_ns = self._clock.wall_ns()
-        keys: list[LaneKey] = [(hello.gateway, hello.epoch, lane) for lane in Lane]
-        await self._patience.know(keys)
+        hello, now_ns = greeting.hello, self._clock.wall_ns()
+        await self._patience.know(lanes_of(hello))
         draft = Draft(self._ledger, now_ns)
-        for key in keys:
-            draft.resume(key, hello)
-        changed = await self._patience.insist(lambda: self._register(hello, draft, now_ns), ())
-        self._registry.greeted(hello, changed)
+        draft.touched.update(lanes_of(hello))
+        if not self._registry.is_late(hello):
+            meet(draft, hello, over=self._registry.is_over(hello))
+        if not draft.fenced:
+            await self._register(greeting, draft, now_ns)
         self._queue.greeted(hello.gateway)
-        self._conclude(draft, ingest_effects.Effects([], {}, []))
-        for row in changed:
-            self._feed.publish("device", {"id": row["id"], "gateway": row["gateway"]})
+        self._conclude(draft, ingest_effects.NO_EFFECTS, answers=hello.sent_ns)
         self._feed.publish("gateway", {"id": hello.gateway, "online": True})
 
-    async def _register(self, hello: Hello, draft: Draft, now_ns: int) -> list[dict[str, object]]:
-        async with writing(self._engine) as conn:
-            await ingest_effects.apply(conn, draft, self._catalog, self._channels, now_ns)
-            return await self._registry.hello(conn, hello, now_ns)
+    async def _register(self, greeting: Greeting, draft: Draft, now_ns: int) -> None:
+        hello = greeting.hello
+
+        async def write() -> list[dict[str, object]]:
+            async with writing(self._engine) as conn:
+                await ingest_effects.apply(conn, draft, self._catalog, self._channels, now_ns)
+                return await self._registry.hello(conn, hello, now_ns, greeting.ahead_ns)
+
+        changed = await self._patience.insist(write, ())
+        self._registry.greeted(hello, changed)
+        for row in changed:
+            self._feed.publish("device", {"id": row["id"], "gateway": row["gateway"]})
 
     async def _note_statuses(self, statuses: Sequence[GatewayStatus]) -> None:
         async def write() -> list[dict[str, object]]:
@@ -222,7 +255,7 @@ class Ingest:
             await asyncio.sleep(_FLUSH_MORE_S if more else _FLUSH_S)
             try:
                 more = await self._flush_some()
-            except DBAPIError as error:
+            except (DBAPIError, OSError) as error:
                 more = False
                 _log.warning("cannot save what was heard: %s", error, extra={"event": "cloud.flush_failed"})
 

@@ -1,108 +1,18 @@
-"""The account of every lane: which records are done, and what became of them."""
+"""The accounts of all lanes, and how the relational store keeps them."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cloud.ingest.account import LaneAccount, LaneKey, Quarantined
 from cloud.relational.tables import lanes, quarantine
 from telemetry.reason import Reason
-from telemetry.records import Lane
-from telemetry.wire import Ack
 
-__all__ = ["WINDOW", "LaneAccount", "LaneKey", "Ledger", "Quarantined", "save"]
+__all__ = ["LaneAccount", "LaneKey", "Ledger", "Quarantined", "save"]
 
-WINDOW: Final = 65_536
-"""How far above its watermark a lane may be; what is further ahead is not taken and comes again."""
-
-_MOST_RANGES: Final = 512
 _MOST_TOLD: Final = 64
-
-LaneKey = tuple[str, str, Lane]
-"""(gateway, epoch, lane)."""
-
-Span = tuple[int, int]
-
-
-class Quarantined(msgspec.Struct, frozen=True):
-    """A record refused for good, with what it held."""
-
-    key: LaneKey
-    seq: int
-    reason: Reason
-    detail: str
-    payload: bytes
-
-
-class LaneAccount(msgspec.Struct):
-    """Everything up to `watermark` is done, and every closed range above it; ranges are sorted and do not touch."""
-
-    key: LaneKey
-    watermark: int = 0
-    ranges: list[Span] = []
-    stored: int = 0
-    quarantined: int = 0
-    lost: int = 0
-    next_seq: int = 1
-    told: list[tuple[int, Reason]] = []
-
-    def copy(self) -> "LaneAccount":
-        return msgspec.structs.replace(self, ranges=list(self.ranges), told=list(self.told))
-
-    def missing(self, first: int, last: int) -> list[Span]:
-        """The parts of `first..last` that are not done."""
-        gaps: list[Span] = []
-        start = max(first, self.watermark + 1)
-        for low, high in self.ranges:
-            if start > last:
-                break
-            if low > start:
-                gaps.append((start, min(low - 1, last)))
-            start = max(start, high + 1)
-        if start <= last:
-            gaps.append((start, last))
-        return gaps
-
-    def takes(self, last: int) -> bool:
-        """Whether records up to `last` lie inside the window."""
-        return last - self.watermark <= WINDOW and len(self.ranges) < _MOST_RANGES
-
-    def mark(self, first: int, last: int) -> int:
-        """`first..last` is done; how many of it were not before."""
-        new = sum(high - low + 1 for low, high in self.missing(first, last))
-        if new:
-            merged: list[Span] = []
-            for low, high in sorted([(1, self.watermark), *self.ranges, (first, last)]):
-                if merged and low <= merged[-1][1] + 1:
-                    merged[-1] = (merged[-1][0], max(merged[-1][1], high))
-                else:
-                    merged.append((low, high))
-            if merged[0][0] == 1:
-                self.watermark = merged.pop(0)[1]
-            self.ranges = merged
-            self.next_seq = max(self.next_seq, last + 1)
-        return new
-
-    def refuse(self, seq: int, reason: Reason) -> None:
-        """One record went to quarantine; the next acknowledgement says so, and later ones repeat the latest of them."""
-        self.quarantined += 1
-        self.told.append((seq, reason))
-
-    def ack(self, server_ns: int, credit: int) -> Ack:
-        """The cloud's word about this lane."""
-        gateway, epoch, lane = self.key
-        return Ack(
-            gateway=gateway,
-            epoch=epoch,
-            lane=lane,
-            cumulative=self.watermark,
-            ranges=self.ranges,
-            quarantined=self.told,
-            credit=credit,
-            server_ns=server_ns,
-        )
 
 
 class Ledger:
@@ -128,7 +38,7 @@ class Ledger:
     def keep(self, accounts: Iterable[LaneAccount]) -> None:
         """What was just committed."""
         for account in accounts:
-            account.told = account.told[-_MOST_TOLD:]
+            account.committed()
             self._accounts[account.key] = account
 
     def __iter__(self) -> Iterator[LaneAccount]:
@@ -155,7 +65,9 @@ def _row(account: LaneAccount, now_ns: int) -> dict[str, Any]:
         "stored": account.stored,
         "quarantined": account.quarantined,
         "lost": account.lost,
+        "moved": account.moved,
         "next_seq": account.next_seq,
+        "digests": [[first, last, digest.hex()] for (first, last), digest in account.digests.items()],
         "updated_ns": now_ns,
     }
 
@@ -179,6 +91,8 @@ async def _load(conn: AsyncConnection, key: LaneKey) -> LaneAccount:
         stored=row["stored"],
         quarantined=row["quarantined"],
         lost=row["lost"],
+        moved=row["moved"],
         next_seq=row["next_seq"],
         told=[(each.seq, Reason(each.reason)) for each in reversed((await conn.execute(told)).all())],
+        digests={(first, last): bytes.fromhex(digest) for first, last, digest in row["digests"]},
     )

@@ -119,6 +119,12 @@ class BrokerLink:
 
 
 def _merged(older: Ack, newer: Ack) -> Ack:
-    """The newer one, with what only the older one tells of quarantine."""
+    """The newer one, with what only the older one tells: of quarantine, of a hello, of refused parts and of a fence."""
     told = dict(older.quarantined) | dict(newer.quarantined)
-    return msgspec.structs.replace(newer, quarantined=sorted(told.items()))
+    return msgspec.structs.replace(
+        newer,
+        quarantined=sorted(told.items()),
+        answers=newer.answers or older.answers,
+        refused=[*older.refused, *(each for each in newer.refused if each not in older.refused)],
+        fenced=newer.fenced or older.fenced,
+    )

@@ -5,7 +5,8 @@ import logging
 from collections.abc import Awaitable, Callable, Collection
 from typing import Final, TypeVar
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cloud.ingest.counts import IngestCounts
@@ -40,7 +41,9 @@ class Patience:
         for attempt in range(1_000_000_000):
             try:
                 return await work()
-            except (StoreUnavailable, OperationalError) as error:
+            except (StoreUnavailable, DBAPIError, NoConnectionError, OSError) as error:
+                if not _passes(error):
+                    raise
                 self._counts.waited += 1
                 if attempt == 0:
                     _log.warning("a store is unavailable, waiting: %s", error, extra={"event": "cloud.store_unavailable"})
@@ -57,3 +60,8 @@ class Patience:
     async def _load(self, keys: Collection[LaneKey]) -> None:
         async with reading(self._engine) as conn:
             await self._ledger.load(conn, keys)
+
+
+def _passes(error: Exception) -> bool:
+    """Whether the same may succeed later: the store is away, locked, full or ill; it does not refuse what it was given."""
+    return not isinstance(error, DBAPIError) or isinstance(error, OperationalError) or error.connection_invalidated

@@ -5,12 +5,12 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
-from cloud.ingest.decode import Incoming
+from cloud.ingest.decode import Broken, Delivery, Greeting, Incoming
 from cloud.ingest.draft import speaks_of
 from cloud.ingest.hold import Hold
 from cloud.registry import Registry
 from telemetry.clock import Clock
-from telemetry.wire import EventsBatch, GatewayStatus, Hello, ReadingsBatch
+from telemetry.wire import GatewayStatus, ReadingsBatch
 
 __all__ = ["IngestQueue"]
 
@@ -32,8 +32,8 @@ class IngestQueue:
         self._registry = registry
         self._clock = clock
         self._hold = Hold(patience_s)
-        self._urgent: deque[Hello | GatewayStatus | EventsBatch] = deque()
-        self._readings: deque[ReadingsBatch] = deque()
+        self._urgent: deque[Incoming] = deque()
+        self._readings: deque[Delivery] = deque()
         self._readings_came = asyncio.Event()
         self.news = asyncio.Event()
         """Set when there may be something for `urgent`; whoever else has work for the same worker sets it, too."""
@@ -42,7 +42,7 @@ class IngestQueue:
     def put(self, message: Incoming) -> None:
         """Take a message in."""
         self.records += _size(message)
-        if isinstance(message, ReadingsBatch):
+        if isinstance(message, Delivery) and isinstance(message.batch, ReadingsBatch):
             self._readings.append(message)
             self._readings_came.set()
         else:
@@ -63,21 +63,21 @@ class IngestQueue:
         return bool(self._urgent)
 
     def urgent(self) -> Sequence[Incoming]:
-        """One hello, some statuses, or as many events as are worth one commit; nothing where nothing waits."""
-        if self._urgent and isinstance(self._urgent[0], Hello):
+        """One hello or broken batch, some statuses, or as many events as are worth one commit; nothing where nothing waits."""
+        if self._urgent and isinstance(self._urgent[0], Greeting | Broken):
             return [self._urgent.popleft()]
         statuses: list[Incoming] = []
         while self._urgent and isinstance(self._urgent[0], GatewayStatus) and len(statuses) < _MOST_MESSAGES:
             statuses.append(self._urgent.popleft())
-        return statuses or [each for each in self._gather(self._urgent) if isinstance(each, EventsBatch)]
+        return statuses or self._gather(self._urgent)
 
-    async def readings(self) -> Sequence[ReadingsBatch]:
+    async def readings(self) -> Sequence[Delivery]:
         """As many batches as are worth one write, once there are any."""
         while True:
             while not self._readings:
                 self._readings_came.clear()
                 await self._readings_came.wait()
-            group = [each for each in self._gather(self._readings) if isinstance(each, ReadingsBatch)]
+            group = self._gather(self._readings)
             if group:
                 return group
             self.news.set()  # whoever waits for news must know until when something is held back
@@ -94,46 +94,44 @@ class IngestQueue:
         except TimeoutError:
             return
 
-    def _requeue(self, batches: Sequence[ReadingsBatch | EventsBatch]) -> None:
-        for batch in reversed(batches):
-            if isinstance(batch, ReadingsBatch):
-                self._readings.appendleft(batch)
+    def _requeue(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in reversed(deliveries):
+            if isinstance(delivery.batch, ReadingsBatch):
+                self._readings.appendleft(delivery)
                 self._readings_came.set()
             else:
-                self._urgent.appendleft(batch)
+                self._urgent.appendleft(delivery)
                 self.news.set()
 
-    def _gather(self, queue: deque[_Queued]) -> list[ReadingsBatch | EventsBatch]:
+    def _gather(self, queue: deque[_Queued]) -> list[Delivery]:
         """From the front of a queue, each gateway with one epoch, without those that must wait for a hello."""
-        group: list[ReadingsBatch | EventsBatch] = []
+        group: list[Delivery] = []
         records = 0
         epochs: dict[str, str] = {}
         while queue and len(group) < _MOST_MESSAGES and records < _MOST_RECORDS:
-            batch = queue[0]
-            if not isinstance(batch, ReadingsBatch | EventsBatch):
+            delivery = queue[0]
+            if not isinstance(delivery, Delivery):
                 break
-            if epochs.setdefault(batch.gateway, batch.epoch) != batch.epoch:
+            if epochs.setdefault(delivery.gateway, delivery.batch.epoch) != delivery.batch.epoch:
                 break
             queue.popleft()
-            if not self._held_back(batch):
-                group.append(batch)
-                records += _size(batch)
+            if not self._held_back(delivery):
+                group.append(delivery)
+                records += delivery.size
         return group
 
-    def _held_back(self, batch: ReadingsBatch | EventsBatch) -> bool:
+    def _held_back(self, delivery: Delivery) -> bool:
         """A gateway that speaks of a device before declaring it gets a moment to do so; its batches wait in order."""
-        strangers = speaks_of(batch) - self._registry.claims(batch.gateway)
-        return self._hold.keep(batch, strangers, self._clock.monotonic_ns())
+        strangers = speaks_of(delivery.batch) - self._registry.claims(delivery.gateway)
+        return self._hold.keep(delivery, strangers, self._clock.monotonic_ns())
 
 
 def _size(message: Incoming) -> int:
     """About how much a message weighs, in records."""
     match message:
-        case ReadingsBatch():
-            return message.count
-        case EventsBatch():
-            return len(message.events)
-        case Hello():
-            return 1 + len(message.devices)
-        case GatewayStatus():
+        case Delivery():
+            return message.size
+        case Greeting():
+            return 1 + len(message.hello.devices)
+        case Broken() | GatewayStatus():
             return 1

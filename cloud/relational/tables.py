@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -27,6 +28,7 @@ __all__ = [
     "case_steps",
     "cases",
     "devices",
+    "epochs",
     "gateways",
     "lanes",
     "losses",
@@ -61,6 +63,19 @@ gateways = Table(
     Column("first_seen_ns", _ns, nullable=False),
     Column("last_seen_ns", _ns, nullable=False),
     Column("status", JSON, nullable=False, default=dict),
+    # Of the latest hello: when the gateway says that it sent it, and how far that was ahead of our clock.
+    Column("hello_ns", _ns, nullable=False, default=0, server_default="0"),
+    Column("clock", String(16), nullable=False, default="", server_default=""),
+    Column("clock_ahead_ns", _ns),
+)
+
+# Every epoch that a gateway ever said hello with; `gateways.epoch` is the newest one.
+epochs = Table(
+    "epochs",
+    metadata,
+    Column("gateway", _id, primary_key=True),
+    Column("epoch", String(64), primary_key=True),
+    Column("first_seen_ns", _ns, nullable=False),
 )
 
 # The account of one lane of one epoch: everything up to `watermark`, and every range above it, is done.
@@ -75,7 +90,10 @@ lanes = Table(
     Column("stored", BigInteger, nullable=False, default=0),
     Column("quarantined", BigInteger, nullable=False, default=0),
     Column("lost", BigInteger, nullable=False, default=0),
+    Column("moved", BigInteger, nullable=False, default=0, server_default="0"),
     Column("next_seq", BigInteger, nullable=False, default=1),
+    # Fingerprints of the latest batches: [first, last, hex].
+    Column("digests", JSON, nullable=False, default=list, server_default="[]"),
     Column("updated_ns", _ns, nullable=False),
 )
 
@@ -92,6 +110,8 @@ quarantine = Table(
     Column("at_ns", _ns, nullable=False),
 )
 
+# What is lost, or moved to a later epoch, only by somebody's word: rows of one lane do not overlap, and what is stored is in
+# none. With `open_end` nobody can tell how much came after `seq_to`; such a row may hold no record at all (seq_to < seq_from).
 losses = Table(
     "losses",
     metadata,
@@ -105,6 +125,7 @@ losses = Table(
     Column("time_to_ns", _ns, nullable=False),
     Column("reason", String(32), nullable=False),
     Column("at_ns", _ns, nullable=False),
+    Column("open_end", Boolean, nullable=False, default=False, server_default=false()),
 )
 
 devices = Table(

@@ -57,6 +57,9 @@ class _Names:
     def bad_flaws(self) -> list[int]:
         return [no for (space, no) in list(self._words) if space == "flaw" and self.flaw_of(no)[0] is Quality.BAD]
 
+    def unset_flaws(self) -> list[int]:
+        return [no for (space, no) in list(self._words) if space == "flaw" and self.flaw_of(no)[1] is Reason.CLOCK_UNSYNCED]
+
     def word(self, space: str, no: int) -> str:
         return self._words[space, no]
 
@@ -135,13 +138,15 @@ class DuckFile:
         good = [(point.time_ns, point.value) for point in points if counts(point)]
         return aggregate_values(starts, good)
 
-    def latest(self) -> list[tuple[str, str, Point]]:
-        """(device, metric, newest point), table by table."""
+    def latest(self, horizon_ns: int) -> list[tuple[str, str, Point]]:
+        """(device, metric, newest point up to `horizon_ns` whose clock was set), table by table."""
         found: list[tuple[str, str, Point]] = []
+        unset = ", ".join(map(str, [-1, *self._names.unset_flaws()]))
         for table in _TABLES:
             rows = self._questions.execute(
                 "SELECT device, metric, max(time_ns), arg_max({'value': value, 'flaw': flaw}, time_ns) "
-                f"FROM {table} GROUP BY ALL"
+                f"FROM {table} WHERE time_ns <= ? AND flaw NOT IN ({unset}) GROUP BY ALL",
+                [horizon_ns],
             ).fetchall()
             for device, metric, time_ns, held in rows:
                 point = self._point(time_ns, table, [held["value"]], held["flaw"])

@@ -19,6 +19,7 @@ from cloud.series.duckdb_file import DuckFile
 from cloud.series.honest import sound
 from cloud.series.latest import LatestValues
 from cloud.series.store import Bucket, Point, RowRefused, StoreUnavailable
+from telemetry.clock import Clock, SystemClock
 from telemetry.wire import ReadingsBatch
 
 __all__ = ["DuckStore"]
@@ -27,11 +28,12 @@ _T = TypeVar("_T")
 
 
 class DuckStore:
-    """`path` is the database file; its folder is made. Write calls that meet share one commit."""
+    """`path` is the database file; its folder is made. Write calls that meet share one commit. `clock`: the cloud's."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Clock | None = None) -> None:
         self._path = path
-        self._latest = LatestValues()
+        self._clock = clock or SystemClock()
+        self._latest = LatestValues(self._clock)
         self._waiting: list[tuple[Sequence[ReadingsBatch], asyncio.Future[list[RowRefused]]]] = []
         self._turn = asyncio.Lock()
 
@@ -45,8 +47,9 @@ class DuckStore:
         except BaseException:
             self._shut_threads()
             raise
-        self._latest = LatestValues()
-        self._latest.learn(await self._run(self._reader, self._file.latest))
+        self._latest = LatestValues(self._clock)
+        horizon_ns = self._latest.horizon_ns()
+        self._latest.learn(await self._run(self._reader, lambda: self._file.latest(horizon_ns)))
 
     async def close(self) -> None:
         async with self._turn:

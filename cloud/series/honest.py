@@ -6,11 +6,15 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from cloud.series.store import Point, RowRefused
+from telemetry.clock import SECOND_NS
 from telemetry.reason import Reason
-from telemetry.records import Flaw, Quality, Value
+from telemetry.records import ClockQuality, Flaw, Quality, Value
 from telemetry.wire import ReadingGroup, ReadingsBatch
 
-__all__ = ["MAX_TEXT", "MISSING", "counts", "flaws_by_row", "honest", "sound", "without"]
+__all__ = ["MAX_TEXT", "MISSING", "MOST_AHEAD_NS", "counts", "doubted", "flaws_by_row", "honest", "sound", "timed", "without"]
+
+MOST_AHEAD_NS = 300 * SECOND_NS
+"""How far an event time may be ahead of the cloud's: clocks differ a little, and five minutes is more than a little."""
 
 MAX_TEXT = 16_384
 """Characters of a text value; the smallest string limit among the servers is InfluxDB's 64 KiB of UTF-8."""
@@ -70,6 +74,35 @@ def without(batch: ReadingsBatch, seqs: Collection[int]) -> ReadingsBatch:
     first = batch.first_seq
     groups = [_only(group, [i for i, row in enumerate(group.rows) if first + row[0] not in seqs]) for group in batch.groups]
     return msgspec.structs.replace(batch, groups=[group for group in groups if group.rows])
+
+
+def timed(batch: ReadingsBatch) -> bool:
+    """Whether anybody vouches for the times of a batch."""
+    return batch.clock is None or batch.clock.quality is not ClockQuality.UNSYNCED
+
+
+def doubted(batch: ReadingsBatch, now_ns: int) -> ReadingsBatch:
+    """The batch with every value uncertain whose time nobody can believe: from a clock nobody set, or from the future.
+
+    Their times stay as they are. The batch itself where there is no such value.
+    """
+    if not timed(batch):
+        groups = [_doubt(group, range(len(group.rows)), Reason.CLOCK_UNSYNCED) for group in batch.groups]
+        return msgspec.structs.replace(batch, groups=groups)
+    horizon = now_ns + MOST_AHEAD_NS
+    if not any(group.rows and max([row[2] for row in group.rows]) > horizon for group in batch.groups):
+        return batch
+    ahead = [[index for index, row in enumerate(group.rows) if row[2] > horizon] for group in batch.groups]
+    groups = [_doubt(group, rows, Reason.FUTURE_TIME) for group, rows in zip(batch.groups, ahead, strict=True)]
+    return msgspec.structs.replace(batch, groups=groups)
+
+
+def _doubt(group: ReadingGroup, rows: Collection[int], reason: Reason) -> ReadingGroup:
+    """The group with all values of some rows uncertain; what is flawed already has its own reason."""
+    flawed = {(row, metric) for row, metric, quality, _ in group.flaws if quality is not Quality.GOOD}
+    every = ((row, metric) for row in rows for metric in range(len(group.metrics)))
+    added = [(row, metric, Quality.UNCERTAIN, reason) for row, metric in every if (row, metric) not in flawed]
+    return msgspec.structs.replace(group, flaws=[*group.flaws, *added]) if added else group
 
 
 def _all_timed(group: ReadingGroup) -> bool:

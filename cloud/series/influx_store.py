@@ -16,7 +16,7 @@ from cloud.series.influx_http import InfluxAddress, InfluxClient, Series, WriteR
 from cloud.series.influx_lines import BAD, FLAW, MEASUREMENT, NONE, Line, lines, read_flaw
 from cloud.series.latest import LatestValues
 from cloud.series.store import Bucket, Point, RowRefused, StoreUnavailable
-from telemetry.clock import SECOND_NS
+from telemetry.clock import SECOND_NS, Clock, SystemClock
 from telemetry.reason import Reason
 from telemetry.records import Value
 from telemetry.wire import ReadingsBatch
@@ -28,6 +28,7 @@ _AT_ONCE: Final = 2  # writes that the server works on, while one more is format
 _IN_MEMORY: Final = _AT_ONCE + 2
 _LAST_NS: Final = 2**63 - 2  # the server's own latest time
 _ALL: Final = 10_000_000
+_NEWEST: Final = 4  # of each metric and device: above the latest one there may be some from a clock that nobody set
 _NUMBERS: Final = frozenset({"float", "integer"})
 _CASTS: Final[Mapping[frozenset[str], Callable[[Any], Value]]] = {
     frozenset({"float"}): float,  # JSON writes 20.0 as 20
@@ -38,9 +39,10 @@ _CASTS: Final[Mapping[frozenset[str], Callable[[Any], Value]]] = {
 class InfluxStore:
     """One database of one server. The latest values are read once at `open`, then followed."""
 
-    def __init__(self, address: InfluxAddress) -> None:
+    def __init__(self, address: InfluxAddress, clock: Clock | None = None) -> None:
         self._client = InfluxClient(address)
-        self._latest = LatestValues()
+        self._clock = clock or SystemClock()
+        self._latest = LatestValues(self._clock)
         self._fields: dict[str, frozenset[str]] = {}
         self._room = asyncio.Semaphore(_IN_MEMORY)
         self._formatting = asyncio.Lock()
@@ -50,7 +52,7 @@ class InfluxStore:
         await self._client.open()
         try:
             await self._learn_fields()
-            self._latest = LatestValues()
+            self._latest = LatestValues(self._clock)
             for some in _parts(sorted(self._metrics()), 50):
                 self._latest.learn(await self._newest(some))
         except BaseException:
@@ -153,7 +155,8 @@ class InfluxStore:
         ]
 
     async def _newest(self, metrics: Sequence[str]) -> list[tuple[str, str, Point]]:
-        rest = f'WHERE {_ALL_TIME} GROUP BY "device" ORDER BY time DESC LIMIT 1'
+        believed = f"time >= 0 AND time <= {min(self._latest.horizon_ns(), _LAST_NS)}"
+        rest = f'WHERE {believed} GROUP BY "device" ORDER BY time DESC LIMIT {_NEWEST}'
         answers = await self._client.query([f"{_select(metric)} {rest}" for metric in metrics])
         return [
             (series.tags["device"], metric, point)

@@ -1,9 +1,15 @@
-"""The latest value of every metric of every device, in memory, by event time."""
+"""The latest value of every metric of every device, in memory, by event time.
+
+Values from the future, or from a clock that nobody set, are never the latest: one such value would hide all that comes
+after it. Whether a time is of the future is judged by the cloud's clock, when the value comes or is read at the start.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from cloud.series.honest import flaws_by_row, honest
+from cloud.series.honest import MOST_AHEAD_NS, flaws_by_row, honest, timed
 from cloud.series.store import Point
+from telemetry.clock import Clock, SystemClock
+from telemetry.reason import Reason
 from telemetry.records import Flaw, Value
 from telemetry.wire import ReadingGroup, ReadingsBatch
 
@@ -41,12 +47,20 @@ class _Device:
 class LatestValues:
     """An older event time never replaces a newer one, in whatever order readings come."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
         self._devices: dict[str, _Device] = {}
+
+    def horizon_ns(self) -> int:
+        """The latest event time that is believed just now."""
+        return self._clock.wall_ns() + MOST_AHEAD_NS
 
     def learn(self, points: Iterable[tuple[str, str, Point]]) -> None:
         """Take (device, metric, point) from a store that was just opened."""
+        horizon_ns = self.horizon_ns()
         for device, metric, point in points:
+            if point.time_ns > horizon_ns or point.reason is Reason.CLOCK_UNSYNCED:
+                continue
             held = self._devices.setdefault(device, _Device()).points
             known = held.get(metric)
             if known is None or known.time_ns < point.time_ns:
@@ -54,19 +68,23 @@ class LatestValues:
 
     def update(self, batch: ReadingsBatch) -> None:
         """Take a batch that was just stored."""
-        for group in batch.groups:
-            self._update_group(group)
+        if timed(batch):
+            horizon_ns = self.horizon_ns()
+            for group in batch.groups:
+                self._update_group(group, horizon_ns)
 
     def get(self, device: str) -> dict[str, Point]:
         """metric -> its latest point; empty for a device never heard."""
         held = self._devices.get(device)
         return {} if held is None else held.merged()
 
-    def _update_group(self, group: ReadingGroup) -> None:
+    def _update_group(self, group: ReadingGroup, horizon_ns: int) -> None:
         metrics = group.metrics
         flawed = flaws_by_row(group) if group.flaws else {}
         held = [self._devices.get(device) or self._devices.setdefault(device, _Device()) for device in group.devices]
         for index, (_, device, time_ns, _, values) in enumerate(group.rows):
+            if time_ns > horizon_ns:
+                continue
             rows = held[device].rows
             known = rows.get(metrics)
             if known is None:

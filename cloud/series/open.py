@@ -6,6 +6,7 @@ from cloud.series.duckdb_store import DuckStore
 from cloud.series.influx_http import InfluxAddress, parse_address
 from cloud.series.influx_store import InfluxStore
 from cloud.series.store import SeriesStore
+from telemetry.clock import Clock
 
 __all__ = ["make_store", "parse_series"]
 
@@ -20,7 +21,7 @@ def parse_series(text: str) -> Path | InfluxAddress:
     raise ValueError(f"series {text!r}: want duckdb:PATH or influx:http://host:port/database")
 
 
-def make_store(text: str) -> SeriesStore:
-    """The store of an address, not opened yet; ValueError as `parse_series`."""
+def make_store(text: str, clock: Clock | None = None) -> SeriesStore:
+    """The store of an address, not opened yet; ValueError as `parse_series`. `clock` is the cloud's, by default the machine's."""
     address = parse_series(text)
-    return DuckStore(address) if isinstance(address, Path) else InfluxStore(address)
+    return DuckStore(address, clock) if isinstance(address, Path) else InfluxStore(address, clock)

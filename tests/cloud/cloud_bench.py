@@ -1,6 +1,7 @@
 """An ingest over real stores, for the tests of what it promises."""
 
 import asyncio
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -46,13 +47,16 @@ class Moody(DuckStore):
         return [*await super().write(batches), *self.refused]
 
 
+_hellos = itertools.count(1)
+
+
 def hello(*names: str, spans: dict[Lane, LaneSpan] | None = None, epoch: str = "e1") -> Hello:
     return Hello(
         gateway="gw-1",
         epoch=epoch,
         boot_id="b1",
         agent_version="1",
-        sent_ns=T0,
+        sent_ns=T0 + next(_hellos),  # the later is said, the later it was sent
         lanes=spans or dict.fromkeys(Lane, LaneSpan(1, 1)),
         devices=[
             DeviceDeclaration(device=name, profile="cover_nbiot", profile_version=1, kind="manhole_cover", position=(121.5, 31.2))

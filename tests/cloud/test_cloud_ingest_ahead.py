@@ -142,8 +142,9 @@ async def test_a_commit_refused_for_good_takes_no_later_group_with_it(road: Over
     road.series.shut(1, 2)
     await road.under_way(three(1), three(4))
     road.series.open_gate(2, 1)
-    await road.until(lambda: bool(road.acks))
-    assert [(ack.cumulative, ack.ranges) for ack in road.acks] == [(0, [(4, 6)])]
+    await road.until(lambda: len(road.acks) == 2)
+    told = [(ack.cumulative, ack.ranges, ack.refused) for ack in road.acks]
+    assert told == [(0, [], [(1, 3, Reason.STORE_REFUSED)]), (0, [(4, 6)], [])]
     assert await road.account() == {"watermark": 0, "stored": 3, "quarantined": 0, "lost": 0}
     monkeypatch.setattr(ingest_effects, "apply", plain)
     road.say(three(1))
@@ -151,7 +152,7 @@ async def test_a_commit_refused_for_good_takes_no_later_group_with_it(road: Over
     assert await road.account() == {"watermark": 6, "stored": 6, "quarantined": 0, "lost": 0}
     assert await road.series.count() == 6
     await road.ingest.save_rest()
-    assert [row["reason"] for row in await road.rows(refusals)] == ["invalid"]
+    assert [row["reason"] for row in await road.rows(refusals)] == ["store_refused"]
 
 
 async def test_rows_refused_in_one_group_are_in_the_account_of_the_next(road: Overlapping) -> None:
