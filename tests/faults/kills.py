@@ -63,12 +63,13 @@ class Result(msgspec.Struct):
 class Campaign:
     """The kills of one plan on a fleet that runs."""
 
-    def __init__(self, ships: Fleet, plan: Plan, say: Callable[[str], None]) -> None:
+    def __init__(self, ships: Fleet, plan: Plan, say: Callable[[str], None] = lambda _: None) -> None:
         self.ships = ships
         self._plan = plan
         self._say = say
         self._chance = random.Random(plan.seed)  # noqa: S311 - a campaign must be repeatable
         self._busy: set[str] = set()
+        self._freed = asyncio.Event()
         self.result = Result()
         # Far enough back that no report is ever of the future, however many there will be.
         self.base_ns = (SystemClock().wall_ns() // SECOND_NS - 40 * 86_400) * SECOND_NS
@@ -127,14 +128,11 @@ class Campaign:
     async def _strike(self) -> None:
         """One kill, of somebody who is not being started just now, and the start after it."""
         kind = self._kind()
-        if kind == _TOGETHER:
-            names = [BROKER, CLOUD, *self.ships.gateways]
-        else:
-            names = [self._chance.choice(self.ships.gateways) if kind == _AGENT else kind]
-        names = [name for name in names if name not in self._busy]
-        if not names:
-            # Whoever was meant lies dead already: take an agent that lives.
-            kind, names = _AGENT, [name for name in self.ships.gateways if name not in self._busy][:1]
+        while not (names := self._victims(kind)):
+            # Whoever was meant lies dead already.
+            self._freed.clear()
+            await self._freed.wait()
+            kind = _AGENT
         self._busy.update(names)
         self.result.kills[kind] += 1
         struck = time.monotonic()
@@ -142,7 +140,16 @@ class Campaign:
         await asyncio.gather(*(self.ships.start(name) for name in names))
         # From here on it may be killed again, also while it is still starting.
         self._busy.difference_update(names)
+        self._freed.set()
         await self._recovered(kind, names[0], struck)
+
+    def _victims(self, kind: str) -> list[str]:
+        """Who is to be killed, of those who run."""
+        agents = [name for name in self.ships.gateways if name not in self._busy]
+        if kind == _AGENT:
+            return [self._chance.choice(agents)] if agents else []
+        names = [BROKER, CLOUD, *agents] if kind == _TOGETHER else [kind]
+        return [name for name in names if name not in self._busy]
 
     def _kind(self) -> str:
         plan, drawn = self._plan, self._chance.uniform(0, 100)

@@ -153,7 +153,7 @@ async def _readings(
                 held = [round((point.time_ns - base_ns) / SECOND_NS) for point in points]
                 if held != numbers:
                     lost, strange = set(numbers) - set(held), set(held) - set(numbers)
-                    yield f"car-{phone}: {len(lost)} readings lost {sorted(lost)[:9]}, {len(strange)} strange {sorted(strange)[:9]}"
+                    yield f"car-{phone}: {len(lost)} lost {sorted(lost)[:9]}, {len(strange)} strange {sorted(strange)[:9]}"
                 wrong = [
                     point for point, number in zip(points, held, strict=True) if round(float(str(point.value)) * 10) != number
                 ]

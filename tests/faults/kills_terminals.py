@@ -18,7 +18,7 @@ __all__ = ["ALARM_EVERY", "ALARM_LASTS", "Relay", "alarm_at"]
 _GENERAL_ANSWER, _LOCATION = 0x8001, 0x0200
 _SOS = 1 << 0  # JT/T 808-2013, table 24: emergency
 _MILEAGE = 0x01  # additional item: DWORD, 1/10 km
-ALARM_EVERY, ALARM_LASTS = 40, 15
+ALARM_EVERY, ALARM_LASTS = 12, 5
 """In reports: how often the button is pressed, and for how many reports it stays down."""
 _WINDOW = 24
 """Reports under way, of all terminals of a relay."""
