@@ -1,26 +1,29 @@
-"""The way to the cloud: what the outbox holds goes out by MQTT and stays there until the cloud says that it is stored.
+"""The way to the cloud: what the outbox holds goes out and stays there until the cloud says that it is stored.
 
 A PUBACK means only that the broker has seen a message. What counts is the cloud's `Ack`: nothing is forgotten before
-it, and everything not acknowledged goes out again after each reconnect, or when a lane has stood still for too long.
+it, and everything not acknowledged goes out again after each reconnect, or when its answer has been missing for too long.
 """
 
 import asyncio
 import logging
 import random
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
-from typing import NoReturn
+from contextlib import suppress
 
+import apsw
 import msgspec
 
 from edge_agent.attempt import attempt
 from edge_agent.backoff import Backoff
-from edge_agent.outbox.outbox import Block, Outbox
+from edge_agent.outbox.outbox import Outbox
 from edge_agent.uplink.compression import compress_message, decompress
+from edge_agent.uplink.courier import Courier
 from edge_agent.uplink.link import Connect, Link, LinkDownError, MqttDoor
+from edge_agent.uplink.pace import Pace
+from edge_agent.uplink.pump import Pump
+from edge_agent.uplink.settings import UplinkCounts, UplinkSettings
 from edge_agent.uplink.window import LaneWindow
-from telemetry.clock import Clock
+from telemetry.clock import SECOND_NS, Clock
 from telemetry.reason import Reason
 from telemetry.records import ClockQuality, Command, Lane
 from telemetry.topics import Channel
@@ -30,51 +33,31 @@ __all__ = ["Uplink", "UplinkCounts", "UplinkSettings"]
 
 logger = logging.getLogger(__name__)
 
-_IN_FLIGHT = {Lane.EVENTS: 2, Lane.READINGS: 6}
-"""Batches of a lane that may wait for their PUBACK. With what is read ahead, all of the backlog that is ever in memory."""
-_READ_AHEAD_BYTES = 192 * 1024
-"""Read at once: each reading waits for the outbox's thread, which may be busy with a sync."""
 _HELLO_PAUSE_S = 0.2
-_MAX_ACKS = 1000
+_MOST_ACKS = 1000
 """Acknowledgements that may wait for the disk; a later one says it again."""
-
-
-class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the cloud is and how patient to be."""
-
-    gateway: str
-    broker: str
-    boot_id: str
-    agent_version: str
-    username: str = ""
-    password_file: Path | None = None
-    status_s: float = 60.0
-    retransmit_s: float = 10.0
-    hello_again_s: float = 5.0
-    reconnect_first_s: float = 0.5
-    reconnect_most_s: float = 60.0
-
-
-class UplinkCounts(msgspec.Struct):
-    """What the link has seen since the agent started."""
-
-    connections: int = 0
-    batches_sent: int = 0
-    bytes_sent: int = 0
-    retransmissions: int = 0
-    acks: int = 0
-    bad_messages: int = 0
+_MOST_HELLOS = 16
+_LONG_DOWN_NS = 300 * SECOND_NS
+"""After so long an outage others come back at the same moment."""
+_BIG_BACKLOG = 5000
+"""So many readings take a while: what the devices say at present is sent before them."""
+_SNAPSHOT_PAUSE_NS = 600 * SECOND_NS
+_RENEWAL_PAUSE_NS = 60 * SECOND_NS
+_GOODBYE_S = 1.0
 
 
 class _EpochOverError(Exception):
-    """The store began a new epoch; the session must start over with a new hello."""
+    """The session must start over with a new hello: the store began a new epoch, or has to."""
 
 
 class Uplink:
-    """Keeps one connection to the cloud's broker.
+    """Keeps one connection to the cloud.
 
-    `devices` says what to declare in a hello, `status` what to publish of the gateway; `on_command` takes a command
-    and must not wait.
+    `devices` says what to declare in a hello, `status` what to publish of the gateway, `clock_quality` how good its clock
+    is; `on_command` takes a command and must not wait. `connect` makes the connection, by MQTT where none is given.
+    `snapshot` commits the latest reading of each device once more and says how many these are: called, at most once in ten
+    minutes, where so many readings wait that the cloud would long see only the past. `on_cloud_time` is told the cloud's
+    wall clock and the nanoseconds between question and answer; no batch leaves before it has returned.
     """
 
     def __init__(
@@ -108,34 +91,51 @@ class Uplink:
         self._epoch = outbox.epoch
         """Of the present connection; the outbox may begin another at any time."""
         self._windows = {lane: LaneWindow(settings.retransmit_s) for lane in Lane}
-        self._moved = {lane: asyncio.Event() for lane in Lane}
-        self._events_idle = asyncio.Event()
         self._hello_due = asyncio.Event()
         self._greeting = asyncio.Event()
         """Set while the cloud has been told of every device; batches wait for it."""
         self._acks: list[Ack] = []
         self._acked = asyncio.Event()
+        self._hellos: dict[int, _Asked] = {}
+        """The hellos of this connection by their `sent_ns`."""
+        self._welcome_due = True
+        """Whether this connection's first answer is still to come."""
+        self._snapshot_due = asyncio.Event()
+        self._snapshot_ns: int | None = None
+        self._history_ns = 0
+        """History stays here until then."""
+        self._down_ns = clock.monotonic_ns()
+        """Since when there has been no connection."""
+        self._first = True
+        self._fenced: Reason | None = None
+        """Why the epoch has to be given up."""
+        self._renewed_ns: int | None = None
         self.counts = UplinkCounts()
         self.connected = False
         self.last_error = ""
 
     def announce(self) -> None:
-        """Say hello again, before any more batches: the devices have changed."""
+        """Say hello again, before any more batches: the devices, or the clock, have changed."""
         self._greeting.clear()
         self._hello_due.set()
 
     async def run(self) -> None:
         """Connect, serve, reconnect, until cancelled."""
-        backoff = Backoff(self._settings.reconnect_first_s, self._settings.reconnect_most_s)
+        settings = self._settings
+        backoff = Backoff(settings.reconnect_first_s, settings.reconnect_most_s, chance=self._chance)
+        self._down_ns = self._clock.monotonic_ns()
         while True:
             try:
                 await attempt(self._session(backoff))
-            except* LinkDownError as errors:
+            except* (LinkDownError, apsw.Error) as errors:
                 self._note_down(_first(errors))
             except* _EpochOverError:
                 backoff.reset()
+            if self.connected:
+                self._down_ns = self._clock.monotonic_ns()
             self.connected = False
-            await asyncio.sleep(backoff.next_s())
+            await asyncio.sleep(max(backoff.next_s(), self._until_renewal_s()))
+            await self._renew_if_fenced()
 
     def _note_down(self, problem: BaseException) -> None:
         error = str(problem)
@@ -150,83 +150,123 @@ class Uplink:
             self.counts.connections += 1
             backoff.reset()
             logger.info("uplink up", extra={"event": "uplink.up", "broker": self._settings.broker, "epoch": self._outbox.epoch})
-            self._begin_windows()
+            courier, pump = self._begin(link)
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._receive(link), name="uplink receive")
-                    tasks.create_task(self._note_acks(), name="uplink acks")
-                    tasks.create_task(self._greet(link), name="uplink hello")
-                    tasks.create_task(self._report(link), name="uplink status")
-                    tasks.create_task(self._wake_lanes(), name="uplink wake")
-                    for lane in Lane:
-                        tasks.create_task(self._send_lane(link, lane), name=f"uplink {lane}")
+                    tasks.create_task(self._note_acks(pump), name="uplink acks")
+                    tasks.create_task(self._greet(courier, pump), name="uplink hello")
+                    tasks.create_task(self._report(courier), name="uplink status")
+                    tasks.create_task(self._watch_outbox(pump), name="uplink watch")
+                    tasks.create_task(self._take_snapshot(), name="uplink snapshot")
+                    tasks.create_task(pump.run(), name="uplink pump")
             except asyncio.CancelledError:
                 await self._say_goodbye(link)
                 raise
 
-    def _begin_windows(self) -> None:
-        """Positions outlive a connection, not an epoch."""
+    def _begin(self, link: Link) -> tuple[Courier, Pump]:
+        """What a connection begins with; positions outlive it, but not an epoch."""
+        settings = self._settings
         if self._epoch != self._outbox.epoch:
             self._epoch = self._outbox.epoch
-            self._windows = {lane: LaneWindow(self._settings.retransmit_s) for lane in Lane}
+            self._windows = {lane: LaneWindow(settings.retransmit_s) for lane in Lane}
         for window in self._windows.values():
-            window.restart()
+            window.restart(self._clock.monotonic_ns())
+        self._acks.clear()
+        self._hellos.clear()
+        self._greeting.clear()
+        self._snapshot_due.clear()
+        self._welcome_due = True
+        courier = Courier(link, Pace(settings.rate_bits_s), self._clock, self.counts)
+        pump = Pump(
+            settings,
+            self._outbox,
+            self._clock,
+            self.counts,
+            windows=self._windows,
+            courier=courier,
+            ready=self._greeting,
+            say_hello=self._hello_due.set,
+        )
+        pump.pause_history(self._history_ns)
+        return courier, pump
 
     # What the gateway says of itself.
 
-    async def _greet(self, link: Link) -> None:
+    async def _greet(self, courier: Courier, pump: Pump) -> None:
         """Say hello until the cloud has answered for each lane, and again whenever there is news."""
         while True:
             self._hello_due.clear()
             self._greeting.clear()
-            await link.publish(Channel.HELLO, encode(await self._hello()))
+            hello = await self._hello()
+            self._hellos[hello.sent_ns] = _Asked(self._clock.monotonic_ns())
+            while len(self._hellos) > _MOST_HELLOS:
+                del self._hellos[next(iter(self._hellos))]
+            await courier.publish(Channel.HELLO, compress_message(encode(hello)))
             if not self._hello_due.is_set():
                 self._greeting.set()
+                pump.stir()
             # Many devices that are let in at once share a hello.
             await asyncio.sleep(_HELLO_PAUSE_S)
-            welcomed = all(window.welcomed for window in self._windows.values())
-            try:
-                async with asyncio.timeout(None if welcomed else self._settings.hello_again_s):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if self._welcomed() else self._settings.hello_again_s):
                     await self._hello_due.wait()
-            except TimeoutError:
-                if all(window.welcomed for window in self._windows.values()):
-                    await self._hello_due.wait()
+            if self._welcomed():
+                await self._hello_due.wait()
+
+    def _welcomed(self) -> bool:
+        return all(window.welcomed for window in self._windows.values())
 
     async def _hello(self) -> Hello:
+        lanes = await self._outbox.spans()
+        sent_ns = self._clock.wall_ns()
+        while sent_ns in self._hellos:
+            sent_ns += 1
         return Hello(
             gateway=self._settings.gateway,
             epoch=self._outbox.epoch,
             boot_id=self._settings.boot_id,
             agent_version=self._settings.agent_version,
-            sent_ns=self._clock.wall_ns(),
-            lanes=await self._outbox.spans(),
+            sent_ns=sent_ns,
+            lanes=lanes,
             devices=list(self._devices()),
+            clock=self._clock_quality(),
         )
 
-    async def _report(self, link: Link) -> None:
+    async def _report(self, courier: Courier) -> None:
         while True:
-            await self._publish_status(link, online=True)
+            await courier.publish(Channel.STATUS, encode(self._status(True)), retain=True)  # noqa: FBT003 - online
             await asyncio.sleep(self._settings.status_s)
-
-    async def _publish_status(self, link: Link, *, online: bool) -> None:
-        await link.publish(Channel.STATUS, encode(self._status(online)), retain=True)
 
     async def _say_goodbye(self, link: Link) -> None:
         """Tell the cloud that this is a planned end; a link that is too slow for that has the will."""
         try:
-            async with asyncio.timeout(1.0):
-                await self._publish_status(link, online=False)
+            async with asyncio.timeout(_GOODBYE_S):
+                await link.publish(Channel.STATUS, encode(self._status(False)), retain=True)  # noqa: FBT003 - online
         except (LinkDownError, TimeoutError) as error:
             logger.info("no goodbye: %s", error, extra={"event": "uplink.no_goodbye"})
+
+    async def _take_snapshot(self) -> None:
+        await self._snapshot_due.wait()
+        if self._snapshot is None:
+            return
+        self._snapshot_ns = self._clock.monotonic_ns()
+        count = await self._snapshot()
+        self.counts.snapshots += 1
+        logger.info("the latest readings go first", extra={"event": "uplink.snapshot", "readings": count})
 
     # What the cloud says.
 
     async def _receive(self, link: Link) -> None:
-        take = {Channel.ACK: self._take_ack, Channel.COMMAND: self._take_command}
         async for what, payload in link.heard():
             try:
-                if what in take:
-                    take[what](payload)
+                match what:
+                    case Channel.ACK:
+                        self._take_ack(payload)
+                    case Channel.COMMAND:
+                        self._on_command(decode_command(payload, decompress))
+                    case _:
+                        pass
             except WireError as error:
                 self.counts.bad_messages += 1
                 self._refuse("cloud", error.reason, f"{what}: {error.detail}", b"")
@@ -234,41 +274,82 @@ class Uplink:
     def _take_ack(self, payload: bytes) -> None:
         ack = decode_ack(payload, decompress)
         self.counts.acks += 1
-        if ack.epoch != self._outbox.epoch or ack.gateway != self._settings.gateway:
+        if ack.epoch != self._epoch or ack.gateway != self._settings.gateway:
             return
-        if len(self._acks) < _MAX_ACKS:
+        if len(self._acks) < _MOST_ACKS:
             self._acks.append(ack)
             self._acked.set()
 
-    def _take_command(self, payload: bytes) -> None:
-        self._on_command(decode_command(payload, decompress))
-
-    async def _note_acks(self) -> None:
+    async def _note_acks(self, pump: Pump) -> None:
         """Forget on disk first, then let the lane move on."""
         while True:
             await self._acked.wait()
             self._acked.clear()
             acks, self._acks = self._acks, []
             for ack in _condense(acks):
-                if ack.epoch != self._epoch or self._epoch != self._outbox.epoch:
-                    continue
-                if ack.cumulative >= self._outbox.accounts[ack.lane].next_seq:
-                    await self._begin_epoch(ack)
-                await self._outbox.ack(ack)
-                self._windows[ack.lane].on_ack(ack, self._clock.monotonic_ns())
-                self._moved[ack.lane].set()
+                if self._epoch != self._outbox.epoch:
+                    raise _EpochOverError
+                self._give_up_if_fenced(ack)
+                try:
+                    await self._note_ack(ack, pump)
+                except apsw.Error as error:
+                    # As if it had been lost: the same word will come again.
+                    self.counts.disk_errors += 1
+                    extra = {"event": "uplink.ack_failed", "lane": ack.lane, "error": str(error)}
+                    logger.exception("an acknowledgement cannot be kept", extra=extra)
+                pump.stir()
 
-    async def _begin_epoch(self, ack: Ack) -> NoReturn:
-        logger.error(
-            "the cloud has records of this epoch that this outbox never gave out: it was restored or cloned; a new epoch begins",
-            extra={"event": "uplink.rolled_back", "lane": ack.lane, "cumulative": ack.cumulative, "epoch": ack.epoch},
-        )
-        await self._outbox.renew()
-        raise _EpochOverError
+    async def _note_ack(self, ack: Ack, pump: Pump) -> None:
+        window = self._windows[ack.lane]
+        asked = self._hellos.get(ack.answers)
+        if asked is None and not ack.answers and not window.welcomed and self._hellos:
+            asked = self._hellos[next(reversed(self._hellos))]
+        if asked is not None:
+            await self._take_answer(ack, asked)
+        elif not window.believes(ack):
+            return
+        await self._outbox.ack(ack)
+        now_ns = self._clock.monotonic_ns()
+        window.on_ack(ack, now_ns)
+        for low, high, reason in ack.refused:
+            if window.on_refused(low, high):
+                self.counts.refused_batches += 1
+                extra = {"event": "uplink.refused_batch", "lane": ack.lane, "from": low, "to": high, "reason": reason}
+                logger.warning("the cloud cannot take a batch whole: sending its halves", extra=extra)
+        if asked is not None and ack.lane not in asked.answered:
+            asked.answered.add(ack.lane)
+            self._welcome(ack, pump, now_ns)
 
-    # What goes out.
+    async def _take_answer(self, ack: Ack, asked: "_Asked") -> None:
+        """The first thing after a hello: what time it is there, and whether the cloud still knows what it knew."""
+        if not asked.answered and self._on_cloud_time is not None:
+            await self._on_cloud_time(ack.server_ns, self._clock.monotonic_ns() - asked.sent_ns)
+        window, account = self._windows[ack.lane], self._outbox.accounts[ack.lane]
+        if ack.lane in asked.answered or not window.forgotten(ack, account.cumulative, account.acked + account.quarantined):
+            return
+        extra = {"event": "uplink.rewound", "lane": ack.lane, "cumulative": ack.cumulative, "before": account.cumulative}
+        logger.error("the cloud knows less than it did: what is still kept goes out again", extra=extra)
+        self.counts.rewinds += 1
+        await self._outbox.rewind(ack.lane, ack.cumulative)
+        window.rewind(ack)
 
-    async def _wake_lanes(self) -> None:
+    def _welcome(self, ack: Ack, pump: Pump, now_ns: int) -> None:
+        account = self._outbox.accounts[ack.lane]
+        self._windows[ack.lane].on_welcome(ack, account.next_seq, account.depth, now_ns)
+        if ack.lane is not Lane.READINGS:
+            return
+        big = account.depth > _BIG_BACKLOG
+        if self._welcome_due and ((self._first and big) or now_ns - self._down_ns >= _LONG_DOWN_NS):
+            delay_s = self._chance.uniform(0, self._settings.history_jitter_s)
+            self._history_ns = now_ns + round(delay_s * SECOND_NS)
+            pump.pause_history(self._history_ns)
+        self._welcome_due = self._first = False
+        if big and (self._snapshot_ns is None or now_ns - self._snapshot_ns >= _SNAPSHOT_PAUSE_NS):
+            self._snapshot_due.set()
+
+    # The end of an epoch.
+
+    async def _watch_outbox(self, pump: Pump) -> None:
         changed = self._outbox.watch()
         try:
             while True:
@@ -276,75 +357,44 @@ class Uplink:
                 changed.clear()
                 if self._outbox.epoch != self._epoch:
                     raise _EpochOverError
-                for moved in self._moved.values():
-                    moved.set()
+                pump.stir()
         finally:
             self._outbox.unwatch(changed)
 
-    async def _send_lane(self, link: Link, lane: Lane) -> None:
-        window, slots = self._windows[lane], asyncio.Semaphore(_IN_FLIGHT[lane])
-        ready: deque[Block] = deque()
-        async with asyncio.TaskGroup() as under_way:
-            while True:
-                self._retransmit_if_stalled(lane)
-                if lane is Lane.READINGS:
-                    await self._events_idle.wait()
-                block = await self._next(lane, ready)
-                if block is None or not window.may_send(block.last_seq):
-                    await self._rest(lane)
-                    continue
-                if lane is Lane.EVENTS:
-                    self._events_idle.clear()
-                await self._greeting.wait()
-                await slots.acquire()
-                window.on_sent(block.last_seq, self._clock.monotonic_ns())
-                under_way.create_task(self._publish(link, block, slots), name=f"publish {lane} {block.first_seq}")
+    def _give_up_if_fenced(self, ack: Ack) -> None:
+        """The cloud has records of this epoch that this outbox never gave out, or other ones: it was restored or cloned."""
+        last = max([ack.cumulative, *(high for _, high in ack.ranges)])
+        ahead = Reason.ROLLED_BACK if last >= self._outbox.accounts[ack.lane].next_seq else None
+        self._fenced = ack.fenced or ahead
+        if self._fenced is not None:
+            extra = {"event": "uplink.fenced", "lane": ack.lane, "reason": self._fenced, "last": last, "epoch": ack.epoch}
+            logger.error("this epoch is not this outbox's own any more: a new one begins", extra=extra)
+            raise _EpochOverError
 
-    async def _next(self, lane: Lane, ready: deque[Block]) -> Block | None:
-        """The batch after what was sent; those in `ready` were read before and are not read again."""
-        sent = self._windows[lane].sent
-        if not self._windows[lane].welcomed or sent >= self._outbox.accounts[lane].next_seq - 1:
-            ready.clear()
-            return None
-        while ready and ready[0].last_seq <= sent:
-            ready.popleft()
-        if not ready or ready[0].first_seq > sent + 1:
-            ready.clear()
-            ready.extend(await self._outbox.next_blocks(lane, sent, _READ_AHEAD_BYTES))
-        return ready[0] if ready else None
+    def _until_renewal_s(self) -> float:
+        """An epoch that is fenced again and again is renewed once a minute: something is wrong that nobody here can mend."""
+        if self._fenced is None or self._renewed_ns is None:
+            return 0.0
+        return max(0.0, (self._renewed_ns + _RENEWAL_PAUSE_NS - self._clock.monotonic_ns()) / SECOND_NS)
 
-    async def _rest(self, lane: Lane) -> None:
-        """Wait for news of the lane, at most until its patience should be looked at again."""
-        if lane is Lane.EVENTS:
-            self._events_idle.set()
-        try:
-            async with asyncio.timeout(min(1.0, self._settings.retransmit_s / 2)):
-                await self._moved[lane].wait()
-        except TimeoutError:
+    async def _renew_if_fenced(self) -> None:
+        if self._fenced is None:
             return
-        self._moved[lane].clear()
-
-    def _retransmit_if_stalled(self, lane: Lane) -> None:
-        window, now_ns = self._windows[lane], self._clock.monotonic_ns()
-        if not window.stalled(now_ns):
-            return
-        logger.warning(
-            "no progress: sending again",
-            extra={"event": "uplink.retransmit", "lane": lane, "cumulative": window.cumulative, "sent": window.sent},
-        )
-        self.counts.retransmissions += 1
-        if window.credit <= 0:
-            self._hello_due.set()
-        window.rewind(now_ns)
-
-    async def _publish(self, link: Link, block: Block, slots: asyncio.Semaphore) -> None:
-        payload = compress_message(block.payload)
         try:
-            await link.publish(Channel.of_lane(block.lane), payload)
-        finally:
-            slots.release()
-        self.counts.batches_sent += 1
-        self.counts.bytes_sent += len(payload)
+            await self._outbox.renew()
+        except apsw.Error as error:
+            self.counts.disk_errors += 1
+            logger.exception("no new epoch yet", extra={"event": "uplink.renew_failed", "error": str(error)})
+            return
+        self._fenced, self._renewed_ns = None, self._clock.monotonic_ns()
+        self.counts.renewals += 1
+
+
+class _Asked(msgspec.Struct):
+    """A hello: when it was sent by the monotonic clock, and for which lanes it was answered."""
+
+    sent_ns: int
+    answered: set[Lane] = msgspec.field(default_factory=set)
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -356,12 +406,18 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 def _condense(acks: Sequence[Ack]) -> list[Ack]:
-    """The same word in fewer commits: of plain acknowledgements that follow one another in a lane, the furthest."""
+    """The same word in fewer commits: of acknowledgements that follow one another in a lane, the furthest."""
     kept: dict[Lane, list[Ack]] = {}
     for ack in acks:
         lane = kept.setdefault(ack.lane, [])
-        if lane and not (lane[-1].ranges or lane[-1].quarantined) and ack.cumulative >= lane[-1].cumulative:
+        if lane and _says_all_of(ack, lane[-1]):
             lane[-1] = ack
         else:
             lane.append(ack)
     return [ack for lane in kept.values() for ack in lane]
+
+
+def _says_all_of(later: Ack, earlier: Ack) -> bool:
+    if earlier.quarantined or earlier.refused or earlier.answers or earlier.fenced:
+        return False
+    return later.cumulative >= earlier.cumulative and (not earlier.ranges or later.server_ns > earlier.server_ns)

@@ -16,7 +16,7 @@ from telemetry.clock import SECOND_NS
 from telemetry.reason import Reason
 from telemetry.records import Command, Event, Flaw, Lane, Priority, Reading, Value
 from telemetry.topics import Channel, all_gateways, channel, parse
-from telemetry.wire import Ack, Hello, decode_events, decode_hello, decode_readings, encode
+from telemetry.wire import Ack, Hello, decode_events, decode_hello, decode_readings, encode, spans
 
 T0 = 1_750_000_000 * SECOND_NS
 NOTHING = Text(zh="无", en="none")
@@ -111,6 +111,7 @@ class SmallCloud:
         self.refused: set[int] = set()
         self._chance = random.Random(seed)  # noqa: S311 - chance that can be repeated
         self._held: list[Ack] = []
+        self._told_ns = T0
         self._client: aiomqtt.Client | None = None
 
     @asynccontextmanager
@@ -149,7 +150,7 @@ class SmallCloud:
             case Channel.HELLO:
                 hello = decode_hello(payload, decompress)
                 self.hellos.append(hello)
-                return [self._ack(gateway, hello.epoch, lane) for lane in Lane]
+                return [self._ack(gateway, hello.epoch, lane, answers=hello.sent_ns) for lane in Lane]
             case Channel.EVENTS:
                 events = decode_events(payload, decompress)
                 self.arrivals.append((Lane.EVENTS, events.first_seq))
@@ -167,15 +168,21 @@ class SmallCloud:
                 self.statuses.append(payload)
                 return []
 
-    def _ack(self, gateway: str, epoch: str, lane: Lane) -> Ack:
+    def _ack(self, gateway: str, epoch: str, lane: Lane, answers: int = 0) -> Ack:
+        cumulative = self.cumulative(lane, epoch)
         quarantined = [] if lane is Lane.EVENTS else [(seq, _REFUSED) for seq in sorted(self.refused)]
+        kept = self.events if lane is Lane.EVENTS else self.readings
+        self._told_ns += 1
         return Ack(
             gateway=gateway,
             epoch=epoch,
             lane=lane,
-            cumulative=self.cumulative(lane, epoch),
+            cumulative=cumulative,
+            ranges=spans(seq for of, seq in kept if of == epoch and seq > cumulative),
             quarantined=quarantined,
             credit=self.credit,
+            server_ns=self._told_ns,
+            answers=answers,
         )
 
     async def _answer(self, client: aiomqtt.Client, ack: Ack) -> None:

@@ -12,93 +12,9 @@ from edge_agent.config import OutboxLimits
 from edge_agent.outbox.outbox import Outbox
 from edge_agent.uplink.compression import decompress
 from edge_agent.uplink.uplink import Uplink, UplinkSettings
-from edge_agent.uplink.window import LaneWindow
-from telemetry.clock import SECOND_NS, SystemClock
+from telemetry.clock import SystemClock
 from telemetry.records import Command, CommandResult, Lane, Outcome
-from telemetry.wire import Ack, GatewayStatus, decode_status
-
-SECOND = SECOND_NS
-
-
-def ack(cumulative: int, credit: int = 100, server_ns: int = 0, ranges: list[tuple[int, int]] | None = None) -> Ack:
-    return Ack(
-        gateway="g", epoch="e", lane=Lane.READINGS, cumulative=cumulative, credit=credit, server_ns=server_ns, ranges=ranges or []
-    )
-
-
-def welcomed(credit: int = 100) -> LaneWindow:
-    window = LaneWindow(10.0)
-    window.on_ack(ack(0, credit), 0)
-    return window
-
-
-def test_nothing_is_sent_before_the_cloud_has_answered() -> None:
-    window = LaneWindow(10.0)
-    assert not window.may_send(1)
-    window.on_ack(ack(0), 0)
-    assert window.may_send(100)
-
-
-def test_the_credit_is_not_exceeded() -> None:
-    window = welcomed(100)
-    window.on_sent(60, 0)
-    assert window.may_send(100)
-    assert not window.may_send(101)
-
-
-def test_a_batch_larger_than_the_credit_goes_alone() -> None:
-    window = welcomed(100)
-    assert window.may_send(500)
-    window.on_sent(500, 0)
-    assert not window.may_send(501)
-
-
-def test_without_credit_nothing_goes_until_there_is_some_or_patience_ends() -> None:
-    window = welcomed(0)
-    assert not window.may_send(1)
-    assert not window.stalled(9 * SECOND)
-    assert window.stalled(10 * SECOND)
-
-
-def test_a_lane_stalls_after_its_patience_and_sends_again() -> None:
-    window = welcomed()
-    window.on_sent(50, SECOND)
-    assert not window.stalled(10 * SECOND)
-    assert window.stalled(11 * SECOND)
-    window.rewind(11 * SECOND)
-    assert (window.sent, window.stalled(20 * SECOND)) == (0, False)
-
-
-def test_an_idle_lane_never_stalls() -> None:
-    window = welcomed()
-    assert not window.stalled(10_000 * SECOND)
-    window.on_sent(5, 10_000 * SECOND)
-    assert not window.stalled(10_001 * SECOND)
-
-
-def test_progress_restarts_the_patience() -> None:
-    window = welcomed()
-    window.on_sent(50, 0)
-    window.on_ack(ack(20), 8 * SECOND)
-    assert not window.stalled(17 * SECOND)
-    window.on_ack(ack(20), 17 * SECOND)
-    assert window.stalled(18 * SECOND)
-
-
-def test_acknowledgements_out_of_order_take_nothing_back() -> None:
-    window = welcomed()
-    window.on_sent(50, 0)
-    window.on_ack(ack(40, credit=7, server_ns=2), 0)
-    window.on_ack(ack(10, credit=90, server_ns=1), 0)
-    assert (window.cumulative, window.sent, window.credit) == (40, 50, 7)
-
-
-def test_after_a_stall_a_cloud_with_an_older_clock_is_believed() -> None:
-    window = welcomed()
-    window.on_ack(ack(0, credit=0, server_ns=100), 0)
-    window.rewind(10 * SECOND)
-    window.on_ack(ack(0, credit=50, server_ns=5), 10 * SECOND)
-    assert window.credit == 50
+from telemetry.wire import GatewayStatus, decode_status
 
 
 def result(name: str) -> CommandResult:
