@@ -139,7 +139,9 @@ def _pend(state: RuleState, truth: Truth, now_ns: int) -> RuleState:
 
 def _raised(state: RuleState, since_ns: int, now_ns: int) -> RuleState:
     """A new occurrence; the same one again where the condition came and went within one instant."""
-    onset_ns = max(since_ns, state.onset_ns)
+    # An onset later than the last step was named by a clock that has been set back since.
+    named_ns = state.onset_ns if state.onset_ns <= state.moved_ns else 0
+    onset_ns = max(since_ns, named_ns)
     steps = state.steps if onset_ns == state.onset_ns else 0
     begun = msgspec.structs.replace(state, onset_ns=onset_ns, steps=steps)
     return _moved(begun, now_ns, active=True, pending_ns=None)

@@ -12,13 +12,16 @@ from telemetry.clock import SECOND_NS
 from telemetry.reason import Reason
 from telemetry.records import Flaw, Quality, Reading, Value
 
-__all__ = ["EARLIEST_NS", "MAX_AHEAD_NS", "MAX_AT_ONCE", "MAX_TEXT", "normalise"]
+__all__ = ["EARLIEST_NS", "LATEST_NS", "MAX_AHEAD_NS", "MAX_AT_ONCE", "MAX_TEXT", "normalise"]
 
 EARLIEST_NS = 946_684_800 * SECOND_NS
 """2000-01-01T00:00:00Z: a device that says an earlier time has lost its clock."""
 
+LATEST_NS = 4_102_444_800 * SECOND_NS
+"""2100-01-01T00:00:00Z: later than any gateway of ours, whatever its clock says."""
+
 MAX_AHEAD_NS = 300 * SECOND_NS
-"""How far a device's clock may be ahead of the gateway's."""
+"""How far a device's clock may be ahead of the gateway's, where somebody vouches for the gateway's."""
 
 MAX_TEXT = 1024
 """Characters in a text value."""
@@ -38,7 +41,7 @@ def normalise(work: Work) -> Work:
     if not values:
         doubts = doubts or [Doubt(Reason.NO_VALUE, "no metric in it")]
         return replace(work, doubts=(*work.doubts, *doubts))
-    time_ns, wrong = _event_time(heard.decoded.time_ns, heard.received_ns)
+    time_ns, wrong = _event_time(heard.decoded.time_ns, heard.received_ns, vouched=work.vouched)
     if wrong is not None:
         flaws = dict.fromkeys(values, Flaw(Quality.UNCERTAIN, wrong)) | flaws
         doubts.append(Doubt(wrong, f"device time {heard.decoded.time_ns} ns, received at {heard.received_ns} ns"))
@@ -55,12 +58,13 @@ def normalise(work: Work) -> Work:
     return replace(work, reading=reading, memory=replace(work.memory, instant=instant), doubts=(*work.doubts, *doubts))
 
 
-def _event_time(told_ns: int | None, received_ns: int) -> tuple[int, Reason | None]:
+def _event_time(told_ns: int | None, received_ns: int, *, vouched: bool) -> tuple[int, Reason | None]:
+    """A gateway that does not know the time itself believes every device whose time could be true."""
     if told_ns is None:
         return received_ns, None
     if told_ns < EARLIEST_NS:
         return received_ns, Reason.IMPLAUSIBLE_TIME
-    if told_ns > received_ns + MAX_AHEAD_NS:
+    if told_ns > (received_ns + MAX_AHEAD_NS if vouched else LATEST_NS):
         return received_ns, Reason.FUTURE_TIME
     return told_ns, None
 

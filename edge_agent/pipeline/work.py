@@ -46,7 +46,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     """One heard thing on its way.
 
     `reading` is None before `normalise`, and after it where nothing could be used. `send` is false where the reporting
-    policy holds the reading back.
+    policy holds the reading back. `vouched` says whether the gateway's clock may be held against the device's.
     """
 
     heard: Heard
@@ -55,6 +55,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     doubts: tuple[Doubt, ...] = ()
     transitions: tuple[Transition, ...] = ()
     send: bool = True
+    vouched: bool = True
 
 
 Step = Callable[[Work], Work]
