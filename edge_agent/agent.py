@@ -11,6 +11,7 @@ import msgspec
 
 from device_profiles.model import Profile
 from device_profiles.shelf import load_catalog
+from edge_agent.adjtimex import Discipline, KernelClock
 from edge_agent.attempt import attempt
 from edge_agent.backoff import Backoff
 from edge_agent.commands import CommandRoom
@@ -19,10 +20,13 @@ from edge_agent.config import AgentConfig
 from edge_agent.desk import Desk
 from edge_agent.drivers import Driver, make_driver
 from edge_agent.outbox.outbox import Outbox
+from edge_agent.outbox.store import LossNote
 from edge_agent.status import AgentStatus, LaneStatus, LinkStatus, StatusSocket
+from edge_agent.timekeeper import Timekeeper
 from edge_agent.uplink.uplink import Uplink, UplinkSettings
 from telemetry.clock import SECOND_NS, Clock, SystemClock
 from telemetry.reason import Reason
+from telemetry.records import Lane
 from telemetry.wire import GatewayStatus
 
 __all__ = ["VERSION", "Agent", "AgentCounts"]
@@ -38,6 +42,7 @@ _HEARD_WITHIN_NS = 3600 * SECOND_NS
 _SOUND_NS = 60 * SECOND_NS
 """A driver that ran this long before it failed is started again without delay."""
 _MAX_STATUS_REASONS = 32
+_SHOWN_LOSSES = 20
 
 
 class AgentCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +52,7 @@ class AgentCounts(msgspec.Struct, frozen=True, kw_only=True):
     committed: int
     held_back: int
     refused: Mapping[Reason, int]
+    snapshots: int
     acked: int
     lost_declared: int
     backlog: int
@@ -61,14 +67,13 @@ class Agent:
     and `edge_agent.drivers.SetupError` when a device does not fit its link.
     """
 
-    def __init__(self, config: AgentConfig, clock: Clock | None = None) -> None:
+    def __init__(self, config: AgentConfig, clock: Clock | None = None, kernel: Discipline | None = None) -> None:
         self.config = config
+        self.clock = Timekeeper(clock or SystemClock(), kernel or KernelClock(), _boot_id())
         self.ready = asyncio.Event()
         """Set once every driver runs."""
         self.drivers: Mapping[str, Driver] = {}
         self.driver_restarts: dict[str, int] = {}
-        self._clock = clock or SystemClock()
-        self._boot_id = _boot_id()
         self._parts: _Parts | None = None
         self._hearing: Sequence[asyncio.Task[None]] = ()
 
@@ -76,8 +81,9 @@ class Agent:
         """Serve until cancelled; then stop the drivers, commit what they said, say goodbye and close the outbox."""
         config = self.config
         catalog = load_catalog(*config.profile_dirs)
-        self.drivers = {link.name: make_driver(link, catalog, self._clock) for link in config.links}
-        outbox = await Outbox.open(config.data_dir, config.gateway, config.outbox, self._clock)
+        self.drivers = {link.name: make_driver(link, catalog, self.clock) for link in config.links}
+        stamp = self.clock.stamp
+        outbox = await Outbox.open(config.data_dir, config.gateway, config.outbox, self.clock, stamp=stamp)
         try:
             await self._serve(outbox, catalog)
         finally:
@@ -92,6 +98,7 @@ class Agent:
             committed=desk.committed,
             held_back=desk.held_back,
             refused=dict(parts.desk.refusals.by_reason),
+            snapshots=desk.snapshots,
             acked=sum(account.acked + account.quarantined for account in accounts),
             lost_declared=sum(account.lost for account in accounts),
             backlog=sum(account.depth for account in accounts) + parts.committer.unfinished,
@@ -129,6 +136,7 @@ class Agent:
                         tasks.create_task(self._supervise(driver, parts.desk), name=f"driver {driver.name}")
                         for driver in self.drivers.values()
                     ]
+                    tasks.create_task(self._keep_time(parts), name="clock")
                     tasks.create_task(self._tick(parts), name="ticker")
                     tasks.create_task(parts.commands.run(), name="commands")
                     tasks.create_task(parts.socket.run(), name="status")
@@ -141,31 +149,41 @@ class Agent:
     async def _assemble(self, outbox: Outbox, catalog: Mapping[str, Profile]) -> "_Parts":
         config = self.config
         committer = Committer(outbox, config.outbox)
-        desk = Desk(self._clock, catalog, committer)
+        desk = Desk(self.clock, catalog, committer)
+        self.clock.attach(outbox, desk.refuse)
         desk.restore(await outbox.states())
         desk.enrol(device for link in config.links for device in link.devices)
         commands = CommandRoom(config.gateway, outbox, desk, self._driver_of())
         uplink = Uplink(
-            UplinkSettings(
-                gateway=config.gateway,
-                broker=config.broker,
-                boot_id=self._boot_id,
-                agent_version=VERSION,
-                username=config.username,
-                password_file=config.password_file,
-                status_s=config.status_s,
-                retransmit_s=config.retransmit_s,
-            ),
+            self._uplink_settings(),
             outbox,
-            self._clock,
+            self.clock,
             devices=desk.declarations,
             status=self._gateway_status,
             on_command=commands.take,
             refuse=desk.refuse,
+            snapshot=desk.snapshot,
+            on_cloud_time=self.clock.learn,
+            clock_quality=lambda: self.clock.stamp.quality,
         )
         desk.on_admitted = uplink.announce
         socket = StatusSocket(config.data_dir, self.status)
         return _Parts(outbox=outbox, committer=committer, desk=desk, commands=commands, uplink=uplink, socket=socket)
+
+    def _uplink_settings(self) -> UplinkSettings:
+        config = self.config
+        return UplinkSettings(
+            gateway=config.gateway,
+            broker=config.broker,
+            boot_id=self.clock.stamp.boot_id,
+            agent_version=VERSION,
+            username=config.username,
+            password_file=config.password_file,
+            status_s=config.status_s,
+            retransmit_s=config.retransmit_s,
+            rate_bits_s=config.uplink.rate_bits_s,
+            history_jitter_s=config.uplink.history_jitter_s,
+        )
 
     def _driver_of(self) -> dict[str, Driver]:
         """The driver of each configured device."""
@@ -187,23 +205,35 @@ class Agent:
         """Keep a driver running: one that fails is started again, and never stops the others."""
         backoff = Backoff(1.0, 60.0)
         while True:
-            began_ns = self._clock.monotonic_ns()
+            began_ns = self.clock.monotonic_ns()
             try:
                 await attempt(driver.run(desk))
                 logger.error("driver %s ended", driver.name, extra={"event": "driver.ended", "link": driver.name})
             except Exception:  # whatever a driver's fault is, the other links must not feel it
                 logger.exception("driver %s failed", driver.name, extra={"event": "driver.failed", "link": driver.name})
             self.driver_restarts[driver.name] = self.driver_restarts.get(driver.name, 0) + 1
-            if self._clock.monotonic_ns() - began_ns > _SOUND_NS:
+            if self.clock.monotonic_ns() - began_ns > _SOUND_NS:
                 backoff.reset()
             await asyncio.sleep(backoff.next_s())
+
+    async def _keep_time(self, parts: "_Parts") -> None:
+        """Nothing else in this task: a disk that is busy must not hide a jump."""
+        while True:
+            await self.clock.tick()
+            parts.desk.remember_clock()
+            if self.clock.asks() and parts.uplink.connected:
+                parts.uplink.announce()
+            await asyncio.sleep(_TICK_S)
 
     async def _tick(self, parts: "_Parts") -> None:
         """What happens by the gateway's clock."""
         while True:
             await asyncio.sleep(_TICK_S)
             await parts.desk.watch_silence()
-            parts.oldest_ns = await parts.outbox.oldest_ns()
+            parts.oldest_ns = {lane: await parts.outbox.oldest_ns(lane) for lane in Lane}
+            lost = sum(account.lost for account in parts.outbox.accounts.values())
+            if lost != parts.lost:
+                parts.lost, parts.losses = lost, await parts.outbox.losses(_SHOWN_LOSSES)
 
     # What it says of itself.
 
@@ -213,15 +243,18 @@ class Agent:
         return AgentStatus(
             gateway=self.config.gateway,
             epoch=parts.outbox.epoch,
-            now_ns=self._clock.wall_ns(),
+            now_ns=self.clock.wall_ns(),
             uplink_connected=parts.uplink.connected,
             uplink_error=parts.uplink.last_error,
             uplink=parts.uplink.counts,
             links=[LinkStatus.of(driver.health(), self.driver_restarts.get(name, 0)) for name, driver in self.drivers.items()],
             devices=parts.desk.last_heard(),
             alarms=parts.desk.open_alarms(),
-            lanes={lane: LaneStatus.of(account) for lane, account in parts.outbox.accounts.items()},
-            oldest_unacked_ns=parts.oldest_ns,
+            lanes={lane: LaneStatus.of(account, parts.oldest_ns[lane]) for lane, account in parts.outbox.accounts.items()},
+            oldest_unacked_ns=parts.oldest,
+            outbox_max_bytes=self.config.outbox.max_bytes,
+            losses=parts.losses,
+            clock=self.clock.status(),
             counts=parts.desk.counts,
             commit_failures=parts.committer.failures,
             waited_for_room=parts.committer.waited_for_room,
@@ -229,7 +262,7 @@ class Agent:
         )
 
     def _gateway_status(self, online: bool) -> GatewayStatus:  # noqa: FBT001 - the field of the contract
-        parts, now_ns = self._running(), self._clock.wall_ns()
+        parts, now_ns = self._running(), self.clock.wall_ns()
         heard = parts.desk.last_heard().values()
         return GatewayStatus(
             gateway=self.config.gateway,
@@ -238,11 +271,14 @@ class Agent:
             agent_version=VERSION,
             epoch=parts.outbox.epoch,
             backlog={lane: account.depth for lane, account in parts.outbox.accounts.items()},
-            oldest_unacked_ns=parts.oldest_ns,
+            oldest_unacked_ns=parts.oldest,
             outbox_bytes=sum(account.bytes for account in parts.outbox.accounts.values()),
             devices_expected=len(heard),
             devices_heard=sum(at is not None and now_ns - at < _HEARD_WITHIN_NS for at in heard),
             refusals=dict(sorted(parts.desk.refusals.totals().items(), key=lambda pair: -pair[1])[:_MAX_STATUS_REASONS]),
+            clock=self.clock.stamp.quality,
+            lost={lane: account.lost for lane, account in parts.outbox.accounts.items()},
+            outbox_max_bytes=self.config.outbox.max_bytes,
         )
 
     def _running(self) -> "_Parts":
@@ -258,7 +294,14 @@ class _Parts(msgspec.Struct, kw_only=True):
     commands: CommandRoom
     uplink: Uplink
     socket: StatusSocket
-    oldest_ns: int | None = None
+    oldest_ns: dict[Lane, int | None] = msgspec.field(default_factory=lambda: dict.fromkeys(Lane))
+    lost: int = 0
+    losses: list[LossNote] = []
+
+    @property
+    def oldest(self) -> int | None:
+        """The event time of the oldest record that waits, of whatever lane."""
+        return min((time_ns for time_ns in self.oldest_ns.values() if time_ns is not None), default=None)
 
 
 def _boot_id() -> str:

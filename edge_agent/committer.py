@@ -8,7 +8,8 @@ import apsw
 import msgspec
 
 from edge_agent.config import OutboxLimits
-from edge_agent.outbox.outbox import Outbox
+from edge_agent.outbox.clocks import ClockStamp
+from edge_agent.outbox.outbox import Outbox, OversizedError
 from telemetry.records import Event, Reading
 
 __all__ = ["Committer", "Entry"]
@@ -24,9 +25,13 @@ _RETRY_S = (0.1, 0.5, 2.0, 5.0)
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """What belongs into one transaction: a reading, the events that it led to, what is to be remembered after it."""
+    """What belongs into one transaction: a reading, the events that it led to, what is to be remembered after it.
+
+    `stamp` is the clock segment of every time in it that was the gateway's own.
+    """
 
     device: str
+    stamp: ClockStamp
     reading: Reading | None = None
     events: Sequence[Event] = ()
     state: bytes | None = None
@@ -127,21 +132,32 @@ class Committer:
 
     async def _commit(self, group: list[_Waiting]) -> None:
         """Commit a group; an entry that cannot even be encoded fails alone, and its future says why."""
-        entries = [waiting.entry for waiting in group]
-        readings = [entry.reading for entry in entries if entry.reading is not None]
-        events = [event for entry in entries for event in entry.events]
-        states = {entry.device: entry.state for entry in entries if entry.state is not None}
         try:
-            await self._persist(readings, events, states)
+            await self._persist([waiting.entry for waiting in group])
         except (ValueError, TypeError, OverflowError) as error:
             if len(group) > 1:
                 await self._commit(group[: len(group) // 2])
                 await self._commit(group[len(group) // 2 :])
                 return
-            logger.exception("an entry cannot be stored", extra={"event": "outbox.entry_failed", "device": entries[0].device})
+            await self._without_reading(group[0].entry, error)
             self._settle(group, error)
             return
         self._settle(group, None)
+
+    async def _without_reading(self, entry: Entry, error: Exception) -> None:
+        """A reading too large for the outbox must not take along the alarm that it raised."""
+        if isinstance(error, OversizedError) and entry.reading is not None and entry.events:
+            try:
+                await self._persist([msgspec.structs.replace(entry, reading=None)])
+            except OversizedError as still:
+                error = still
+            else:
+                return
+        logger.warning(
+            "an entry cannot be stored: %s",
+            error,
+            extra={"event": "outbox.entry_failed", "device": entry.device, "error": str(error)},
+        )
 
     def _settle(self, group: list[_Waiting], error: Exception | None) -> None:
         self.unfinished -= len(group)
@@ -155,11 +171,16 @@ class Committer:
             else:
                 waiting.done.set_exception(error)
 
-    async def _persist(self, readings: list[Reading], events: list[Event], states: dict[str, bytes]) -> None:
+    async def _persist(self, entries: Sequence[Entry]) -> None:
+        readings: list[Reading] = [entry.reading for entry in entries if entry.reading is not None]
+        events: list[Event] = [event for entry in entries for event in entry.events]
+        states = {entry.device: entry.state for entry in entries if entry.state is not None}
+        stamps = [entry.stamp for entry in entries if entry.reading is not None]
+        stamps += [entry.stamp for entry in entries for _ in entry.events]
         attempt = 0
         while True:
             try:
-                await self._outbox.commit(readings, events, states)
+                await self._outbox.commit(readings, events, states, stamps=stamps)
             except (apsw.Error, OSError) as error:
                 self.failures += 1
                 pause_s = _RETRY_S[min(attempt, len(_RETRY_S) - 1)]

@@ -8,16 +8,20 @@ import msgspec
 
 from device_profiles.model import Profile
 from edge_agent.alarms.conditions import has_stale
-from edge_agent.alarms.engine import judge_silence
+from edge_agent.alarms.engine import Judged, judge_silence
 from edge_agent.alarms.state import DeviceState, pack, unpack
 from edge_agent.committer import Committer, Entry
 from edge_agent.config import DeviceConfig
 from edge_agent.heard import Heard, Verdict
+from edge_agent.outbox.clocks import ClockStamp
+from edge_agent.outbox.outbox import OversizedError
 from edge_agent.pipeline import Memory, Work, process
+from edge_agent.pipeline.reclock import reclocked, sane
 from edge_agent.refusals import Refusals
-from telemetry.clock import SECOND_NS, Clock
+from edge_agent.timekeeper import Timekeeper
+from telemetry.clock import SECOND_NS
 from telemetry.reason import Reason
-from telemetry.records import ContractError, Event
+from telemetry.records import CommandResult, ContractError, Reading
 from telemetry.wire import DeviceDeclaration
 
 __all__ = ["Desk", "DeskCounts"]
@@ -28,31 +32,46 @@ MAX_ADMITTED = 10_000
 _GUEST = "+"
 """Begins the name under which an admitted device is remembered; no id begins with it."""
 
+_CLOCK = "@clock"
+"""The name under which the clock is remembered; no id begins so, either."""
+
+_OWN_TIME_NS = 1_000_000
+"""A reading whose time is this near to its reception has the gateway's time, not the device's."""
+
 
 class DeskCounts(msgspec.Struct):
-    """What was handed in since the start. `heard` = `committed` + `held_back` + `refused` + what is under way."""
+    """What was handed in since the start. `heard` = `committed` + `held_back` + `refused` + what is under way.
+
+    `snapshots` are readings that were committed once more, so that the cloud sees the present before a long backlog.
+    """
 
     heard: int = 0
     committed: int = 0
     held_back: int = 0
     refused: int = 0
     transitions: int = 0
+    snapshots: int = 0
 
 
 class _Device(msgspec.Struct):
     config: DeviceConfig
     profile: Profile
     memory: Memory
+    offset_ns: int
+    """The clock's offset by which the memory's times were told."""
     alive_ns: int
     """Monotonic clock when last heard, or when the agent came to know the device."""
-    heard_ns: int | None = None
-    """Wall clock when last heard."""
+    was_heard: bool = False
+    own_time: bool = True
+    """Whether its readings have the gateway's time, since it tells none."""
+    latest: tuple[Reading, ClockStamp] | None = None
+    """The newest reading that was committed, and the stamp of its times."""
 
 
 class Desk:
     """The agent's side of `edge_agent.heard.Inlet`."""
 
-    def __init__(self, clock: Clock, catalog: Mapping[str, Profile], committer: Committer) -> None:
+    def __init__(self, clock: Timekeeper, catalog: Mapping[str, Profile], committer: Committer) -> None:
         self._clock = clock
         self._catalog = catalog
         self._committer = committer
@@ -65,15 +84,17 @@ class Desk:
         """Called when a device was admitted: the cloud must hear of it before it hears its readings."""
 
     @property
-    def clock(self) -> Clock:
+    def clock(self) -> Timekeeper:
         return self._clock
 
     def restore(self, states: Mapping[str, bytes]) -> None:
-        """Take over what the outbox remembers: the devices' alarms, and who was admitted. Before the first `enrol`."""
+        """Take over what the outbox remembers: the clock, the devices' alarms, who was admitted. Before the first `enrol`."""
         guests: list[DeviceConfig] = []
         for device, data in states.items():
             try:
-                if device.startswith(_GUEST):
+                if device == _CLOCK:
+                    self._clock.recall(data)
+                elif device.startswith(_GUEST):
                     guests.append(msgspec.msgpack.decode(data, type=DeviceConfig))
                 else:
                     self._stored[device] = unpack(data)
@@ -91,7 +112,9 @@ class Desk:
                 self.refuse(config.id, Reason.UNKNOWN_PROFILE, f"{config.profile!r}")
                 continue
             memory = Memory(alarms=self._stored.pop(config.id, DeviceState()))
-            self._devices[config.id] = _Device(config, profile, memory, self._clock.monotonic_ns())
+            self._devices[config.id] = _Device(
+                config, profile, memory, offset_ns=self._clock.stamp.offset_ns, alive_ns=self._clock.monotonic_ns()
+            )
 
     # What drivers call.
 
@@ -110,9 +133,12 @@ class Desk:
             self._count(verdict)
             return verdict
         done = self._committer.put(entry)
-        done.add_done_callback(partial(self._count_stored, verdict, len(entry.events)))
-        # A driver that stops waiting does not take back what it handed in.
-        await asyncio.shield(done)
+        done.add_done_callback(partial(self._note_stored, device, verdict, entry))
+        try:
+            # A driver that stops waiting does not take back what it handed in.
+            await asyncio.shield(done)
+        except OversizedError:
+            return Verdict.REFUSED
         return verdict
 
     def _judge(self, heard: Heard, device: _Device) -> tuple[Verdict, Entry | None]:
@@ -120,34 +146,57 @@ class Desk:
 
         A reading held back that moved no alarm has nothing that must survive a crash: judged again it gives the same.
         """
+        stamp = self._clock.stamp
+        received_ns = self._clock.present(heard.received_ns)
+        if received_ns != heard.received_ns:
+            heard = msgspec.structs.replace(heard, received_ns=received_ns)
+        memory = self._recalled(device, heard)
         try:
-            work = process(Work(heard=heard, memory=device.memory))
+            work = process(Work(heard=heard, memory=memory, vouched=self._clock.is_vouched))
         except ContractError as error:
             self.refuse(heard.device, Reason.INVALID, str(error))
             return Verdict.REFUSED, None
-        device.alive_ns, device.heard_ns = self._clock.monotonic_ns(), heard.received_ns
+        device.alive_ns, device.was_heard = self._clock.monotonic_ns(), True
         for doubt in work.doubts:
             self.refuse(heard.device, doubt.reason, doubt.detail)
         if work.reading is None:
             return Verdict.REFUSED, None
         moved = work.memory.alarms.rules != device.memory.alarms.rules
         device.memory = work.memory
+        device.own_time = _has_own_time(work.reading)
         verdict = Verdict.COMMITTED if work.send else Verdict.HELD_BACK
         if not work.send and not moved:
             return verdict, None
         return verdict, Entry(
             device=heard.device,
+            stamp=stamp,
             reading=work.reading if work.send else None,
             events=work.transitions,
             state=pack(work.memory.alarms) if heard.profile.alarms else None,
         )
 
-    def _count_stored(self, verdict: Verdict, transitions: int, done: "asyncio.Future[None]") -> None:
-        if done.cancelled() or done.exception() is not None:
+    def _recalled(self, device: _Device, heard: Heard | None = None) -> Memory:
+        """What is remembered of a device, in the time that holds now; `heard` is what it is to be judged by."""
+        by_ns, device.offset_ns = self._clock.stamp.offset_ns - device.offset_ns, self._clock.stamp.offset_ns
+        if by_ns:
+            device.memory = reclocked(device.memory, device.profile, by_ns, own_time=device.own_time)
+        if heard is not None:
+            comparable = self._clock.is_vouched or heard.decoded.time_ns is None
+            device.memory = sane(device.memory, device.profile, heard.received_ns, own_time=comparable)
+        return device.memory
+
+    def _note_stored(self, device: _Device, verdict: Verdict, entry: Entry, done: "asyncio.Future[None]") -> None:
+        error = None if done.cancelled() else done.exception()
+        if isinstance(error, OversizedError):
+            self.refuse(entry.device, error.reason, str(error))
+        if done.cancelled() or error is not None:
             self._count(Verdict.REFUSED)
             return
-        self.counts.transitions += transitions
+        self.counts.transitions += len(entry.events)
         self._count(verdict)
+        reading, last = entry.reading, device.latest
+        if reading is not None and (last is None or _is_newer(reading, entry.stamp, last)):
+            device.latest = (reading, entry.stamp)
 
     def _count(self, verdict: Verdict) -> None:
         match verdict:
@@ -171,7 +220,7 @@ class Desk:
             return
         self._admitted += 1
         self.enrol([device])
-        guest = Entry(device=f"{_GUEST}{device.id}", state=msgspec.msgpack.encode(device))
+        guest = Entry(device=f"{_GUEST}{device.id}", stamp=self._clock.stamp, state=msgspec.msgpack.encode(device))
         self._committer.put(guest, awaited=False, has_room=False)
         self.on_admitted()
 
@@ -179,25 +228,53 @@ class Desk:
 
     async def watch_silence(self) -> None:
         """Judge, now, the rules about silence of every device that has some."""
-        now_ns, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
         for name, device in list(self._devices.items()):
             if not any(has_stale(rule.when) for rule in device.profile.alarms.values()):
                 continue
-            silent_s = (now_ns - device.alive_ns) / SECOND_NS
-            judged = judge_silence(device.profile, device.memory.alarms, name, silent_s, wall_ns)
-            if judged.state == device.memory.alarms:
+            if self._silence(name, device).state == device.memory.alarms:
                 continue
             # Room first, and no waiting between judging and handing over: see Committer.reserve.
             await self._committer.reserve()
-            judged = judge_silence(device.profile, device.memory.alarms, name, silent_s, wall_ns)
+            judged = self._silence(name, device)
             device.memory = msgspec.structs.replace(device.memory, alarms=judged.state)
-            self._committer.put(Entry(device=name, events=judged.transitions, state=pack(judged.state)), awaited=False)
+            entry = Entry(device=name, stamp=self._clock.stamp, events=judged.transitions, state=pack(judged.state))
+            self._committer.put(entry, awaited=False)
             self.counts.transitions += len(judged.transitions)
 
-    async def record(self, device: str, event: Event) -> None:
-        """Put an event of the agent's own, a command's result, on disk."""
+    def _silence(self, name: str, device: _Device) -> Judged:
+        """How long a device is silent is the monotonic clock's matter: the wall clock may jump as it likes."""
+        silent_s = (self._clock.monotonic_ns() - device.alive_ns) / SECOND_NS
+        return judge_silence(device.profile, self._recalled(device).alarms, name, silent_s, self._clock.wall_ns())
+
+    async def record(self, device: str, result: CommandResult) -> None:
+        """Put a command's result on disk."""
         await self._committer.reserve()
-        await asyncio.shield(self._committer.put(Entry(device=device, events=(event,))))
+        result = msgspec.structs.replace(result, time_ns=self._clock.present(result.time_ns))
+        await asyncio.shield(self._committer.put(Entry(device=device, stamp=self._clock.stamp, events=(result,))))
+
+    async def snapshot(self) -> int:
+        """Commit the latest reading of each device once more; returns how many there were, when all are on disk.
+
+        They are at the head of the lane then, where they pass a long backlog. They have their own time and series
+        again, so the store is the same with them and without.
+        """
+        latest = [(name, *device.latest) for name, device in self._devices.items() if device.latest is not None]
+        done: asyncio.Future[None] | None = None
+        for name, reading, stamp in latest:
+            await self._committer.reserve()
+            done = self._committer.put(Entry(device=name, stamp=stamp, reading=reading))
+        if done is not None:
+            # Entries are committed in the order in which they are handed over.
+            await asyncio.shield(done)
+        self.counts.snapshots += len(latest)
+        return len(latest)
+
+    def remember_clock(self) -> None:
+        """Store what the clock needs after a restart, where there is news."""
+        state = self._clock.memory()
+        if state is not None:
+            # Once in ten minutes at most: it needs no room.
+            self._committer.put(Entry(device=_CLOCK, stamp=self._clock.stamp, state=state), awaited=False, has_room=False)
 
     def device(self, name: str) -> DeviceConfig | None:
         """A known device."""
@@ -221,7 +298,8 @@ class Desk:
 
     def last_heard(self) -> dict[str, int | None]:
         """When each known device was last heard, wall clock in ns; None for those not heard since the start."""
-        return {name: device.heard_ns for name, device in self._devices.items()}
+        ahead_ns = self._clock.wall_ns() - self._clock.monotonic_ns()
+        return {name: device.alive_ns + ahead_ns if device.was_heard else None for name, device in self._devices.items()}
 
     def open_alarms(self) -> list[str]:
         """The ids of the occurrences whose condition still holds."""
@@ -231,3 +309,15 @@ class Desk:
             for rule, state in device.memory.alarms.rules.items()
             if state.active
         ]
+
+
+def _has_own_time(reading: Reading) -> bool:
+    return abs(reading.time_ns - reading.received_ns) < _OWN_TIME_NS
+
+
+def _is_newer(reading: Reading, stamp: ClockStamp, last: tuple[Reading, ClockStamp]) -> bool:
+    """Whether a reading is not before the last one, though the clock may have been set in between."""
+    before, its_stamp = last
+    if _has_own_time(reading) and _has_own_time(before):
+        return reading.time_ns - stamp.offset_ns >= before.time_ns - its_stamp.offset_ns
+    return _has_own_time(reading) is not _has_own_time(before) or reading.time_ns >= before.time_ns

@@ -11,7 +11,9 @@ import msgspec
 from edge_agent.desk import DeskCounts
 from edge_agent.drivers.base import LinkHealth
 from edge_agent.outbox.outbox import LaneAccount
+from edge_agent.outbox.store import LossNote
 from edge_agent.refusals import Refusal
+from edge_agent.timekeeper import ClockStatus
 from edge_agent.uplink.uplink import UplinkCounts
 from telemetry.records import Lane
 
@@ -33,7 +35,7 @@ class LinkStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One lane: where all its records are."""
+    """One lane: where all its records are. `oldest_ns` is the event time of the oldest one that waits."""
 
     next_seq: int
     cumulative: int
@@ -42,9 +44,11 @@ class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
     lost: int
     backlog: int
     bytes: int
+    kept_bytes: int = 0
+    oldest_ns: int | None = None
 
     @classmethod
-    def of(cls, account: LaneAccount) -> "LaneStatus":
+    def of(cls, account: LaneAccount, oldest_ns: int | None = None) -> "LaneStatus":
         return cls(
             next_seq=account.next_seq,
             cumulative=account.cumulative,
@@ -53,6 +57,8 @@ class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
             lost=account.lost,
             backlog=account.depth,
             bytes=account.bytes,
+            kept_bytes=account.kept_bytes,
+            oldest_ns=oldest_ns,
         )
 
 
@@ -70,6 +76,9 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     alarms: list[str]
     lanes: Mapping[Lane, LaneStatus]
     oldest_unacked_ns: int | None
+    outbox_max_bytes: int
+    losses: list[LossNote]
+    clock: ClockStatus
     counts: DeskCounts
     commit_failures: int
     waited_for_room: int
