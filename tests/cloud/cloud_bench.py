@@ -81,6 +81,7 @@ class Bench:
         self.series = series
         self.acks: list[Ack] = []
         self.feed = Feed()
+        self.clock = SystemClock()
         self.told = asyncio.Event()
         self.make()
 
@@ -95,7 +96,7 @@ class Bench:
             catalog=load_catalog(),
             channels=(),
             feed=self.feed,
-            clock=SystemClock(),
+            clock=self.clock,
             answer=self._answer,
             patience_s=0.2,
         )

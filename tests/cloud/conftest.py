@@ -1,9 +1,11 @@
 """What the tests of the cloud share."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from cloud_bench import Bench, Moody, hello
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cloud.relational.engine import make_engine
@@ -17,3 +19,19 @@ async def cloud_engine(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
     await migrate(engine)
     yield engine
     await engine.dispose()
+
+
+@pytest.fixture
+async def bench(cloud_engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[Bench]:
+    """An ingest over real stores that runs, and has heard the hello of gw-1 with cover-1 and cover-2."""
+    series = Moody(tmp_path / "series.duckdb")
+    await series.open()
+    made = Bench(cloud_engine, series)
+    async with asyncio.TaskGroup() as tasks:
+        work = tasks.create_task(made.ingest.run())
+        made.say(hello("cover-1", "cover-2"))
+        await made.until(lambda: len(made.acks) == 2)
+        made.acks.clear()
+        yield made
+        work.cancel()
+    await series.close()

@@ -1,17 +1,14 @@
 """Ingest with real stores: what is done once, what is refused alone, what waits, and what is acknowledged when."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from cloud_bench import Bench, Moody, hello, raised, three
+from cloud_bench import Bench, hello, raised, three
 from cloud_records import T0, S, batch, reading
 from sqlalchemy import update
 from sqlalchemy.exc import StatementError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cloud.ingest.account import MOST_RANGES
 from cloud.ingest.ingest import CREDIT
@@ -29,21 +26,6 @@ from telemetry.wire import (
     Message,
     encode,
 )
-
-
-@pytest.fixture
-async def bench(cloud_engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[Bench]:
-    series = Moody(tmp_path / "series.duckdb")
-    await series.open()
-    made = Bench(cloud_engine, series)
-    async with asyncio.TaskGroup() as tasks:
-        work = tasks.create_task(made.ingest.run())
-        made.say(hello("cover-1", "cover-2"))
-        await made.until(lambda: len(made.acks) == 2)
-        made.acks.clear()
-        yield made
-        work.cancel()
-    await series.close()
 
 
 async def test_a_hello_is_answered_for_each_lane_and_registers_the_devices(bench: Bench) -> None:
