@@ -125,9 +125,11 @@ class Registry:
         for group in batch.groups:
             # The last row of each device: a late one at a batch's end leaves the time a little behind, never ahead.
             latest = {row[1]: row[2] for row in group.rows}
+            if max(latest.values(), default=0) > horizon_ns:
+                latest = {row[1]: row[2] for row in group.rows if row[2] <= horizon_ns}
             for index, time_ns in latest.items():
                 device = group.devices[index]
-                if heard.get(device, 0) < time_ns <= horizon_ns:
+                if time_ns > heard.get(device, 0):
                     heard[device] = time_ns
                     self._unsaved.add(device)
 
