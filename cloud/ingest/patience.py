@@ -49,7 +49,8 @@ class Patience:
                     _log.warning("a store is unavailable, waiting: %s", error, extra={"event": "cloud.store_unavailable"})
                     for key in lanes:
                         self._answer(self._ledger.draft(key).ack(self._clock.wall_ns(), 0))
-                await asyncio.sleep(_REST_S[min(attempt, len(_REST_S) - 1)])
+                asked_s = error.rest_s if isinstance(error, StoreUnavailable) else 0.0
+                await asyncio.sleep(max(asked_s, _REST_S[min(attempt, len(_REST_S) - 1)]))
         raise AssertionError("unreachable: a billion attempts take longer than the machine lives")
 
     async def know(self, keys: Collection[LaneKey]) -> None:

@@ -1,7 +1,7 @@
 """A small client of the two calls that InfluxDB 1.x, 2.x and 3.x all serve: `/write` and InfluxQL over `/query`."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -14,6 +14,7 @@ from cloud.series.store import StoreUnavailable
 __all__ = ["InfluxAddress", "InfluxClient", "Series", "WriteRefused", "parse_address", "quote"]
 
 _TIMEOUT_S = 30.0
+_LONGEST_REST_S = 60.0
 # 400 cannot parse, or a partial write; 413 too large; 422 a partial write in 2.x. All else may pass: 401 and 403 are
 # our own configuration, 404 a database that is not made yet, 408, 429 and 5xx the server's day.
 _PERMANENT = frozenset({400, 413, 422})
@@ -119,7 +120,7 @@ class InfluxClient:
             raise _unavailable(error) from error
         if answer.status in _PERMANENT and not any(limit in detail for limit in _LIMITS):
             raise WriteRefused(answer.status, detail.strip())
-        raise StoreUnavailable(f"influxdb answered {answer.status}: {detail.strip()}")
+        raise StoreUnavailable(f"influxdb answered {answer.status}: {detail.strip()}", _rest_s(answer.headers))
 
     async def query(self, statements: Sequence[str]) -> list[list[Series]]:
         """The series of each statement. StoreUnavailable where the server does not answer or refuses a statement."""
@@ -157,6 +158,12 @@ def quote(name: str) -> str:
     """An InfluxQL identifier."""
     escaped = name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
+
+
+def _rest_s(headers: Mapping[str, str]) -> float:
+    """What the server asks for in whole seconds; a date, which the standard allows as well, is not waited for."""
+    asked = headers.get("Retry-After", "")
+    return min(float(asked), _LONGEST_REST_S) if asked.isdecimal() else 0.0
 
 
 def _unavailable(error: Exception) -> StoreUnavailable:

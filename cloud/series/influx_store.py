@@ -67,7 +67,8 @@ class InfluxStore:
             async with asyncio.TaskGroup() as tasks:
                 parts = [tasks.create_task(self._write_part(part)) for part in _portions(batches)]
         except* StoreUnavailable as errors:
-            raise StoreUnavailable(str(errors.exceptions[0])) from errors
+            rest_s = max(each.rest_s for each in errors.exceptions if isinstance(each, StoreUnavailable))
+            raise StoreUnavailable(str(errors.exceptions[0]), rest_s) from errors
         refused = [row for part in parts for row in part.result()]
         gone = {(row.gateway, row.seq) for row in refused}
         for batch in batches:

@@ -22,7 +22,14 @@ MAX_BUCKETS = 50_000
 
 
 class StoreUnavailable(Exception):  # noqa: N818 - says what is so, like the reason of the same name
-    """The store cannot take or give anything just now; the same call may succeed later. Nothing was refused."""
+    """The store cannot take or give anything just now; the same call may succeed later. Nothing was refused.
+
+    `rest_s` is how long the store itself asks to be left alone; 0 where it does not say.
+    """
+
+    def __init__(self, detail: str, rest_s: float = 0.0) -> None:
+        super().__init__(detail)
+        self.rest_s = rest_s
 
 
 class RowRefused(msgspec.Struct, frozen=True):
