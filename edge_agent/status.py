@@ -10,6 +10,7 @@ import msgspec
 
 from edge_agent.desk import DeskCounts
 from edge_agent.drivers.base import LinkHealth
+from edge_agent.outbox.file import inspect
 from edge_agent.outbox.outbox import LaneAccount
 from edge_agent.outbox.store import LossNote
 from edge_agent.refusals import Refusal
@@ -17,7 +18,7 @@ from edge_agent.timekeeper import ClockStatus
 from edge_agent.uplink.uplink import UplinkCounts
 from telemetry.records import Lane
 
-__all__ = ["AgentStatus", "LaneStatus", "LinkStatus", "StatusSocket", "ask"]
+__all__ = ["AgentStatus", "LaneStatus", "LinkStatus", "OutboxStatus", "StatusSocket", "ask"]
 
 _NAME = "agent.sock"
 _MAX_BYTES = 8 * 1024 * 1024
@@ -62,6 +63,26 @@ class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class OutboxStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The outbox alone: of `max_bytes` it may hold, what each lane does; what was last declared lost, newest first.
+
+    `now_ns` is the agent's time, None where no agent runs.
+    """
+
+    epoch: str
+    max_bytes: int
+    lanes: Mapping[Lane, LaneStatus]
+    losses: list[LossNote]
+    now_ns: int | None = None
+
+    @classmethod
+    def of_folder(cls, folder: Path, max_bytes: int) -> "OutboxStatus":
+        """Of an outbox that no agent has open; OutboxError where there is none to look at."""
+        epoch, accounts = inspect(folder)
+        lanes = {lane: LaneStatus.of(account) for lane, account in accounts.items()}
+        return cls(epoch=epoch, max_bytes=max_bytes, lanes=lanes, losses=[])
+
+
 class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The whole agent at one instant; times are wall clock nanoseconds."""
 
@@ -83,6 +104,13 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     commit_failures: int
     waited_for_room: int
     refusals: list[Refusal]
+
+    @property
+    def outbox(self) -> OutboxStatus:
+        """Its part on the outbox."""
+        return OutboxStatus(
+            epoch=self.epoch, max_bytes=self.outbox_max_bytes, lanes=self.lanes, losses=self.losses, now_ns=self.now_ns
+        )
 
 
 class StatusSocket:

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from edge_agent.agent import Agent
     from edge_agent.config import AgentConfig
-    from edge_agent.status import AgentStatus, LaneStatus
+    from edge_agent.status import AgentStatus, LaneStatus, OutboxStatus
 
 __all__ = ["app"]
 
@@ -83,7 +83,7 @@ def run(
 
 @app.command()
 def status(config: ConfigFile, as_json: AsJson = False) -> None:
-    """Ask the running agent how it is: links, devices, backlog, refusals."""
+    """Ask the running agent how it is: clock, links, devices, backlog, refusals."""
     answer = _ask(_load(config))
     if answer is None:
         _fail(f"{config}: no agent is running with this configuration")
@@ -97,28 +97,34 @@ def status(config: ConfigFile, as_json: AsJson = False) -> None:
 
 @app.command()
 def outbox(config: ConfigFile, as_json: AsJson = False) -> None:
-    """The account of each lane, of a running agent or of one that is not."""
-    from edge_agent.outbox.file import OutboxError, inspect
-    from edge_agent.status import LaneStatus
+    """What waits for the cloud, each lane's account and what was declared lost; the agent may be running or not."""
+    from citynerve.commands.edge_text import outbox_lines
+    from telemetry.clock import SystemClock
 
     loaded = _load(config)
-    answer = _ask(loaded)
-    if answer is not None:
-        epoch, lanes = answer.epoch, dict(answer.lanes)
-    else:
-        try:
-            epoch, accounts = inspect(loaded.data_dir)
-        except OutboxError as error:
-            _fail(str(error))
-        lanes = {lane: LaneStatus.of(account) for lane, account in accounts.items()}
+    shown = _outbox_of(loaded)
     if as_json:
         import msgspec
 
-        print(json.dumps({"epoch": epoch, "lanes": msgspec.to_builtins(lanes)}, indent=2))
+        print(msgspec.json.format(msgspec.json.encode(shown), indent=2).decode())
         return
-    print(f"epoch {epoch}")
-    for lane, account in lanes.items():
-        _print_lane(lane, account)
+    now_ns = SystemClock().wall_ns() if shown.now_ns is None else shown.now_ns
+    for line in outbox_lines(shown.lanes, shown.losses, epoch=shown.epoch, max_bytes=shown.max_bytes, now_ns=now_ns):
+        print(line)
+
+
+def _outbox_of(config: "AgentConfig") -> "OutboxStatus":
+    """The outbox as its agent sees it, or as it lies there where no agent runs."""
+    from edge_agent.outbox.outbox import OutboxError
+    from edge_agent.status import OutboxStatus
+
+    answer = _ask(config)
+    if answer is not None:
+        return answer.outbox
+    try:
+        return OutboxStatus.of_folder(config.data_dir, config.outbox.max_bytes)
+    except OutboxError as error:
+        _fail(str(error))
 
 
 def _fail(message: str) -> NoReturn:
@@ -172,7 +178,11 @@ def _print_status(answer: "AgentStatus") -> None:
     def ago(at_ns: int | None) -> str:
         return "never" if at_ns is None else f"{(answer.now_ns - at_ns) / 1e9:.0f} s ago"
 
+    from citynerve.commands.edge_text import clock_lines
+
     print(f"gateway {answer.gateway}, epoch {answer.epoch}")
+    for line in clock_lines(answer.clock):
+        print(line)
     link = "connected" if answer.uplink_connected else f"not connected: {answer.uplink_error or 'no attempt yet'}"
     print(f"cloud   {link}; {answer.uplink.batches_sent} batches sent, {answer.uplink.retransmissions} retransmissions")
     for lane, account in answer.lanes.items():
