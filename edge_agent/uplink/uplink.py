@@ -199,7 +199,9 @@ class Uplink:
             self._hello_due.clear()
             self._greeting.clear()
             hello = await self._hello()
-            self._hellos[hello.sent_ns] = _Asked(self._clock.monotonic_ns())
+            self._hellos[hello.sent_ns] = _Asked(
+                self._clock.monotonic_ns(), {lane: span.next_seq for lane, span in hello.lanes.items()}
+            )
             while len(self._hellos) > _MOST_HELLOS:
                 del self._hellos[next(iter(self._hellos))]
             await courier.publish(Channel.HELLO, compress_message(encode(hello)))
@@ -302,8 +304,6 @@ class Uplink:
     async def _note_ack(self, ack: Ack, pump: Pump) -> None:
         window = self._windows[ack.lane]
         asked = self._hellos.get(ack.answers)
-        if asked is None and not ack.answers and not window.welcomed and self._hellos:
-            asked = self._hellos[next(reversed(self._hellos))]
         if asked is not None:
             await self._take_answer(ack, asked)
         elif not window.believes(ack):
@@ -318,7 +318,7 @@ class Uplink:
                 logger.warning("the cloud cannot take a batch whole: sending its halves", extra=extra)
         if asked is not None and ack.lane not in asked.answered:
             asked.answered.add(ack.lane)
-            self._welcome(ack, pump, now_ns)
+            self._welcome(ack, asked.next_seqs[ack.lane], pump, now_ns)
 
     async def _take_answer(self, ack: Ack, asked: "_Asked") -> None:
         """The first thing after a hello: what time it is there, and whether the cloud still knows what it knew."""
@@ -333,9 +333,9 @@ class Uplink:
         await self._outbox.rewind(ack.lane, ack.cumulative)
         window.rewind(ack)
 
-    def _welcome(self, ack: Ack, pump: Pump, now_ns: int) -> None:
+    def _welcome(self, ack: Ack, next_seq: int, pump: Pump, now_ns: int) -> None:
         account = self._outbox.accounts[ack.lane]
-        self._windows[ack.lane].on_welcome(ack, account.next_seq, account.depth, now_ns)
+        self._windows[ack.lane].on_welcome(ack, next_seq, account.depth, now_ns)
         if ack.lane is not Lane.READINGS:
             return
         big = account.depth > _BIG_BACKLOG
@@ -391,9 +391,10 @@ class Uplink:
 
 
 class _Asked(msgspec.Struct):
-    """A hello: when it was sent by the monotonic clock, and for which lanes it was answered."""
+    """A hello: when it was sent by the monotonic clock, where its lanes ended, and for which of them it was answered."""
 
     sent_ns: int
+    next_seqs: dict[Lane, int]
     answered: set[Lane] = msgspec.field(default_factory=set)
 
 

@@ -119,7 +119,7 @@ class LaneWindow:
             self._forget_settled()
 
     def on_welcome(self, ack: Ack, next_seq: int, depth: int, now_ns: int) -> None:
-        """The cloud answered a hello: decide where history ends. `depth` records are held, the last is `next_seq` - 1."""
+        """The cloud answered a hello: decide where history ends. `depth` records are held; the hello said `next_seq`."""
         if not self.welcomed:
             self._progress_ns = now_ns
         self.welcomed = True

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import aiomqtt
@@ -11,12 +11,13 @@ from device_profiles.model import AlarmRule, AnyCondition, Metric, MetricType, P
 from edge_agent.attempt import attempt
 from edge_agent.heard import Heard
 from edge_agent.uplink.compression import decompress
+from edge_agent.uplink.ranges import Ranges
 from firmware_bridge.values import Decoded
 from telemetry.clock import SECOND_NS
 from telemetry.reason import Reason
 from telemetry.records import Command, Event, Flaw, Lane, Priority, Reading, Value
 from telemetry.topics import Channel, all_gateways, channel, parse
-from telemetry.wire import Ack, Hello, decode_events, decode_hello, decode_readings, encode, spans
+from telemetry.wire import Ack, Hello, ReadingsBatch, decode_events, decode_hello, decode_readings, encode
 
 T0 = 1_750_000_000 * SECOND_NS
 NOTHING = Text(zh="无", en="none")
@@ -95,23 +96,109 @@ def heard(
     return Heard(device=device, profile=of, received_ns=at(received), decoded=Decoded(values=values, time_ns=time_ns))
 
 
-class SmallCloud:
-    """Acknowledges what comes in; can be told to lose or shuffle its acknowledgements, and to be deaf for a while."""
+class CloudBooks:
+    """What a cloud of a page knows: takes messages, gives acknowledgements.
 
-    def __init__(self, port: int, *, credit: int = 5000, seed: int = 1) -> None:
-        self.port = port
+    `quarantines` readings by themselves; `poison` are readings that no batch of more than one may hold.
+    """
+
+    def __init__(self, credit: int = 5000) -> None:
         self.credit = credit
-        self.lose_acks = 0.0
-        self.reorder = False
         self.hellos: list[Hello] = []
-        self.arrivals: list[tuple[Lane, int]] = []
+        self.arrivals: list[tuple[Lane, int, int]] = []
+        """Lane, first and last number of each batch."""
         self.readings: dict[tuple[str, int], Reading] = {}
         self.events: dict[tuple[str, int], Event] = {}
         self.statuses: list[bytes] = []
-        self.refused: set[int] = set()
+        self.quarantines: set[int] = set()
+        self.poison: set[int] = set()
+        self.fenced: set[str] = set()
+        """Epochs that are answered by a fence."""
+        self._told_ns = T0
+        self._done: dict[tuple[str, Lane], Ranges] = {}
+
+    def cumulative(self, lane: Lane, epoch: str) -> int:
+        first = self.done(lane, epoch).around(1)
+        return first[1] if first else 0
+
+    def done(self, lane: Lane, epoch: str) -> Ranges:
+        return self._done.setdefault((epoch, lane), Ranges())
+
+    def take_over(self, other: "CloudBooks") -> None:
+        """Go on where another one stopped, with the same stores."""
+        self.readings, self.events, self._done = other.readings, other.events, other._done
+
+    def forget(self, lane: Lane, epoch: str, above: int) -> None:
+        """As a cloud that was restored from an old copy."""
+        self.done(lane, epoch).remove(above + 1, 1 << 60)
+
+    def take(self, gateway: str, what: Channel, payload: bytes) -> list[Ack]:
+        match what:
+            case Channel.HELLO:
+                hello = decode_hello(payload, decompress)
+                self.hellos.append(hello)
+                return [self._ack(gateway, hello.epoch, lane, answers=hello.sent_ns) for lane in Lane]
+            case Channel.EVENTS:
+                events = decode_events(payload, decompress)
+                self.events |= {(events.epoch, events.first_seq + n): event for n, event in enumerate(events.events)}
+                self._note(Lane.EVENTS, events.epoch, events.first_seq, len(events.events))
+                return [self._ack(gateway, events.epoch, Lane.EVENTS)]
+            case Channel.READINGS:
+                return [self._take_readings(gateway, decode_readings(payload, decompress))]
+            case _:
+                self.statuses.append(payload)
+                return []
+
+    def _take_readings(self, gateway: str, batch: ReadingsBatch) -> Ack:
+        seqs = range(batch.first_seq, batch.first_seq + batch.count)
+        if self.poison & set(seqs):
+            self.arrivals.append((Lane.READINGS, seqs[0], seqs[-1]))
+            if batch.count > 1:
+                return self._ack(gateway, batch.epoch, Lane.READINGS, refused=[(seqs[0], seqs[-1], _REFUSED)])
+            self.quarantines.add(seqs[0])
+            self.done(Lane.READINGS, batch.epoch).add(seqs[0], seqs[0])
+            return self._ack(gateway, batch.epoch, Lane.READINGS)
+        for group in batch.groups:
+            for offset, row in group.readings():
+                if batch.first_seq + offset not in self.quarantines:
+                    self.readings[batch.epoch, batch.first_seq + offset] = row
+        self._note(Lane.READINGS, batch.epoch, batch.first_seq, batch.count)
+        return self._ack(gateway, batch.epoch, Lane.READINGS)
+
+    def _note(self, lane: Lane, epoch: str, first_seq: int, count: int) -> None:
+        self.arrivals.append((lane, first_seq, first_seq + count - 1))
+        self.done(lane, epoch).add(first_seq, first_seq + count - 1)
+
+    def _ack(
+        self, gateway: str, epoch: str, lane: Lane, *, answers: int = 0, refused: Sequence[tuple[int, int, Reason]] = ()
+    ) -> Ack:
+        cumulative = self.cumulative(lane, epoch)
+        self._told_ns += 1
+        return Ack(
+            gateway=gateway,
+            epoch=epoch,
+            lane=lane,
+            cumulative=cumulative,
+            ranges=[span for span in self.done(lane, epoch) if span[0] > cumulative],
+            quarantined=[] if lane is Lane.EVENTS else [(seq, _REFUSED) for seq in sorted(self.quarantines)],
+            credit=self.credit,
+            server_ns=self._told_ns,
+            answers=answers,
+            refused=list(refused),
+            fenced=Reason.ALTERED if epoch in self.fenced else None,
+        )
+
+
+class SmallCloud(CloudBooks):
+    """The same at a broker; can be told to lose or shuffle its acknowledgements."""
+
+    def __init__(self, port: int, *, credit: int = 5000, seed: int = 1) -> None:
+        super().__init__(credit)
+        self.port = port
+        self.lose_acks = 0.0
+        self.reorder = False
         self._chance = random.Random(seed)  # noqa: S311 - chance that can be repeated
         self._held: list[Ack] = []
-        self._told_ns = T0
         self._client: aiomqtt.Client | None = None
 
     @asynccontextmanager
@@ -130,60 +217,12 @@ class SmallCloud:
         assert self._client is not None
         await self._client.publish(channel(command.gateway, Channel.COMMAND), encode(command), qos=1)
 
-    def cumulative(self, lane: Lane, epoch: str) -> int:
-        kept = self.events if lane is Lane.EVENTS else self.readings
-        have = {seq for of, seq in kept if of == epoch} | (self.refused if lane is Lane.READINGS else set())
-        last = 0
-        while last + 1 in have:
-            last += 1
-        return last
-
     async def _listen(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
             found = parse(str(message.topic))
             assert found is not None
-            for ack in self._take(found[0], found[1], bytes(message.payload)):
+            for ack in self.take(found[0], found[1], bytes(message.payload)):
                 await self._answer(client, ack)
-
-    def _take(self, gateway: str, what: Channel, payload: bytes) -> list[Ack]:
-        match what:
-            case Channel.HELLO:
-                hello = decode_hello(payload, decompress)
-                self.hellos.append(hello)
-                return [self._ack(gateway, hello.epoch, lane, answers=hello.sent_ns) for lane in Lane]
-            case Channel.EVENTS:
-                events = decode_events(payload, decompress)
-                self.arrivals.append((Lane.EVENTS, events.first_seq))
-                self.events |= {(events.epoch, events.first_seq + n): event for n, event in enumerate(events.events)}
-                return [self._ack(gateway, events.epoch, Lane.EVENTS)]
-            case Channel.READINGS:
-                batch = decode_readings(payload, decompress)
-                self.arrivals.append((Lane.READINGS, batch.first_seq))
-                for group in batch.groups:
-                    for offset, row in group.readings():
-                        if batch.first_seq + offset not in self.refused:
-                            self.readings[batch.epoch, batch.first_seq + offset] = row
-                return [self._ack(gateway, batch.epoch, Lane.READINGS)]
-            case _:
-                self.statuses.append(payload)
-                return []
-
-    def _ack(self, gateway: str, epoch: str, lane: Lane, answers: int = 0) -> Ack:
-        cumulative = self.cumulative(lane, epoch)
-        quarantined = [] if lane is Lane.EVENTS else [(seq, _REFUSED) for seq in sorted(self.refused)]
-        kept = self.events if lane is Lane.EVENTS else self.readings
-        self._told_ns += 1
-        return Ack(
-            gateway=gateway,
-            epoch=epoch,
-            lane=lane,
-            cumulative=cumulative,
-            ranges=spans(seq for of, seq in kept if of == epoch and seq > cumulative),
-            quarantined=quarantined,
-            credit=self.credit,
-            server_ns=self._told_ns,
-            answers=answers,
-        )
 
     async def _answer(self, client: aiomqtt.Client, ack: Ack) -> None:
         if self._chance.random() < self.lose_acks:

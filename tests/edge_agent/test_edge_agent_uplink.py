@@ -133,7 +133,7 @@ async def test_a_small_credit_is_kept_to(gateway: Gateway, cloud: SmallCloud) ->
 
 
 async def test_a_quarantined_record_does_not_hold_up_the_lane(gateway: Gateway, cloud: SmallCloud) -> None:
-    cloud.refused = {7, 333}
+    cloud.quarantines = {7, 333}
     await fill(gateway.outbox, 3)
     async with cloud.running(), gateway.connected():
         await until(gateway.empty)
@@ -159,7 +159,7 @@ async def test_a_cloud_that_restarts_in_the_middle_misses_nothing(gateway: Gatew
     async with gateway.connected():
         async with first.running():
             await until(lambda: len(first.readings) >= 400)
-        second.readings, second.events = first.readings, first.events
+        second.take_over(first)
         async with second.running():
             await until(gateway.empty)
     assert len(second.readings) == 4000
@@ -194,7 +194,7 @@ async def test_an_outbox_older_than_the_cloud_begins_a_new_epoch(gateway: Gatewa
     """As after restoring the gateway's disk from an old image: the numbers it would give next are taken."""
     await fill(gateway.outbox, 2)
     old = gateway.outbox.epoch
-    cloud.readings = {(old, seq): row for seq, row in enumerate(readings(1000), 1)}
+    cloud.done(Lane.READINGS, old).add(1, 1000)
     async with cloud.running(), gateway.connected():
         await until(lambda: gateway.outbox.epoch != old)
         await until(gateway.empty)
