@@ -140,18 +140,50 @@ NOTICE: dict[str, Any] = {
     "next_attempt": None,
 }
 
-LANE: dict[str, Any] = {
+SUMS: dict[str, Any] = {
     "epoch": "e1",
     "lane": "readings",
     "watermark": 98,
     "next_seq": 103,
-    "stored": 99,
-    "quarantined": 0,
-    "lost": 0,
+    "stored": 97,
+    "quarantined": 1,
+    "lost": 1,
+    "moved": 0,
     "missing": 3,
-    "balanced": False,
-    "gaps": [{"first": 99, "last": 99}, {"first": 101, "last": 102}],
+    "balanced": True,
     "updated": AT,
+}
+
+LANE: dict[str, Any] = {**SUMS, "gaps": [{"first": 99, "last": 99}, {"first": 101, "last": 102}]}
+
+_GAP: dict[str, Any] = {"reason": None, "at": None, "time_from": None, "time_to": None, "open_end": False, "detail": ""}
+
+LEDGER_LANE: dict[str, Any] = {
+    **SUMS,
+    "gaps": [
+        {**_GAP, "first": 101, "last": 102, "count": 2, "state": "awaited"},
+        {**_GAP, "first": 99, "last": 99, "count": 1, "state": "awaited"},
+        {
+            **_GAP,
+            "first": 40,
+            "last": 40,
+            "count": 1,
+            "state": "lost",
+            "reason": "outbox_full",
+            "at": AT,
+            "time_from": AT,
+            "time_to": AT,
+        },
+    ],
+    "more": False,
+}
+
+SECURITY: dict[str, Any] = {
+    "reason": "rolled_back",
+    "count": 1,
+    "last_detail": "epoch e1: readings would go on at 40, and 98 of this epoch is here",
+    "last": AT,
+    "age_s": 3.0,
 }
 
 GATEWAY: dict[str, Any] = {
@@ -163,6 +195,13 @@ GATEWAY: dict[str, Any] = {
     "last_seen": AT,
     "age_s": 0.4,
     "devices": 5,
+    "backlog": {"readings": 3, "events": 0},
+    "oldest": AT,
+    "outbox_bytes": 40_960,
+    "outbox_max_bytes": 536_870_912,
+    "declared_lost": {"readings": 1},
+    "clock": "synced",
+    "clock_ahead_s": -0.012,
     "status": {"devices_heard": 5},
     "lanes": [LANE],
 }

@@ -10,10 +10,12 @@ from sqlalchemy import RowMapping, and_, func, or_, select
 from cloud.api import schemas
 from cloud.api.common import Given, NoQuery, PageQuery, metric_info, offline_after_s, text
 from cloud.api.cursors import next_cursor, read_cursor
+from cloud.api.ledger import account, awaited
 from cloud.api.times import age_s, iso
 from cloud.relational.engine import reading
 from cloud.relational.tables import devices, gateways, lanes, refusals
 from device_profiles.model import Profile
+from telemetry.clock import SECOND_NS
 
 __all__ = ["router"]
 
@@ -24,7 +26,7 @@ MAX_GAPS = 20
 
 @router.get("/gateways", summary="Gateways with the account of each lane", response_model=schemas.GatewayPage)
 async def list_gateways(given: Given, query: Annotated[PageQuery, Query()]) -> dict[str, Any]:
-    """In order of id. For every lane of every epoch: stored + quarantined + lost + missing = next_seq - 1."""
+    """In order of id. For every lane of every epoch: stored + quarantined + lost + moved + missing = next_seq - 1."""
     after = read_cursor(query.cursor, tuple[str])
     counted = select(func.count()).where(devices.c.gateway == gateways.c.id).scalar_subquery()
     wanted = select(gateways, counted.label("devices")).order_by(gateways.c.id).limit(query.limit + 1)
@@ -69,33 +71,32 @@ def _shown(row: RowMapping, accounts: list[dict[str, Any]], now_ns: int) -> dict
         "first_seen": iso(row["first_seen_ns"]),
         "last_seen": iso(row["last_seen_ns"]),
         "age_s": age_s(row["last_seen_ns"], now_ns),
+        **_outbox(row["status"] or {}),
+        "clock": row["clock"] or None,
+        "clock_ahead_s": _ahead_s(row["clock_ahead_ns"]),
         "status": _readable(row["status"] or {}),
         "lanes": accounts,
     }
 
 
 def _account(lane: RowMapping) -> dict[str, Any]:
-    same = ("epoch", "lane", "watermark", "next_seq", "stored", "quarantined", "lost")
-    done = lane["stored"] + lane["quarantined"] + lane["lost"]
-    gaps = _gaps(lane["watermark"], lane["ranges"] or [], lane["next_seq"])
+    gaps = [{"first": first, "last": last} for first, last in awaited(lane)[:MAX_GAPS]]
+    return {**account(lane), "gaps": gaps}
+
+
+def _outbox(status: Mapping[str, Any]) -> dict[str, Any]:
+    """What a gateway last said of its outbox; nothing is told of one that says nothing."""
     return {
-        **{name: lane[name] for name in same},
-        "missing": sum(last - first + 1 for first, last in gaps),
-        "balanced": done == lane["next_seq"] - 1,
-        "gaps": [{"first": first, "last": last} for first, last in gaps[:MAX_GAPS]],
-        "updated": iso(lane["updated_ns"]),
+        "backlog": status.get("backlog", {}),
+        "declared_lost": status.get("lost", {}),
+        "oldest": iso(status.get("oldest_unacked_ns")),
+        "outbox_bytes": status.get("outbox_bytes", 0),
+        "outbox_max_bytes": status.get("outbox_max_bytes", 0),
     }
 
 
-def _gaps(watermark: int, ranges: list[list[int]], next_seq: int) -> list[tuple[int, int]]:
-    """The closed spans above `watermark` and below `next_seq` that no range covers."""
-    gaps = []
-    first_open = watermark + 1
-    for first, last in [*sorted((first, last) for first, last in ranges), (next_seq, next_seq)]:
-        if first > first_open:
-            gaps.append((first_open, first - 1))
-        first_open = max(first_open, last + 1)
-    return gaps
+def _ahead_s(ahead_ns: int | None) -> float | None:
+    return None if ahead_ns is None else round(ahead_ns / SECOND_NS, 3)
 
 
 def _readable(status: Mapping[str, Any]) -> dict[str, Any]:

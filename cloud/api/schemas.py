@@ -18,6 +18,7 @@ __all__ = [
     "DeviceDetail",
     "DevicePage",
     "Dispatch",
+    "GatewayLedger",
     "GatewayPage",
     "Health",
     "History",
@@ -306,8 +307,11 @@ class LaneGap(Answer):
     last: int
 
 
-class LaneAccount(Answer):
-    """stored + quarantined + lost + missing = next_seq - 1. At most 20 gaps are listed; `missing` counts them all."""
+class LaneSums(Answer):
+    """stored + quarantined + lost + moved + missing = next_seq - 1, and no record is in two of these: then it is `balanced`.
+
+    `moved` records came again in a later epoch, under other numbers. `missing` ones are still awaited.
+    """
 
     epoch: str
     lane: str
@@ -316,13 +320,25 @@ class LaneAccount(Answer):
     stored: int
     quarantined: int
     lost: int
+    moved: int
     missing: int
     balanced: bool
-    gaps: list[LaneGap]
     updated: str
 
 
+class LaneAccount(LaneSums):
+    """At most 20 gaps are listed; `missing` counts all that are in them."""
+
+    gaps: list[LaneGap]
+
+
 class Gateway(Answer):
+    """`backlog`, `oldest`, the outbox and `declared_lost` are the gateway's own words, as of its last status.
+
+    `clock` is who vouches for its clock: synced, cloud (corrected by ours) or unsynced; null before the first hello.
+    `clock_ahead_s` is how far its clock was ahead of ours when it last said hello, the way here taken for nothing.
+    """
+
     id: str
     online: bool
     agent_version: str
@@ -331,8 +347,63 @@ class Gateway(Answer):
     last_seen: str
     age_s: float
     devices: int
+    backlog: dict[str, int]
+    oldest: str | None
+    outbox_bytes: int
+    outbox_max_bytes: int
+    declared_lost: dict[str, int]
+    clock: Literal["synced", "cloud", "unsynced"] | None
+    clock_ahead_s: float | None
     status: dict[str, Any]
     lanes: list[LaneAccount]
+
+
+class LedgerGap(Answer):
+    """Records `first` to `last`, both included, that are not stored, and what became of them.
+
+    `reason` is null while they are awaited. `at` is when that was put in the books, `time_from` and `time_to` the event
+    times of what is lost, where anybody knows them. With `open_end` nobody can tell how many came after `last`; where
+    nothing known is lost, `last` is below `first` then and `count` is 0.
+    """
+
+    first: int
+    last: int
+    count: int
+    state: Literal["lost", "moved", "quarantined", "awaited"]
+    reason: str | None
+    at: str | None
+    time_from: str | None
+    time_to: str | None
+    open_end: bool
+    detail: str
+
+
+class LedgerLane(LaneSums):
+    """Gaps with the highest numbers first, at most 50; `more` says that there are others below."""
+
+    gaps: list[LedgerGap]
+    more: bool
+
+
+class SecurityEvent(Answer):
+    """What no fault of a line makes: altered, rolled_back or gateway_mismatch, since the stores were made."""
+
+    reason: str
+    count: int
+    last_detail: str
+    last: str
+    age_s: float
+
+
+class GatewayLedger(Answer):
+    """The lanes of all epochs, those that changed last first, at most 40; `more` says that there are others."""
+
+    model_config = _example(gateway="gw-1", epoch="e1", lanes=[examples.LEDGER_LANE], more=False, security=[examples.SECURITY])
+    gateway: str
+    epoch: str
+    lanes: list[LedgerLane]
+    more: bool
+    security: list[SecurityEvent]
 
 
 class GatewayPage(Answer):

@@ -26,8 +26,10 @@ from cloud.relational.tables import (
     devices,
     gateways,
     lanes,
+    losses,
     metadata,
     notifications,
+    quarantine,
     refusals,
     transitions,
 )
@@ -120,10 +122,12 @@ async def _fill(services: Services) -> None:
         await conn.execute(gateways.insert(), [_gateway("gw-1"), _gateway("gw-2", online=False)])
         await conn.execute(
             lanes.insert().values(
-                gateway="gw-1", epoch="e1", lane="readings", watermark=98, ranges=[[100, 100]], stored=97, quarantined=1,
-                lost=1, next_seq=103, updated_ns=NOW_NS,
+                gateway="gw-1", epoch="e1", lane="readings", watermark=98, ranges=[[100, 100]], stored=91, quarantined=3,
+                lost=4, moved=1, next_seq=103, updated_ns=NOW_NS,
             )
         )  # fmt: skip
+        await conn.execute(losses.insert(), _losses())
+        await conn.execute(quarantine.insert(), _quarantined())
         await conn.execute(devices.insert(), _devices())
         await conn.execute(alarms.insert(), [_alarm()])
         await conn.execute(transitions.insert(), [_raise()])
@@ -138,15 +142,42 @@ async def _fill(services: Services) -> None:
         await conn.execute(
             refusals.insert().values(source="gw-1", reason="bad_checksum", count=3, last_detail="got 1, want 2", last_ns=NOW_NS)
         )
+        await conn.execute(
+            refusals.insert().values(source="gw-1", reason="rolled_back", count=2, last_detail="epoch e0", last_ns=NOW_NS)
+        )
     await services.series.write([group_readings("gw-1", "e1", 1, _readings())])
 
 
 def _gateway(name: str, online: bool = True) -> dict[str, Any]:
-    status = {"gateway": name, "at_ns": NOW_NS, "backlog": {"readings": 4}}
+    status = {
+        "gateway": name, "at_ns": NOW_NS, "backlog": {"readings": 4}, "oldest_unacked_ns": NOW_NS, "outbox_bytes": 4096,
+        "outbox_max_bytes": 1_000_000, "lost": {"readings": 2},
+    }  # fmt: skip
+    clock = {"clock": "cloud", "clock_ahead_ns": -1_500_000_000} if online else {"clock": "", "clock_ahead_ns": None}
     return {
         "id": name, "epoch": "e1", "boot_id": "b", "agent_version": "0.1.0", "online": online, "first_seen_ns": NOW_NS,
-        "last_seen_ns": NOW_NS - SECOND_NS, "status": status,
+        "last_seen_ns": NOW_NS - SECOND_NS, "status": status, **clock,
     }  # fmt: skip
+
+
+def _losses() -> list[dict[str, Any]]:
+    def loss(first: int, last: int, reason: str, from_ns: int = NOW_NS, open_end: bool = False) -> dict[str, Any]:
+        return {
+            "gateway": "gw-1", "epoch": "e1", "lane": "readings", "seq_from": first, "seq_to": last, "bytes": 100,
+            "time_from_ns": from_ns, "time_to_ns": from_ns, "reason": reason, "at_ns": NOW_NS, "open_end": open_end,
+        }  # fmt: skip
+
+    return [loss(20, 23, "outbox_full"), loss(40, 40, "renumbered"), loss(61, 60, "corrupt", from_ns=0, open_end=True)]
+
+
+def _quarantined() -> list[dict[str, Any]]:
+    def refused(seq: int, reason: str) -> dict[str, Any]:
+        return {
+            "gateway": "gw-1", "epoch": "e1", "lane": "readings", "seq": seq, "reason": reason, "detail": "why", "payload": b"x",
+            "at_ns": NOW_NS,
+        }  # fmt: skip
+
+    return [refused(49, "unknown_device"), refused(50, "wrong_type"), refused(51, "wrong_type")]
 
 
 def _devices() -> list[dict[str, Any]]:

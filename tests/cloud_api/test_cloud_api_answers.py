@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from cloud.api.server import listen
 from cloud.relational.engine import reading, writing
-from cloud.relational.tables import alarms, devices, notifications
+from cloud.relational.tables import alarms, devices, lanes, losses, notifications
 
 HISTORY = "/api/devices/cover-1/history"
 
@@ -173,11 +173,55 @@ async def test_a_case_is_overdue_once_its_time_is_over(city: World) -> None:
 async def test_a_gateway_shows_the_account_of_its_lanes(city: World) -> None:
     items = (await city.get("/api/gateways"))["items"]
     assert [(item["id"], item["online"], item["devices"]) for item in items] == [("gw-1", True, 5), ("gw-2", False, 0)]
-    assert items[0]["status"] == {"gateway": "gw-1", "at": NOW, "backlog": {"readings": 4}}
+    assert items[0]["status"]["backlog"] == items[0]["backlog"] == {"readings": 4}
     lane = items[0]["lanes"][0]
     assert lane["gaps"] == [{"first": 99, "last": 99}, {"first": 101, "last": 102}]
-    assert lane["stored"] + lane["quarantined"] + lane["lost"] + lane["missing"] == lane["next_seq"] - 1
-    assert lane["balanced"] is False
+    assert lane["stored"] + lane["quarantined"] + lane["lost"] + lane["moved"] + lane["missing"] == lane["next_seq"] - 1
+    assert lane["balanced"] is True
+
+
+async def test_a_gateway_shows_its_outbox_and_its_clock(city: World) -> None:
+    shown, silent = (await city.get("/api/gateways"))["items"]
+    names = ("oldest", "outbox_bytes", "outbox_max_bytes", "declared_lost", "clock", "clock_ahead_s")
+    assert [shown[name] for name in names] == [NOW, 4096, 1_000_000, {"readings": 2}, "cloud", -1.5]
+    assert [silent[name] for name in names] == [NOW, 4096, 1_000_000, {"readings": 2}, None, None]
+
+
+async def test_the_ledger_tells_what_became_of_every_record(city: World) -> None:
+    told = await city.get("/api/gateways/gw-1/ledger")
+    assert (told["gateway"], told["epoch"], told["more"]) == ("gw-1", "e1", False)
+    [lane] = told["lanes"]
+    assert (lane["stored"], lane["quarantined"], lane["lost"], lane["moved"], lane["missing"]) == (91, 3, 4, 1, 3)
+    assert lane["balanced"] is True
+    gaps = [(gap["first"], gap["last"], gap["count"], gap["state"], gap["reason"]) for gap in lane["gaps"]]
+    assert gaps == [
+        (101, 102, 2, "awaited", None),
+        (99, 99, 1, "awaited", None),
+        (61, 60, 0, "lost", "corrupt"),
+        (50, 51, 2, "quarantined", "wrong_type"),
+        (49, 49, 1, "quarantined", "unknown_device"),
+        (40, 40, 1, "moved", "renumbered"),
+        (20, 23, 4, "lost", "outbox_full"),
+    ]
+    assert (lane["gaps"][-1]["time_from"], lane["gaps"][-1]["at"]) == (NOW, NOW)
+    assert (lane["gaps"][2]["open_end"], lane["gaps"][2]["time_from"]) == (True, None)
+    assert [(event["reason"], event["count"]) for event in told["security"]] == [("rolled_back", 2)]
+
+
+async def test_a_ledger_is_bounded_and_says_that_there_is_more(city: World) -> None:
+    rows = [
+        {"gateway": "gw-1", "epoch": "e1", "lane": "readings", "seq_from": seq, "seq_to": seq, "bytes": 1, "time_from_ns": 1,
+         "time_to_ns": 1, "reason": "thinned", "at_ns": 1, "open_end": False}
+        for seq in range(1_000, 1_200, 2)
+    ]  # fmt: skip
+    async with writing(city.services.engine) as conn:
+        await conn.execute(losses.insert(), rows)
+        for n in range(50):
+            await conn.execute(lanes.insert().values(gateway="gw-1", epoch=f"old-{n}", lane="events", updated_ns=n))
+    told = await city.get("/api/gateways/gw-1/ledger")
+    assert (len(told["lanes"]), told["more"]) == (40, True)
+    assert (len(told["lanes"][0]["gaps"]), told["lanes"][0]["more"]) == (50, True)
+    assert told["lanes"][0]["gaps"][0]["first"] == 1_198
 
 
 async def test_refusals_profiles_counts_and_health_are_told(city: World) -> None:

@@ -52,6 +52,9 @@ BAD = [
     pytest.param("/api/cases/8", 404, "not_found", "case 8", id="a case that is not there"),
     pytest.param("/api/cases/99999999999999999999", 422, "invalid", "path.id", id="a case number beyond any"),
     pytest.param("/api/cases/seven", 422, "invalid", "path.id", id="a case number in words"),
+    pytest.param(
+        "/api/gateways/nobody/ledger", 404, "not_found", "gateway nobody", id="the ledger of a gateway that is not there"
+    ),
     pytest.param("/api/nothing", 404, "not_found", "/api/nothing", id="a path that is not there"),
     pytest.param("/api/stream?kind=gossip", 422, "invalid", "kind", id="an unknown kind of news"),
 ]
