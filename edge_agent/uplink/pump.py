@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 import apsw
+import msgspec
 
 from edge_agent.outbox.outbox import Block, Outbox
 from edge_agent.uplink.courier import Courier
@@ -144,7 +145,15 @@ class Pump:
             if block is None or block.first_seq > run[0]:
                 window.on_absent(run[0], run[1] if block is None else min(run[1], block.first_seq - 1))
                 continue
-            piece = cut(block, run[0], min(run[1], block.last_seq), self._courier.pace.chunk)
+            try:
+                piece = cut(block, run[0], min(run[1], block.last_seq), self._courier.pace.chunk)
+            except (ValueError, msgspec.MsgspecError) as error:
+                # It stays in the outbox, and the others go on.
+                self._counts.disk_errors += 1
+                extra = {"event": "uplink.uncut", "lane": lane, "first_seq": block.first_seq, "error": str(error)}
+                logger.exception("a stored batch cannot be cut", extra=extra)
+                window.on_absent(run[0], min(run[1], block.last_seq))
+                continue
             return piece if window.may_send(piece.count) else None
         return None
 

@@ -43,7 +43,10 @@ _BIG_BACKLOG = 5000
 """So many readings take a while: what the devices say at present is sent before them."""
 _SNAPSHOT_PAUSE_NS = 600 * SECOND_NS
 _RENEWAL_PAUSE_NS = 60 * SECOND_NS
-_GOODBYE_S = 1.0
+_SOUND_NS = 5 * SECOND_NS
+"""A connection that lasted so long was sound. One that ends at once, again and again, is tried ever more seldom: another
+client may be using this gateway's name."""
+_GOODBYE_S = 0.6
 
 
 class _EpochOverError(Exception):
@@ -125,14 +128,17 @@ class Uplink:
         backoff = Backoff(settings.reconnect_first_s, settings.reconnect_most_s, chance=self._chance)
         self._down_ns = self._clock.monotonic_ns()
         while True:
+            up_ns = self._clock.monotonic_ns()
             try:
-                await attempt(self._session(backoff))
+                await attempt(self._session())
             except* (LinkDownError, apsw.Error) as errors:
                 self._note_down(_first(errors))
             except* _EpochOverError:
                 backoff.reset()
             if self.connected:
                 self._down_ns = self._clock.monotonic_ns()
+                if self._down_ns - up_ns >= _SOUND_NS:
+                    backoff.reset()
             self.connected = False
             await asyncio.sleep(max(backoff.next_s(), self._until_renewal_s()))
             await self._renew_if_fenced()
@@ -144,11 +150,10 @@ class Uplink:
             logger.warning("uplink down: %s", error, extra={"event": "uplink.down", "error": error})
         self.last_error = error
 
-    async def _session(self, backoff: Backoff) -> None:
+    async def _session(self) -> None:
         async with self._connect(encode(self._status(False))) as link:  # noqa: FBT003 - online
             self.connected, self.last_error = True, ""
             self.counts.connections += 1
-            backoff.reset()
             logger.info("uplink up", extra={"event": "uplink.up", "broker": self._settings.broker, "epoch": self._outbox.epoch})
             courier, pump = self._begin(link)
             try:
@@ -278,6 +283,9 @@ class Uplink:
         self.counts.acks += 1
         if ack.epoch != self._epoch or ack.gateway != self._settings.gateway:
             return
+        asked = self._hellos.get(ack.answers)
+        if asked is not None and not asked.took_ns:
+            asked.took_ns = self._clock.monotonic_ns() - asked.sent_ns
         if len(self._acks) < _MOST_ACKS:
             self._acks.append(ack)
             self._acked.set()
@@ -302,12 +310,14 @@ class Uplink:
                 pump.stir()
 
     async def _note_ack(self, ack: Ack, pump: Pump) -> None:
-        window = self._windows[ack.lane]
-        asked = self._hellos.get(ack.answers)
+        window, asked = self._windows[ack.lane], self._hellos.get(ack.answers)
+        if asked is not None and ack.lane in asked.answered:
+            asked = None  # the same answer once more
+        # Nothing older can answer the latest hello, whatever the cloud's clock says.
+        if not window.believes(ack) and (asked is None or asked is not next(reversed(self._hellos.values()))):
+            return
         if asked is not None:
             await self._take_answer(ack, asked)
-        elif not window.believes(ack):
-            return
         await self._outbox.ack(ack)
         now_ns = self._clock.monotonic_ns()
         window.on_ack(ack, now_ns)
@@ -316,16 +326,16 @@ class Uplink:
                 self.counts.refused_batches += 1
                 extra = {"event": "uplink.refused_batch", "lane": ack.lane, "from": low, "to": high, "reason": reason}
                 logger.warning("the cloud cannot take a batch whole: sending its halves", extra=extra)
-        if asked is not None and ack.lane not in asked.answered:
+        if asked is not None:
             asked.answered.add(ack.lane)
             self._welcome(ack, asked.next_seqs[ack.lane], pump, now_ns)
 
     async def _take_answer(self, ack: Ack, asked: "_Asked") -> None:
         """The first thing after a hello: what time it is there, and whether the cloud still knows what it knew."""
         if not asked.answered and self._on_cloud_time is not None:
-            await self._on_cloud_time(ack.server_ns, self._clock.monotonic_ns() - asked.sent_ns)
+            await self._on_cloud_time(ack.server_ns, asked.took_ns)
         window, account = self._windows[ack.lane], self._outbox.accounts[ack.lane]
-        if ack.lane in asked.answered or not window.forgotten(ack, account.cumulative, account.acked + account.quarantined):
+        if not window.forgotten(ack, account.cumulative, account.acked + account.quarantined):
             return
         extra = {"event": "uplink.rewound", "lane": ack.lane, "cumulative": ack.cumulative, "before": account.cumulative}
         logger.error("the cloud knows less than it did: what is still kept goes out again", extra=extra)
@@ -391,10 +401,12 @@ class Uplink:
 
 
 class _Asked(msgspec.Struct):
-    """A hello: when it was sent by the monotonic clock, where its lanes ended, and for which of them it was answered."""
+    """A hello: when it was sent by the monotonic clock, where its lanes ended, how long the first answer took, and for
+    which lanes there is one."""
 
     sent_ns: int
     next_seqs: dict[Lane, int]
+    took_ns: int = 0
     answered: set[Lane] = msgspec.field(default_factory=set)
 
 
@@ -419,6 +431,6 @@ def _condense(acks: Sequence[Ack]) -> list[Ack]:
 
 
 def _says_all_of(later: Ack, earlier: Ack) -> bool:
-    if earlier.quarantined or earlier.refused or earlier.answers or earlier.fenced:
+    if earlier.refused or earlier.answers or earlier.fenced or not set(earlier.quarantined) <= set(later.quarantined):
         return False
     return later.cumulative >= earlier.cumulative and (not earlier.ranges or later.server_ns > earlier.server_ns)
