@@ -1,6 +1,7 @@
 """The outbox as the rest of the agent sees it: its own thread, and an event loop that never waits for the disk."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -12,13 +13,15 @@ import apsw
 from edge_agent.config import OutboxLimits
 from edge_agent.outbox.clocks import UNTOLD, ClockStamp
 from edge_agent.outbox.file import LaneAccount, OutboxError, OversizedError
-from edge_agent.outbox.salvage import open_store, renew_store, reopen_store
+from edge_agent.outbox.salvage import DAMAGE, open_again, open_store, renew_store, reopen_store
 from edge_agent.outbox.store import Block, LossNote, Store
 from telemetry.clock import Clock
 from telemetry.records import Event, Lane, Reading
 from telemetry.wire import Ack, LaneSpan
 
 __all__ = ["Block", "ClockStamp", "LaneAccount", "Outbox", "OutboxError", "OversizedError"]
+
+logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -36,7 +39,8 @@ class Outbox:
         self._clock = clock
         self.epoch = store.epoch
         self.accounts: Mapping[Lane, LaneAccount] = store.lanes
-        self._stamp = UNTOLD
+        self._stamp = store.stamp
+        self._is_sound = True
         self._watches: list[asyncio.Event] = []
 
     @classmethod
@@ -74,7 +78,7 @@ class Outbox:
 
     async def close(self) -> None:
         """Finish what is under way, then let go of file, lock and thread."""
-        await self._call(self._store.close)
+        await self._in_thread(self._store.close)
         self._thread.shutdown()
 
     async def commit(
@@ -90,23 +94,16 @@ class Outbox:
         `stamps` are the clock segments of the readings, then of the events, one for each record; without it the one last
         set counts for all. OversizedError where a record is too long to be stored: nothing has then been stored.
 
-        Whatever it raises, the store is sound again afterwards: a broken file has been rebuilt, under a new epoch, and
-        one that the disk did not sync has been read back. The caller tries again.
+        A broken file is rebuilt on the way, under a new epoch. Where the disk refuses, apsw.Error says so and the caller
+        tries again; what it did not sync has then been read back.
         """
-        try:
-            self._publish(await self._call(self._store.commit, readings, events, states or {}, self._clock.wall_ns()))
-        except (apsw.CorruptError, apsw.NotADBError):
-            await self.renew()
-            raise
-        except apsw.IOError:
-            await self._replace(reopen_store)
-            raise
+        told = stamps or [self._stamp] * (len(readings) + len(events))
+        wall_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
+        await self._call(lambda store: store.commit(readings, events, states or {}, wall_ns, mono_ns=mono_ns, stamps=told))
 
     async def next_block(self, lane: Lane, after_seq: int) -> Block | None:
-        """The first held batch with a record numbered above `after_seq`."""
-        block = await self._call(self._store.next_block, lane, after_seq, self._clock.wall_ns())
-        self._publish(self._store.lanes)
-        return block
+        """The first held batch with an open record numbered above `after_seq`."""
+        return next(iter(await self.next_blocks(lane, after_seq, 1)), None)
 
     def set_stamp(self, stamp: ClockStamp) -> None:
         """From now on this is the clock segment of what is committed."""
@@ -114,59 +111,97 @@ class Outbox:
 
     async def fix_clock(self, boot_id: str, offset_ns: int) -> None:
         """Remember the true offset of a boot: the first word counts, and comes before anything of that boot is sent."""
-        await self._call(self._store.fix_clock, boot_id, offset_ns)
+        await self._call(lambda store: store.fix_clock(boot_id, offset_ns))
 
     async def next_blocks(self, lane: Lane, after_seq: int, most_bytes: int, below_seq: int | None = None) -> list[Block]:
         """The held batches above `after_seq`, at least one where there is any, then up to `most_bytes` together.
 
-        With `below_seq` only those that begin below it.
+        With `below_seq` only those that begin below it. Nothing where the epoch turns out to be over.
         """
-        blocks = await self._call(self._store.next_blocks, lane, after_seq, most_bytes, self._clock.wall_ns(), below_seq)
-        self._publish(self._store.lanes)
-        return blocks
+        epoch, now_ns = self.epoch, self._clock.wall_ns()
+
+        def read(store: Store) -> list[Block]:
+            return store.next_blocks(lane, after_seq, most_bytes, now_ns, below_seq) if store.epoch == epoch else []
+
+        return await self._call(read)
 
     async def ack(self, ack: Ack) -> None:
-        """Forget what the cloud has for good; of another epoch, doubled, late: no effect."""
-        self._publish(await self._call(self._store.ack, ack))
+        """Settle what the cloud has for good; of another epoch, doubled, late: no effect.
 
-    async def spans(self) -> dict[Lane, LaneSpan]:
-        """What each lane still holds, for the hello."""
-        return {lane: LaneSpan(await self._call(self._store.first_unacked, lane), self.accounts[lane].next_seq) for lane in Lane}
+        On a disk without any room it has no effect either: the cloud will say it again.
+        """
+        now_ns = self._clock.wall_ns()
+        try:
+            await self._call(lambda store: store.ack(ack, now_ns))
+        except apsw.FullError as error:
+            logger.warning("no room to note an acknowledgement: %s", error, extra={"event": "outbox.ack_not_noted"})
 
     async def rewind(self, lane: Lane, cumulative: int) -> None:
         """The cloud knows less than before: what is still kept above `cumulative` is unacknowledged again."""
-        self._publish(await self._call(self._store.rewind, lane, cumulative))
+        epoch, now_ns = self.epoch, self._clock.wall_ns()
+        await self._call(lambda store: store.rewind(lane, cumulative, now_ns) if store.epoch == epoch else store.lanes)
+
+    async def spans(self) -> dict[Lane, LaneSpan]:
+        """What each lane still holds and from where on it can say it again, for the hello."""
+        return await self._call(lambda store: store.spans())
 
     async def losses(self, limit: int = 100) -> list[LossNote]:
         """What was last declared lost, the newest first."""
-        return await self._call(self._store.losses, limit)
+        return await self._call(lambda store: store.losses(limit))
 
     async def oldest_ns(self, lane: Lane | None = None) -> int | None:
         """The event time of the oldest record still held, of one lane or of both."""
-        return await self._call(self._store.oldest_ns, lane)
+        return await self._call(lambda store: store.oldest_ns(lane))
 
     async def states(self) -> dict[str, bytes]:
         """What was last remembered of each device."""
-        return await self._call(self._store.states)
+        return await self._call(lambda store: store.states())
 
     async def renew(self) -> None:
         """Begin a new epoch with everything that is still held and can be read."""
-        await self._replace(renew_store)
-
-    async def _replace(self, by: Callable[[Store, int], Store]) -> None:
-        self._store = await self._call(by, self._store, self._clock.wall_ns())
-        self.epoch = self._store.epoch
-        self._publish(self._store.lanes)
+        now_ns = self._clock.wall_ns()
+        await self._in_thread(lambda: self._replace(renew_store, now_ns))
 
     async def advance_counter(self, counter: int) -> bool:
         """Remember a command's counter before it is acted on; False when it is a replay."""
-        return await self._call(self._store.advance_counter, counter)
+        return await self._call(lambda store: store.advance_counter(counter))
 
-    async def _call(self, work: Callable[..., _T], *args: object) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(work, *args))
+    async def _call(self, work: Callable[[Store], _T]) -> _T:
+        """Do something with the store on its thread."""
+        now_ns = self._clock.wall_ns()
+        return await self._in_thread(lambda: self._work(work, now_ns))
 
-    def _publish(self, accounts: Mapping[Lane, LaneAccount]) -> None:
-        if accounts is not self.accounts:
-            self.accounts = accounts
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        finally:
+            self._publish()
+
+    def _publish(self) -> None:
+        store = self._store
+        if store.lanes is not self.accounts or store.epoch != self.epoch:
+            self.epoch, self.accounts = store.epoch, store.lanes
             for watch in self._watches:
                 watch.set()
+
+    # On the store's thread.
+
+    def _work(self, work: Callable[[Store], _T], now_ns: int) -> _T:
+        """Where the file turns out to be damaged it is rebuilt, and the work done there; what the disk refused is raised."""
+        if not self._is_sound:
+            self._replace(open_again, now_ns)
+        try:
+            return work(self._store)
+        except DAMAGE as damage:
+            logger.exception("the outbox is damaged", extra={"event": "outbox.damaged", "error": str(damage)})
+            self._replace(renew_store, now_ns)
+            return work(self._store)
+        except apsw.IOError:
+            self._replace(reopen_store, now_ns)
+            raise
+
+    def _replace(self, by: Callable[[Store, int], Store], now_ns: int) -> None:
+        """Another store takes over; until one has, each call tries again."""
+        self._is_sound = False
+        self._store = by(self._store, now_ns)
+        self._is_sound = True

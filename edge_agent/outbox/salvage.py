@@ -1,55 +1,44 @@
-"""A damaged outbox: set aside, read as far as it goes, told to the cloud. The agent goes on by itself.
+"""An outbox that cannot go on as it is: set aside, carried over as far as it can be read, told to the cloud.
 
-The salvaged records get new numbers in a new epoch; what the old epoch had given out and nobody has acknowledged or
-salvaged is declared lost. The epoch is also kept in a file of its own, so that it is known when the database is not.
+The file is renamed to `outbox.salvage.N` and stays under that name until all that can be read of it is in the new file,
+under a new epoch: each block together with how far the rescue has come, so that it may be interrupted at any point. What
+the old epoch had numbered and nobody had settled is then declared: renumbered where it was carried over, lost where not.
+The agent does all this by itself. Copies that are finished with stay for a person to look at, a few of them.
 """
 
 import logging
 import os
-import zlib
-from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import apsw
-import msgspec
 
 from edge_agent.config import OutboxLimits
+from edge_agent.outbox.accounts import LaneBook
+from edge_agent.outbox.blocks import Row, split_key
 from edge_agent.outbox.clocks import UNTOLD, ClockStamp
+from edge_agent.outbox.damaged import DAMAGE, Copy
 from edge_agent.outbox.file import sync_folder
-from edge_agent.outbox.store import Store, split_key
-from edge_agent.uplink.compression import decompress
+from edge_agent.outbox.mark import Mark, read_mark
+from edge_agent.outbox.reserve import is_disk_full
+from edge_agent.outbox.spans import Spans, difference, union
+from edge_agent.outbox.store import Rescue, Store
 from telemetry.reason import Reason
-from telemetry.records import Event, Lane, LossRecord, Reading
-from telemetry.wire import WireError, decode_events, decode_readings
+from telemetry.records import Lane, LossRecord
 
-__all__ = ["open_store", "renew_store", "reopen_store"]
+__all__ = ["DAMAGE", "open_again", "open_store", "renew_store", "reopen_store"]
 
 logger = logging.getLogger(__name__)
 
 _KEPT_COPIES = 2
 """How many damaged files are kept for a person to look at; older ones are deleted."""
-
-_DAMAGE = (apsw.NotADBError, apsw.CorruptError, apsw.SQLError, KeyError)
-"""What opening a damaged file raises: not a database, broken pages, tables or rows that are not there."""
-
+_BLOCKS_AT_ONCE = 16
+"""Blocks that are carried over in one transaction."""
+_Books = dict[Lane, LaneBook | None]
 _EPOCH_FILE = "outbox.epoch"
-
-
-class _Lane(msgspec.Struct):
-    next_seq: int = 1
-    cumulative: int = 0
-    salvaged: list[tuple[int, int]] = []
-
-
-class _Salvage(msgspec.Struct):
-    """What a damaged file still says of itself."""
-
-    epoch: str
-    lanes: dict[Lane, _Lane]
-    counter: int = 0
-    states: dict[str, bytes] = {}
+_MARK_FILE = "outbox.mark"
+_BESIDE = ("-wal", "-mark")
 
 
 def open_store(
@@ -59,153 +48,205 @@ def open_store(
 
     Raises OutboxError where another process holds it or it belongs to another gateway.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    _finish_set_aside(folder)
+    noted = _noted_epoch(folder)
     try:
-        store = Store(folder, gateway, limits, now_ns, vfs)
-    except _DAMAGE as damage:
+        store = Store(folder, gateway, limits, now_ns, stamp=stamp, vfs=vfs)
+    except DAMAGE:
         copy = _set_aside(folder)
-        logger.exception(
-            "the outbox is damaged: set aside, a new epoch begins", extra={"event": "outbox.damaged", "copy": str(copy)}
-        )
-        store = Store(folder, gateway, limits, now_ns, vfs)
-        _refill(store, copy, _Salvage(epoch=_noted_epoch(folder), lanes={lane: _Lane() for lane in Lane}), now_ns)
-        logger.warning(
-            "the outbox was rebuilt",
-            extra={"event": "outbox.rebuilt", "epoch": store.epoch, "damage": str(damage), "lanes": str(store.lanes)},
-        )
-    else:
-        _miss_what_was_there(store, _noted_epoch(folder), now_ns)
-    _note_epoch(folder, store.epoch)
+        extra = {"event": "outbox.damaged", "copy": str(copy)}
+        logger.exception("the outbox is damaged: set aside, a new epoch begins", extra=extra)
+        store = Store(folder, gateway, limits, now_ns, stamp=stamp, vfs=vfs)
+    mark = read_mark(folder / _MARK_FILE)
+    if mark is not None and mark.epoch == store.epoch and _is_behind(store, mark):
+        extra = {"event": "outbox.behind", "epoch": store.epoch, "mark": str(mark.next_seqs), "lanes": str(store.lanes)}
+        logger.error("the outbox has lost what it had synced: set aside, a new epoch begins", extra=extra)
+        store.close()
+        _set_aside(folder)
+        store = Store(folder, gateway, limits, now_ns, stamp=stamp, vfs=vfs)
+    try:
+        _carry_all(store, noted, now_ns)
+        _note_epoch(folder, store.epoch)
+    except BaseException:
+        store.close()
+        raise
     return store
 
 
-def _miss_what_was_there(store: Store, noted_epoch: str, now_ns: int) -> None:
-    """An outbox made anew where another one was known: somebody deleted or emptied the file."""
-    fresh = all(account.next_seq == 1 for account in store.lanes.values())
-    if fresh and noted_epoch not in {"", store.epoch}:
-        logger.error("the outbox is gone: a new epoch begins", extra={"event": "outbox.gone", "epoch": noted_epoch})
-        gone = _Salvage(epoch=noted_epoch, lanes={lane: _Lane() for lane in Lane})
-        store.commit([], _losses(gone, now_ns), {}, now_ns)
-
-
 def renew_store(store: Store, now_ns: int) -> Store:
-    """Close a store, set its file aside and carry all that can be read of it into a new epoch.
+    """Close a store, set its file aside and carry all that is held of it into a new epoch.
 
     For a file that broke while in use, and for one that was restored from an old copy, or cloned: its next numbers may
     already have been given to others.
     """
-    folder, gateway, limits = store.path.parent, store.gateway, store.limits
-    known = _Salvage(epoch=store.epoch, lanes={lane: _Lane(it.next_seq, it.cumulative) for lane, it in store.lanes.items()})
     store.close()
-    copy = _set_aside(folder)
-    renewed = Store(folder, gateway, limits, now_ns, store.vfs)
-    _refill(renewed, copy, known, now_ns)
-    _note_epoch(folder, renewed.epoch)
-    return renewed
+    _set_aside(store.path.parent)
+    return open_again(store, now_ns)
 
 
 def reopen_store(store: Store, now_ns: int) -> Store:
     """Close and open again: after a failed sync only what is read back from the disk is known to be there."""
-    folder, gateway, limits = store.path.parent, store.gateway, store.limits
     store.close()
-    return open_store(folder, gateway, limits, now_ns, vfs=store.vfs)
+    return open_again(store, now_ns)
+
+
+def open_again(store: Store, now_ns: int) -> Store:
+    """Open anew the outbox of a store that was closed."""
+    return open_store(store.path.parent, store.gateway, store.limits, now_ns, stamp=store.stamp, vfs=store.vfs)
+
+
+def _is_behind(store: Store, mark: Mark) -> bool:
+    return any(mark.next_seqs.get(lane, 1) > account.next_seq for lane, account in store.lanes.items())
+
+
+# Setting aside: a few renames, the database's last; whatever interrupts them, the next start finishes them.
 
 
 def _set_aside(folder: Path) -> Path:
-    copies = sorted(int(path.suffix[1:]) for path in folder.glob("outbox.damaged.*") if path.suffix[1:].isdigit())
-    number = copies[-1] + 1 if copies else 1
-    copy = folder / f"outbox.damaged.{number}"
-    for suffix in ("-wal", ""):
-        with suppress(FileNotFoundError):
-            (folder / f"outbox.db{suffix}").rename(f"{copy}{suffix}")
-    for old in copies[: 1 - _KEPT_COPIES]:
-        (folder / f"outbox.damaged.{old}").unlink()
-        (folder / f"outbox.damaged.{old}-wal").unlink(missing_ok=True)
-    sync_folder(folder)
+    numbers = [int(path.name.split(".")[2]) for path in folder.glob("outbox.*.*") if path.name.split(".")[2].isdigit()]
+    copy = folder / f"outbox.salvage.{max(numbers, default=0) + 1}"
+    _rename(folder, copy)
     return copy
 
 
-def _refill(store: Store, copy: Path, found: _Salvage, now_ns: int) -> None:
-    """Copy block by block: memory stays at one block however large the damaged file is.
-
-    `found` is what is known without the file; what the file says is added to it.
-    """
-    db = apsw.Connection(str(copy))
-    try:
-        _read_facts(db, found)
-        for lane, first, last, payload in _blocks(db):
-            readings, events = _records(lane, payload)
-            if readings or events:
-                store.commit(readings, events, {}, now_ns)
-                found.lanes[lane].salvaged.append((first, last))
-    finally:
-        db.close()
-    store.commit([], _losses(found, now_ns), found.states, now_ns)
-    if found.counter:
-        store.advance_counter(found.counter)
+def _rename(folder: Path, copy: Path) -> None:
+    for name, beside in (("outbox.db-wal", "-wal"), (_MARK_FILE, "-mark"), ("outbox.db", "")):
+        with suppress(FileNotFoundError):
+            (folder / name).rename(f"{copy}{beside}")
+        sync_folder(folder)
 
 
-def _read_facts(db: apsw.Connection, found: _Salvage) -> None:
-    meta = dict(_rows(db, "SELECT key, value FROM meta"))
-    found.epoch = meta.get("epoch", found.epoch)
-    found.counter = int(meta.get("command_counter", 0))
-    found.states = dict(_rows(db, "SELECT device, data FROM state"))
-    for name, next_seq, cumulative in _rows(db, "SELECT lane, next_seq, cumulative FROM lane"):
-        with suppress(ValueError):
-            found.lanes[Lane(name)] = _Lane(next_seq, cumulative)
+def _finish_set_aside(folder: Path) -> None:
+    for beside in _BESIDE:
+        for path in folder.glob(f"outbox.salvage.*{beside}"):
+            copy = path.with_name(path.name.removesuffix(beside))
+            if not copy.exists() and (folder / "outbox.db").exists():
+                _rename(folder, copy)
 
 
-def _rows(db: apsw.Connection, query: str) -> Iterator[tuple[Any, ...]]:
-    """As many rows as can be read before the damage."""
-    with suppress(apsw.Error):
-        yield from db.execute(query)
+def _unfinished(folder: Path) -> list[Path]:
+    found = [path for path in folder.glob("outbox.salvage.*") if path.name.rsplit(".", 1)[1].isdigit()]
+    return sorted(found, key=lambda path: int(path.name.rsplit(".", 1)[1]))
 
 
-def _blocks(db: apsw.Connection) -> Iterator[tuple[Lane, int, int, bytes]]:
-    """Every block whose checksum holds, from the front up to the damage and then from the back down to it."""
-    query = "SELECT key, last_seq, crc32, payload FROM block ORDER BY key"
-    highest = -1
-    for key, last_seq, crc32, payload in _rows(db, query):
-        highest = key
-        if zlib.crc32(payload) == crc32:
-            yield *split_key(key), last_seq, payload
-    for key, last_seq, crc32, payload in _rows(db, f"{query} DESC"):
-        if key <= highest:
+def _finish(copy: Path, *, keep: bool) -> None:
+    """The copy has given all it had."""
+    folder = copy.parent
+    number = copy.name.rsplit(".", 1)[1]
+    for beside in _BESIDE:
+        Path(f"{copy}{beside}").unlink(missing_ok=True)
+    if keep:
+        copy.rename(folder / f"outbox.damaged.{number}")
+    else:
+        copy.unlink(missing_ok=True)
+    done = sorted(int(path.name.rsplit(".", 1)[1]) for path in folder.glob("outbox.damaged.*") if path.suffix[1:].isdigit())
+    for old in done[:-_KEPT_COPIES]:
+        (folder / f"outbox.damaged.{old}").unlink()
+    sync_folder(folder)
+
+
+# Carrying over.
+
+
+def _carry_all(store: Store, noted: str, now_ns: int) -> None:
+    folder = store.path.parent
+    copies = _unfinished(folder)
+    fresh = all(account.next_seq == 1 for account in store.lanes.values())
+    if not copies and fresh and noted not in {"", store.epoch}:
+        logger.error("the outbox is gone: a new epoch begins", extra={"event": "outbox.gone", "epoch": noted})
+        mark = read_mark(folder / _MARK_FILE)
+        store.commit([], _losses(noted, dict.fromkeys(Lane), {}, mark, now_ns), {}, now_ns)
+    for copy in copies:
+        try:
+            _carry(store, copy, noted, now_ns)
+        except (apsw.FullError, apsw.IOError, OSError) as error:
+            if not is_disk_full(error):
+                raise
+            extra = {"event": "outbox.rescue_waits", "copy": str(copy)}
+            logger.exception("no room to carry the old outbox over; the next start goes on with it", extra=extra)
             return
-        if zlib.crc32(payload) == crc32:
-            yield *split_key(key), last_seq, payload
+        extra = {"event": "outbox.rebuilt", "epoch": store.epoch, "copy": str(copy), "lanes": str(store.lanes)}
+        logger.warning("the outbox was rebuilt", extra=extra)
 
 
-def _records(lane: Lane, payload: bytes) -> tuple[list[Reading], list[Event]]:
+def _carry(store: Store, path: Path, noted: str, now_ns: int) -> None:
+    """Copy block by block: memory stays at a few blocks however large the file is."""
+    rescue = store.rescue
+    if rescue is None or rescue.copy != path.name:
+        rescue = Rescue(copy=path.name, noted=noted)
+    if rescue.is_done:
+        _finish(path, keep=not rescue.is_whole)
+        return
+    copy = Copy(path)
     try:
-        if lane is Lane.EVENTS:
-            return [], decode_events(payload, decompress).events
-        rows = [row for group in decode_readings(payload, decompress).groups for row in group.readings()]
-        return [reading for _, reading in sorted(rows, key=lambda row: row[0])], []
-    except WireError:
-        return [], []
+        books = {lane: copy.book(lane) for lane in Lane}
+        rows = copy.rows(rescue.above, rescue.below)
+        while some := list(islice(rows, _BLOCKS_AT_ONCE)):
+            rescue = _carry_some(store, copy, books, some, rescue, now_ns)
+        epoch = copy.epoch or rescue.noted or "unknown"
+        losses = _losses(epoch, books, rescue.carried, read_mark(Path(f"{path}-mark")), now_ns)
+        is_whole = copy.is_whole and all(loss.reason is Reason.RENUMBERED for loss in losses)
+        with store.rescuing(now_ns) as ledger:
+            ledger.remember(copy.states())
+            ledger.add_events(losses, store.now(now_ns))
+            ledger.facts.put("counter", max(store.counter, copy.counter))
+            for boot_id, offset_ns in copy.fixed().items():
+                ledger.clocks.fix(boot_id, offset_ns)
+            ledger.facts.put("rescue", rescue.finished(is_whole=is_whole))
+    finally:
+        copy.close()
+    _finish(path, keep=not is_whole)
 
 
-def _losses(found: _Salvage, now_ns: int) -> list[Event]:
-    """What the old epoch had numbered and is neither acknowledged nor salvaged.
+def _carry_some(store: Store, copy: Copy, books: _Books, rows: list[tuple[Row, bool]], rescue: Rescue, now_ns: int) -> Rescue:  # noqa: PLR0917 - the state of one loop
+    """Some blocks and how far that brings the rescue, in one transaction."""
+    with store.rescuing(now_ns) as ledger:
+        for row, from_back in rows:
+            lane, first = split_key(row.key)
+            book = books[lane]
+            wanted: Spans = ((first, row.last_seq),) if book is None else book.open_in(first, row.last_seq)
+            wanted = difference(wanted, rescue.carried.get(lane, ()))
+            readings, events = copy.records(row, wanted)
+            if readings:
+                ledger.add_readings(readings, copy.stamp(row), row.mono_ns, thinned=bool(row.thinned))
+            if events:
+                ledger.add_events(events, store.now(now_ns), copy.stamp(row))
+            rescue = rescue.after(row.key, wanted if readings or events else (), from_back=from_back)
+        ledger.facts.put("rescue", rescue)
+    return rescue
 
-    Where not even the lanes' table could be read the upper end is unknown, and record 1 stands for all of them.
-    """
-    losses: list[Event] = []
-    epoch = found.epoch or "unknown"
-    unknown = all(lane.next_seq == 1 and not lane.salvaged for lane in found.lanes.values())
-    for name, lane in found.lanes.items():
-        end = max([lane.next_seq - 1, 1 if unknown else 0, *(last for _, last in lane.salvaged)])
-        low = lane.cumulative + 1
-        for first, last in [*sorted(lane.salvaged), (end + 1, end)]:
-            if low < first:
-                losses.append(_loss(name, epoch, low, first - 1, now_ns))
-            low = max(low, last + 1)
+
+# Telling.
+
+
+def _losses(epoch: str, books: _Books, carried: dict[Lane, Spans], mark: Mark | None, now_ns: int) -> list[LossRecord]:
+    """What became of the numbers of the old epoch that nobody had settled."""
+    ends = mark.next_seqs if mark is not None and mark.epoch == epoch else {}
+    losses: list[LossRecord] = []
+    for lane, book in books.items():
+        moved = carried.get(lane, ())
+        end = max([ends.get(lane, 1) - 1, *(high for _, high in moved), 0 if book is None else book.account.next_seq - 1])
+        lost = difference(((1, end),) if end else (), moved if book is None else union(book.settled, moved))
+        if book is None and (not lost or lost[-1][1] < end):
+            lost = (*lost, (end + 1, end + 1))
+        losses += (_loss(lane, epoch, span, Reason.RENUMBERED, now_ns) for span in moved)
+        # Where the account cannot be read there may have been more, even beyond the mark.
+        losses += (_loss(lane, epoch, span, Reason.CORRUPT, now_ns, open_end=book is None and span == lost[-1]) for span in lost)
     return losses
 
 
-def _loss(lane: Lane, epoch: str, low: int, high: int, now_ns: int) -> LossRecord:
+def _loss(lane: Lane, epoch: str, span: tuple[int, int], reason: Reason, now_ns: int, *, open_end: bool = False) -> LossRecord:
     return LossRecord(
-        lane=lane, epoch=epoch, seq_from=low, seq_to=high, bytes=0, time_from_ns=0, time_to_ns=now_ns, reason=Reason.CORRUPT
+        lane=lane,
+        epoch=epoch,
+        seq_from=span[0],
+        seq_to=span[1],
+        bytes=0,
+        time_from_ns=0,
+        time_to_ns=now_ns,
+        reason=reason,
+        open_end=open_end,
     )
 
 
@@ -220,9 +261,15 @@ def _note_epoch(folder: Path, epoch: str) -> None:
     if _noted_epoch(folder) == epoch:
         return
     draft = folder / f"{_EPOCH_FILE}.new"
-    with draft.open("w", encoding="ascii") as file:
-        file.write(epoch)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(folder / _EPOCH_FILE)
-    sync_folder(folder)
+    try:
+        with draft.open("w", encoding="ascii") as file:
+            file.write(epoch)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(folder / _EPOCH_FILE)
+        sync_folder(folder)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        draft.unlink(missing_ok=True)
+        logger.warning("no room to note the epoch: %s", error, extra={"event": "outbox.epoch_not_noted"})

@@ -1,61 +1,80 @@
-"""The outbox's SQLite file: every method blocks and belongs on the one thread that owns the connection.
+"""The outbox's file as a whole: every method blocks and belongs on the one thread that owns the connection.
 
-One row of `block` is one batch exactly as the wire wants it, uncompressed: records `first_seq` to `last_seq` of a
-lane. At every instant, for each lane: acked + quarantined + lost + still held = next_seq - 1.
+In: a commit numbers records and stores them in blocks, synced. Out: blocks are read by cursor. An acknowledgement settles
+numbers; a block whose last number is settled is kept for a while and then trimmed.
 """
 
 import logging
 import uuid
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import apsw
 import msgspec
 
 from edge_agent.config import OutboxLimits
-from edge_agent.outbox.file import SCHEMA, LaneAccount, OutboxError, connect, load_lanes, sync_folder, take_lock
-from edge_agent.uplink.compression import decompress
+from edge_agent.outbox.accounts import LaneAccount
+from edge_agent.outbox.blocks import Block, Head, split_key
+from edge_agent.outbox.clocks import UNTOLD, ClockStamp
+from edge_agent.outbox.damaged import check_header
+from edge_agent.outbox.facts import DamagedError
+from edge_agent.outbox.file import Identity, OutboxError, connect, create, form_of, sync_folder, take_lock, upgrade
+from edge_agent.outbox.ledger import MAX_BLOCK_BYTES, MAX_BLOCK_RECORDS, Ledger, Now
+from edge_agent.outbox.losses import LossNote
+from edge_agent.outbox.mark import MarkFile
+from edge_agent.outbox.reserve import Reserve, is_disk_full
+from edge_agent.outbox.room import Room
+from edge_agent.outbox.spans import Spans, difference, union
 from telemetry.reason import Reason
-from telemetry.records import Event, Lane, LossRecord, Reading
-from telemetry.wire import Ack, EventsBatch, decode_events, encode, group_readings, spans
+from telemetry.records import Event, Lane, Reading
+from telemetry.wire import Ack, Digest, LaneSpan
 
-__all__ = ["MAX_BLOCK_BYTES", "MAX_BLOCK_RECORDS", "Block", "LossNote", "Store", "split_key"]
+__all__ = ["MAX_BLOCK_BYTES", "MAX_BLOCK_RECORDS", "Block", "LossNote", "Rescue", "Store", "split_key"]
 
 logger = logging.getLogger(__name__)
 
-MAX_BLOCK_RECORDS = 500
-MAX_BLOCK_BYTES = 64 * 1024
+_T = TypeVar("_T")
 
-_BASE = {Lane.EVENTS: 0, Lane.READINGS: 1 << 61}
-"""A block's key is its lane's base plus its first_seq: one b-tree, in order, no second index."""
-_SPAN = 1 << 61
-
-
-class Block(msgspec.Struct, frozen=True, kw_only=True):
-    """One stored batch: `payload` is a `telemetry.wire` message, uncompressed."""
-
-    lane: Lane
-    first_seq: int
-    last_seq: int
-    payload: bytes
+_DIGESTS = 8
+"""Fingerprints on either side of the first open record."""
+_ROOM_BYTES = 1024 * 1024
+"""What is dropped at first when the disk is full; four times as much each time that was not enough."""
+_ROOM_TRIES = 4
 
 
-class LossNote(msgspec.Struct, frozen=True, kw_only=True):
-    """What was declared lost, and when."""
+class _Work(msgspec.Struct, frozen=True):
+    """What one commit is to store."""
 
-    at_ns: int
-    record: LossRecord
+    readings: Sequence[Reading]
+    events: Sequence[Event]
+    states: Mapping[str, bytes]
+    stamps: Sequence[ClockStamp]
 
 
-class _Row(msgspec.Struct, frozen=True, array_like=True):
-    key: int
-    last_seq: int
-    bytes: int
-    time_from: int
-    time_to: int
+class Rescue(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the carrying over of a file that was set aside has come; the fact "rescue"."""
+
+    copy: str
+    noted: str
+    above: int = 0
+    below: int = 1 << 62
+    carried: dict[Lane, Spans] = {}
+    is_done: bool = False
+    is_whole: bool = False
+
+    def after(self, key: int, carried: Spans, *, from_back: bool) -> "Rescue":
+        """With one more block behind it; blocks come from the front, and after damage from the back."""
+        lane = split_key(key)[0]
+        spans = {**self.carried, lane: union(self.carried.get(lane, ()), carried)}
+        above, below = (self.above, key) if from_back else (key, self.below)
+        return msgspec.structs.replace(self, carried=spans, above=above, below=below)
+
+    def finished(self, *, is_whole: bool) -> "Rescue":
+        """When there is nothing more to carry; `is_whole` when nothing was damaged."""
+        return msgspec.structs.replace(self, is_done=True, is_whole=is_whole)
 
 
 class Store:
@@ -65,96 +84,171 @@ class Store:
     says (apsw.NotADBError and apsw.CorruptError: see `edge_agent.outbox.salvage`).
     """
 
-    def __init__(self, folder: Path, gateway: str, limits: OutboxLimits, now_ns: int, vfs: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        gateway: str,
+        limits: OutboxLimits,
+        now_ns: int,
+        *,
+        stamp: ClockStamp = UNTOLD,
+        vfs: str | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "outbox.db"
         self.gateway = gateway
         self.limits = limits
         self.vfs = vfs
+        self.stamp = stamp
+        self.squeezed = 0
+        """How often the disk was full and old records had to make room for new ones."""
         self._lock = take_lock(folder)
         try:
+            check_header(self.path)
             self._db = connect(self.path, vfs)
             try:
-                self.epoch = self._found_epoch() or self._create(now_ns)
-                self.lanes = load_lanes(self._db)
+                self._prepare(now_ns)
+                self._mark = MarkFile(folder / "outbox.mark")
+                self._ledger = Ledger(self._db, limits, self._mark)
+                self._room = Room(self._ledger)
+                self._check_owner()
             except BaseException:
                 self._db.close()
                 raise
         except BaseException:
             self._lock.close()
             raise
+        self.epoch = self._ledger.identity.epoch
+        self._reserve = Reserve(folder / "outbox.reserve", limits.reserve_bytes)
+        self._reserve.take(self.now(now_ns).mono_ns)
+        self._is_tight = False
+
+    def _prepare(self, now_ns: int) -> None:
+        form = form_of(self._db)
+        if form == "present":
+            return
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            if form == "empty":
+                create(self._db, Identity(gateway=self.gateway, epoch=uuid.uuid4().hex, created_ns=now_ns))
+            else:
+                upgrade(self._db)
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        # The epoch must outlive a power cut before the first record carries it.
+        self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        sync_folder(self.path.parent)
+
+    def _check_owner(self) -> None:
+        owner = self._ledger.identity.gateway
+        if owner != self.gateway:
+            raise OutboxError(
+                f"{self.path}: belongs to gateway {owner!r}, the configuration says {self.gateway!r}; "
+                "give the new gateway a data_dir of its own"
+            )
+
+    @property
+    def lanes(self) -> Mapping[Lane, LaneAccount]:
+        """The accounts after the last transaction; another object after each change."""
+        return self._ledger.lanes
 
     def close(self) -> None:
         """Checkpoint and let go of file and lock."""
         try:
             self._db.close()
         finally:
+            self._mark.close()
             self._lock.close()
 
     # What goes in.
 
     def commit(
-        self, readings: Sequence[Reading], events: Sequence[Event], states: Mapping[str, bytes], now_ns: int
+        self,
+        readings: Sequence[Reading],
+        events: Sequence[Event],
+        states: Mapping[str, bytes],
+        now_ns: int,
+        *,
+        mono_ns: int | None = None,
+        stamps: Sequence[ClockStamp] | None = None,
     ) -> Mapping[Lane, LaneAccount]:
-        """Number, store and sync all of it or nothing; drops the oldest where the quota needs it."""
-        with self._transaction():
-            self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", states.items())
-            for start in range(0, len(readings), MAX_BLOCK_RECORDS):
-                self._add_readings(readings[start : start + MAX_BLOCK_RECORDS])
-            for start in range(0, len(events), MAX_BLOCK_RECORDS):
-                self._add_events(events[start : start + MAX_BLOCK_RECORDS], now_ns)
-            self._make_room(now_ns)
-            self._save_lanes()
+        """Number, store and sync all of it or nothing; what the quota has no room for goes.
+
+        `stamps` are the clock segments of the readings, then of the events. On a full disk the oldest records make room
+        for the new ones.
+        """
+        now = self.now(now_ns, mono_ns)
+        work = _Work(readings, events, states, stamps or ())
+        try:
+            self._commit(work, now)
+        except (apsw.FullError, apsw.IOError, OSError) as error:
+            if not is_disk_full(error):
+                raise
+            self._commit_on_full_disk(work, now, error)
+        if not self._reserve.is_whole:
+            self._reserve.take(now.mono_ns)
+            self._is_tight = not self._reserve.is_whole
+        if self._is_tight:
+            self._checkpoint()
         return self.lanes
 
-    def _add_readings(self, readings: Sequence[Reading]) -> None:
-        account = self.lanes[Lane.READINGS]
-        payload = encode(group_readings(self.gateway, self.epoch, account.next_seq, readings))
-        if len(payload) > MAX_BLOCK_BYTES and len(readings) > 1:
-            middle = len(readings) // 2
-            self._add_readings(readings[:middle])
-            self._add_readings(readings[middle:])
-            return
-        times = [reading.time_ns for reading in readings]
-        self._insert(Lane.READINGS, len(readings), payload, min(times), max(times))
+    def _commit(self, work: _Work, now: Now, drop_bytes: int = 0) -> None:
+        with self._ledger.transaction():
+            if drop_bytes:
+                self._room.free(drop_bytes, now)
+            if work.states:
+                self._ledger.remember(work.states)
+            for stamp, readings in _runs(work.readings, work.stamps, now.stamp):
+                self._ledger.add_readings(readings, stamp, now.mono_ns)
+            for stamp, events in _runs(work.events, work.stamps[len(work.readings) :], now.stamp):
+                self._ledger.add_events(events, now, stamp)
+            self._room.make(now)
 
-    def _add_events(self, events: Sequence[Event], now_ns: int) -> None:
-        account = self.lanes[Lane.EVENTS]
-        payload = encode(EventsBatch(gateway=self.gateway, epoch=self.epoch, first_seq=account.next_seq, events=list(events)))
-        if len(payload) > MAX_BLOCK_BYTES and len(events) > 1:
-            middle = len(events) // 2
-            self._add_events(events[:middle], now_ns)
-            self._add_events(events[middle:], now_ns)
-            return
-        self._insert(Lane.EVENTS, len(events), payload, now_ns, now_ns)
-
-    def _insert(self, lane: Lane, count: int, payload: bytes, time_from: int, time_to: int) -> None:
-        account = self.lanes[lane]
-        first = account.next_seq
-        self._db.execute(
-            "INSERT INTO block VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (_BASE[lane] + first, first + count - 1, len(payload), time_from, time_to, zlib.crc32(payload), payload),
-        )
-        self._change(lane, next_seq=first + count, bytes=account.bytes + len(payload))
+    def _commit_on_full_disk(self, work: _Work, now: Now, first: Exception) -> None:
+        """Sampling never stops: let go of the reserve, then of the oldest records, until the new ones fit into the file."""
+        logger.error("the disk is full: the oldest records make room", extra={"event": "outbox.disk_full", "error": str(first)})
+        self.squeezed += 1
+        self._reserve.let_go(now.mono_ns)
+        self._is_tight = True
+        self._checkpoint()
+        drop_bytes = min(_ROOM_BYTES, self.limits.max_bytes // 16)
+        for attempt in range(_ROOM_TRIES):
+            try:
+                self._commit(work, now, drop_bytes * 4**attempt)
+            except (apsw.FullError, apsw.IOError, OSError) as error:
+                if not is_disk_full(error) or attempt == _ROOM_TRIES - 1:
+                    raise
+            else:
+                return
 
     # What goes out.
 
     def next_block(self, lane: Lane, after_seq: int, now_ns: int) -> Block | None:
-        """The first held block with a record above `after_seq`; a block that fails its checksum is declared lost."""
+        """The first held block with an open record above `after_seq`; a broken one is declared lost and passed over.
+
+        Raises DamagedError where the file has no block for a number that nobody has settled.
+        """
         while True:
-            row = self._row_after(lane, after_seq)
-            if row is None:
+            seq = self._ledger.books[lane].first_open(after_seq + 1)
+            if seq >= self.lanes[lane].next_seq:
                 return None
-            key, last_seq, crc32, payload = row
-            if zlib.crc32(payload) == crc32:
-                return Block(lane=lane, first_seq=key - _BASE[lane], last_seq=last_seq, payload=payload)
+            head = self._ledger.blocks.holding(lane, seq)
+            row = None if head is None or head.last_seq < seq else self._ledger.blocks.row(head.key)
+            if row is None:
+                raise DamagedError(f"{lane} {seq}: no block holds it")
+            if row.is_sound:
+                return self._ledger.block(row)
+            if not self._ledger.is_plausible(lane, row.head) or row.size != len(row.payload):
+                raise DamagedError(f"{lane} {seq}: the block's header is not what was written")
             logger.error(
                 "a stored block fails its checksum",
-                extra={"event": "outbox.corrupt", "lane": lane, "first_seq": key - _BASE[lane]},
+                extra={"event": "outbox.corrupt", "lane": lane, "first_seq": row.first_seq},
             )
-            with self._transaction():
-                self._declare(lane, [self._meta_row(key)], Reason.CORRUPT, now_ns)
-                self._save_lanes()
+            with self._ledger.transaction():
+                self._ledger.declare(lane, [row], Reason.CORRUPT, self.now(now_ns))
 
     def next_blocks(self, lane: Lane, after_seq: int, most_bytes: int, now_ns: int, below_seq: int | None = None) -> list[Block]:
         """The held blocks above `after_seq` in order, the first one whatever its size, up to `most_bytes` together.
@@ -174,246 +268,179 @@ class Store:
             after_seq = block.last_seq
         return blocks
 
-    def _row_after(self, lane: Lane, after_seq: int) -> tuple[int, int, int, bytes] | None:
-        low, high = _BASE[lane], _BASE[lane] + _SPAN
-        query = "SELECT key, last_seq, crc32, payload FROM block WHERE key > ? AND key < ?"
-        wanted = low + after_seq + 1
-        around = f"{query} ORDER BY key DESC LIMIT 1"
-        found: list[Any] = self._db.execute(around, (low, wanted + 1)).fetchall()
-        if not found or found[0][1] <= after_seq:
-            found = self._db.execute(f"{query} ORDER BY key LIMIT 1", (wanted, high)).fetchall()
-        return tuple(found[0]) if found else None
+    # What the cloud says.
 
-    def ack(self, ack: Ack) -> Mapping[Lane, LaneAccount]:
-        """Delete every block that the acknowledgement covers wholly and remember how far the cloud is.
+    def ack(self, ack: Ack, now_ns: int | None = None) -> Mapping[Lane, LaneAccount]:
+        """Settle what the cloud has for good, and keep or let go of the blocks that are settled wholly.
 
         An acknowledgement of another epoch, or one that is older than what is known, changes nothing.
         """
-        account = self.lanes[ack.lane]
-        if ack.epoch != self.epoch or ack.cumulative >= account.next_seq:
+        lane, ledger = ack.lane, self._ledger
+        if ack.epoch != self.epoch or ack.cumulative >= ledger.account(lane).next_seq:
             return self.lanes
-        with self._transaction():
-            self._change(ack.lane, cumulative=max(account.cumulative, ack.cumulative))
-            self._note_quarantined(ack)
-            for low, high in _covered(ack, self.lanes[ack.lane].cumulative):
-                self._delete_within(ack.lane, low, high)
-            self._save_lanes()
+        ranges = union(tuple(ack.ranges))
+        quarantined = union(tuple((seq, seq) for seq, _ in ack.quarantined))
+        book, newly = ledger.books[lane].acknowledged(ack.cumulative, ranges, quarantined)
+        if book == ledger.books[lane]:
+            return self.lanes
+        now = self.now(now_ns or 0)
+
+        def settle() -> None:
+            with ledger.transaction():
+                ledger.books[lane] = book
+                for head in self._closed_by(lane, newly):
+                    ledger.books[lane] = ledger.books[lane].kept(head.size)
+                self._room.make(now)
+
+        self._with_reserve(settle, now)
         return self.lanes
 
-    def _note_quarantined(self, ack: Ack) -> None:
-        for seq, reason in ack.quarantined:
-            row = self._row_after(ack.lane, seq - 1) if seq >= 1 else None
-            if row is not None and row[0] - _BASE[ack.lane] <= seq:
-                self._db.execute("INSERT OR IGNORE INTO quarantine VALUES (?, ?)", (_BASE[ack.lane] + seq, str(reason)))
+    def _closed_by(self, lane: Lane, newly: Spans) -> Iterator[Head]:
+        """The blocks whose last open record is in `newly`; each once."""
+        book, blocks, last = self._ledger.books[lane], self._ledger.blocks, 0
+        for low, high in newly:
+            begin = blocks.holding(lane, low)
+            for head in blocks.between(lane, begin.first_seq if begin else low, high):
+                if head.first_seq > last and head.last_seq >= low and book.is_settled(head.first_seq, head.last_seq):
+                    last = head.first_seq
+                    yield head
 
-    def _delete_within(self, lane: Lane, low: int, high: int) -> None:
-        base = _BASE[lane]
-        where = "key >= ? AND key <= ? AND last_seq <= ?"
-        bounds = (base + low, base + high, high)
-        for row in list(self._rows(where, bounds)):
-            refused = self._forget_quarantined(row)
-            account = self.lanes[lane]
-            self._change(
-                lane,
-                acked=account.acked + row.last_seq - (row.key - base) + 1 - len(refused),
-                quarantined=account.quarantined + len(refused),
-                bytes=account.bytes - row.bytes,
-            )
-        self._db.execute(f"DELETE FROM block WHERE {where}", bounds)  # noqa: S608 - `where` is written above
+    def rewind(self, lane: Lane, cumulative: int, now_ns: int = 0) -> Mapping[Lane, LaneAccount]:
+        """The cloud knows only up to `cumulative`: kept blocks above it are unacknowledged again.
 
-    def _forget_quarantined(self, row: _Row) -> list[int]:
-        """The quarantined numbers of a block that is about to go."""
-        base = _BASE[split_key(row.key)[0]]
-        bounds = (row.key, base + row.last_seq)
-        found = [key - base for (key,) in self._db.execute("SELECT key FROM quarantine WHERE key BETWEEN ? AND ?", bounds)]
-        if found:
-            self._db.execute("DELETE FROM quarantine WHERE key BETWEEN ? AND ?", bounds)
+        What is settled above it and not kept stays settled; what of it lies between kept blocks is declared once more,
+        for the cloud may have forgotten that, too.
+        """
+        ledger = self._ledger
+        book = ledger.books[lane]
+        if cumulative >= book.account.cumulative:
+            return self.lanes
+        first_kept, numbers, size = book.account.next_seq, list[tuple[int, int]](), 0
+        for head in ledger.settled_blocks(lane, book.settled):
+            if head.last_seq > cumulative:
+                first_kept = min(first_kept, head.first_seq)
+                low = max(head.first_seq, cumulative + 1)
+                if numbers and numbers[-1][1] == low - 1:
+                    low = numbers.pop()[0]
+                numbers.append((low, head.last_seq))
+                size += head.size
+        with ledger.transaction():
+            ledger.books[lane] = book.reopened(cumulative, tuple(numbers)).kept(-size)
+            holes = difference(ledger.books[lane].done, ((1, first_kept),))
+            ledger.say_lost(lane, holes, (), Reason.MISSING, self.now(now_ns))
+        extra = {"event": "outbox.rewound", "lane": lane, "cumulative": cumulative, "ranges": numbers[:8], "bytes": size}
+        logger.warning("the cloud went back; what is kept is sent again", extra=extra)
+        return self.lanes
+
+    # What is known of the lanes.
+
+    def spans(self) -> dict[Lane, LaneSpan]:
+        """What each lane holds, from where on it can say it again, and the fingerprints around the first open record."""
+        found: dict[Lane, LaneSpan] = {}
+        for lane, book in self._ledger.books.items():
+            first = self.first_unacked(lane)
+            kept = next(self._ledger.settled_blocks(lane, book.settled), None)
+            first_kept = kept.first_seq if kept is not None and kept.first_seq < first else 0
+            found[lane] = LaneSpan(first, book.account.next_seq, first_kept, self._digests(lane, first))
         return found
 
-    # What has to go.
-
-    def _make_room(self, now_ns: int) -> None:
-        """Drop the oldest readings, and events only when no reading is left, down to 15/16 of the quota.
-
-        The slack keeps the loss records few: one for each sixteenth of the quota, not one for each commit.
-        """
-        excess = sum(account.bytes for account in self.lanes.values()) - self.limits.max_bytes
-        if excess <= 0:
-            return
-        excess += self.limits.max_bytes // 16
-        for lane in (Lane.READINGS, Lane.EVENTS):
-            doomed = self._oldest(lane, excess)
-            if doomed:
-                self._declare(lane, doomed, Reason.OUTBOX_FULL, now_ns)
-                excess -= sum(row.bytes for row in doomed)
-            if excess <= self.limits.max_bytes // 16:
-                return
-
-    def _oldest(self, lane: Lane, at_least: int) -> list[_Row]:
-        """The oldest blocks that together free `at_least` bytes; the newest block of the events lane always stays."""
-        bounds = (_BASE[lane], _BASE[lane] + _SPAN)
-        newest = self._db.execute("SELECT max(key) FROM block WHERE key > ? AND key < ?", bounds).get
-        chosen, freed = list[_Row](), 0
-        for row in self._rows("key > ? AND key < ?", bounds):
-            if freed >= at_least or (lane is Lane.EVENTS and row.key == newest):
-                break
-            chosen.append(row)
-            freed += row.bytes
-        return chosen
-
-    def _declare(self, lane: Lane, rows: Sequence[_Row], reason: Reason, now_ns: int) -> None:
-        """Delete blocks and say so: one loss record for each run of numbers that nobody has acknowledged."""
-        base, cumulative = _BASE[lane], self.lanes[lane].cumulative
-        missing: list[int] = []
-        for row in rows:
-            first = row.key - base
-            refused = set(self._forget_quarantined(row))
-            open_seqs = [seq for seq in range(max(first, cumulative + 1), row.last_seq + 1) if seq not in refused]
-            missing += open_seqs
-            account = self.lanes[lane]
-            self._change(
-                lane,
-                acked=account.acked + row.last_seq - first + 1 - len(refused) - len(open_seqs),
-                quarantined=account.quarantined + len(refused),
-                lost=account.lost + len(open_seqs),
-                bytes=account.bytes - row.bytes,
-            )
-            self._db.execute("DELETE FROM block WHERE key = ?", (row.key,))
-        losses: list[Event] = [
-            LossRecord(
-                lane=lane,
-                epoch=self.epoch,
-                seq_from=low,
-                seq_to=high,
-                bytes=sum(row.bytes for row in rows if low <= row.last_seq and row.key - base <= high),
-                time_from_ns=min(row.time_from for row in rows),
-                time_to_ns=max(row.time_to for row in rows),
-                reason=reason,
-            )
-            for low, high in spans(missing)
-        ]
-        if losses:
-            self._add_events(losses, now_ns)
-
-    # What is remembered.
-
-    def states(self) -> dict[str, bytes]:
-        """What was last stored for each device."""
-        return dict(self._db.execute("SELECT device, data FROM state"))
-
-    def rewind(self, lane: Lane, cumulative: int) -> Mapping[Lane, LaneAccount]:
-        """What is kept above `cumulative` is unacknowledged again; nothing acknowledged is kept."""
-        logger.info("the cloud went back", extra={"event": "outbox.rewound", "lane": lane, "cumulative": cumulative})
-        return self.lanes
-
-    def losses(self, limit: int) -> list[LossNote]:
-        """What is declared lost and not acknowledged, the newest first."""
-        found: list[LossNote] = []
-        for (payload,) in self._db.execute("SELECT payload FROM block WHERE key < ? ORDER BY key DESC", (_SPAN,)):
-            events = reversed(decode_events(payload, decompress).events)
-            found += [LossNote(at_ns=event.time_to_ns, record=event) for event in events if isinstance(event, LossRecord)]
-            if len(found) >= limit:
-                break
-        return found[:limit]
-
-    def fix_clock(self, boot_id: str, offset_ns: int) -> None:
-        """Remember the true offset of a boot."""
-        with self._transaction():
-            self._db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (f"clock.{boot_id}", str(offset_ns)))
-
-    def oldest_ns(self, lane: Lane | None = None) -> int | None:
-        """The event time of the oldest record still held; None when nothing is."""
-        times = [
-            row[0]
-            for base in ([_BASE[lane]] if lane else _BASE.values())
-            for row in self._db.execute(
-                "SELECT time_from FROM block WHERE key > ? AND key < ? ORDER BY key LIMIT 1", (base, base + _SPAN)
-            )
-        ]
-        return min(times, default=None)
+    def _digests(self, lane: Lane, first: int) -> list[Digest]:
+        blocks = self._ledger.blocks
+        before = list(islice(blocks.downwards(lane, first - 1), _DIGESTS))
+        after = list(islice(blocks.between(lane, first, self.lanes[lane].next_seq), _DIGESTS))
+        found = [self._ledger.fingerprint(head) for head in [*reversed(before), *after]]
+        left = self._ledger.books[lane].left
+        if len(before) < _DIGESTS and left is not None:
+            found.insert(0, left)
+        return [each for each in found if each is not None]
 
     def first_unacked(self, lane: Lane) -> int:
         """The number of the first record that is held and not acknowledged; next_seq when there is none."""
-        account = self.lanes[lane]
-        row = self._row_after(lane, account.cumulative)
-        return account.next_seq if row is None else max(account.cumulative + 1, row[0] - _BASE[lane])
+        return min(self._ledger.books[lane].first_open(1), self.lanes[lane].next_seq)
+
+    def oldest_ns(self, lane: Lane | None = None) -> int | None:
+        """The event time of the oldest record still held, of one lane or of both; None when nothing is."""
+        heads = [self._ledger.blocks.holding(each, self.first_unacked(each)) for each in ([lane] if lane else Lane)]
+        times = [
+            head.time_from for head in heads if head is not None and head.last_seq >= self.first_unacked(split_key(head.key)[0])
+        ]
+        return min(times, default=None)
+
+    def states(self) -> dict[str, bytes]:
+        """What was last stored for each device."""
+        return self._ledger.states()
+
+    def losses(self, limit: int) -> list[LossNote]:
+        """What was last declared lost, the newest first."""
+        return self._ledger.losses.newest(limit)
+
+    # What is remembered.
+
+    @property
+    def counter(self) -> int:
+        """The counter of the last command that was acted on."""
+        return self._ledger.facts.get("counter", int)
 
     def advance_counter(self, counter: int) -> bool:
         """Remember the counter of a command before it is acted on; False when it is not above the last one."""
-        with self._transaction():
-            last = int(self._db.execute("SELECT value FROM meta WHERE key = 'command_counter'").get or 0)
-            if counter <= last:
-                return False
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('command_counter', ?)", (str(counter),))
+        if counter <= self.counter:
+            return False
+
+        def remember() -> None:
+            with self._ledger.transaction():
+                self._ledger.facts.put("counter", counter)
+
+        self._with_reserve(remember, self.now(0))
         return True
 
-    # The inside.
+    def fix_clock(self, boot_id: str, offset_ns: int) -> None:
+        """Remember the true offset of a boot; the first word counts."""
+        with self._ledger.transaction():
+            self._ledger.clocks.fix(boot_id, offset_ns)
 
-    def _found_epoch(self) -> str | None:
-        if self._db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'").get == 0:
-            return None
-        meta = dict(self._db.execute("SELECT key, value FROM meta"))
-        if meta.get("gateway") != self.gateway:
-            raise OutboxError(
-                f"{self.path}: belongs to gateway {meta.get('gateway')!r}, the configuration says {self.gateway!r}; "
-                "give the new gateway a data_dir of its own"
-            )
-        return str(meta["epoch"])
+    # A file that was set aside.
 
-    def _create(self, now_ns: int) -> str:
-        epoch = uuid.uuid4().hex
-        with self._db:
-            self._db.execute(SCHEMA)
-            self._db.executemany(
-                "INSERT INTO meta VALUES (?, ?)", [("epoch", epoch), ("gateway", self.gateway), ("created_ns", str(now_ns))]
-            )
-            self._db.executemany("INSERT INTO lane VALUES (?, 1, 0, 0, 0, 0, 0)", [(lane,) for lane in Lane])
-        # The epoch must outlive a power cut before the first record carries it.
-        self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        sync_folder(self.path.parent)
-        return epoch
-
-    def _save_lanes(self) -> None:
-        self._db.executemany(
-            "UPDATE lane SET next_seq = ?, cumulative = ?, acked = ?, quarantined = ?, lost = ?, bytes = ? WHERE lane = ?",
-            [(a.next_seq, a.cumulative, a.acked, a.quarantined, a.lost, a.bytes, lane) for lane, a in self.lanes.items()],
-        )
-
-    def _change(self, lane: Lane, **fields: int) -> None:
-        self.lanes = {**self.lanes, lane: msgspec.structs.replace(self.lanes[lane], **fields)}
-
-    def _meta_row(self, key: int) -> _Row:
-        return next(self._rows("key = ?", (key,)))
-
-    def _rows(self, where: str, bounds: tuple[int, ...]) -> Iterator[_Row]:
-        query = f"SELECT key, last_seq, bytes, time_from, time_to FROM block WHERE {where} ORDER BY key"  # noqa: S608 - no outside text
-        return (_Row(*row) for row in self._db.execute(query, bounds))
+    @property
+    def rescue(self) -> Rescue | None:
+        """How far the last rescue came; None where there never was one."""
+        return self._ledger.facts.get("rescue", Rescue | None)  # type: ignore[arg-type]  # a union is a type to msgspec
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """All or nothing, in the file and in the accounts kept in memory."""
-        before = self.lanes
+    def rescuing(self, now_ns: int) -> Iterator[Ledger]:
+        """A transaction of a rescue: what it adds finds room like everything else."""
+        with self._ledger.transaction():
+            yield self._ledger
+            self._room.make(self.now(now_ns))
+
+    def now(self, wall_ns: int, mono_ns: int | None = None) -> Now:
+        return Now(wall_ns, wall_ns - self.stamp.offset_ns if mono_ns is None else mono_ns, self.stamp)
+
+    def _with_reserve(self, work: Callable[[], None], now: Now) -> None:
+        """Do something small, on a full disk with the room of the reserve."""
         try:
-            with self._db:
-                yield
-        except BaseException:
-            self.lanes = before
-            raise
+            work()
+        except (apsw.FullError, apsw.IOError, OSError) as error:
+            if not is_disk_full(error):
+                raise
+            self._reserve.let_go(now.mono_ns)
+            self._is_tight = True
+            self._checkpoint()
+            work()
+
+    def _checkpoint(self) -> None:
+        """Bring the journal into the file, so that it can begin again; a full disk may not have the room yet."""
+        try:
+            self._db.wal_checkpoint()
+        except apsw.Error as error:
+            if not is_disk_full(error):
+                raise
+            logger.info("no room to tidy up the journal: %s", error, extra={"event": "outbox.no_checkpoint"})
 
 
-def split_key(key: int) -> tuple[Lane, int]:
-    """The lane and first number of the block stored under `key`."""
-    lane = Lane.READINGS if key >= _BASE[Lane.READINGS] else Lane.EVENTS
-    return lane, key - _BASE[lane]
-
-
-def _covered(ack: Ack, cumulative: int) -> list[tuple[int, int]]:
-    """The closed ranges that an acknowledgement calls done, neighbours joined."""
-    ranges = [(1, cumulative), *ack.ranges, *((seq, seq) for seq, _ in ack.quarantined)]
-    merged: list[tuple[int, int]] = []
-    for low, high in sorted(pair for pair in ranges if pair[0] <= pair[1]):
-        if merged and low <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
-        else:
-            merged.append((low, high))
-    return merged
+def _runs(records: Sequence[_T], stamps: Sequence[ClockStamp], present: ClockStamp) -> Iterator[tuple[ClockStamp, Sequence[_T]]]:
+    """Neighbouring records of one clock segment; without stamps all are of the present one."""
+    if not stamps:
+        yield present, records
+        return
+    for stamp, pairs in groupby(zip(stamps, records, strict=False), key=lambda pair: pair[0]):
+        yield stamp, [record for _, record in pairs]
