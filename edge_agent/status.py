@@ -10,7 +10,7 @@ import msgspec
 
 from edge_agent.desk import DeskCounts
 from edge_agent.drivers.base import LinkHealth
-from edge_agent.outbox.file import inspect
+from edge_agent.outbox.inspect import inspect
 from edge_agent.outbox.outbox import LaneAccount
 from edge_agent.outbox.store import LossNote
 from edge_agent.refusals import Refusal
@@ -78,9 +78,9 @@ class OutboxStatus(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of_folder(cls, folder: Path, max_bytes: int) -> "OutboxStatus":
         """Of an outbox that no agent has open; OutboxError where there is none to look at."""
-        epoch, accounts = inspect(folder)
-        lanes = {lane: LaneStatus.of(account) for lane, account in accounts.items()}
-        return cls(epoch=epoch, max_bytes=max_bytes, lanes=lanes, losses=[])
+        seen = inspect(folder)
+        lanes = {lane: LaneStatus.of(account) for lane, account in seen.accounts.items()}
+        return cls(epoch=seen.epoch, max_bytes=max_bytes, lanes=lanes, losses=list(seen.losses))
 
 
 class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
