@@ -207,10 +207,14 @@ class Disk:
         return names
 
 
+def _facts(about: os.stat_result) -> tuple[int, int]:
+    return about.st_size, about.st_mtime_ns
+
+
 class Recorder:
     """Writes down what is done to the files of one folder while `recording` lasts.
 
-    `lock` files are left out: a lock does not outlive a power cut.
+    Locks and shared memory are left out: they do not outlive a power cut.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -229,7 +233,12 @@ class Recorder:
 
     @contextmanager
     def recording(self, name: str) -> Iterator[str]:
-        """Registers an apsw VFS called `name` and listens to `os` for as long as the context lasts."""
+        """Registers an apsw VFS called `name` and listens to `os` for as long as the context lasts.
+
+        What is in the folder already is durable.
+        """
+        self.look_around()
+        self.ops += [*(Sync(number) for number in self._by_name.values()), SyncNames()]
         vfs = _Vfs(name, self)
         try:
             with ExitStack() as stack:
@@ -261,19 +270,23 @@ class Recorder:
 
     def look_around(self) -> None:
         """Note what was written past SQLite since the last look: such a file has no order of writes, only an end."""
-        for entry in os.scandir(self.folder):
-            if entry.name.endswith(".lock") or not entry.is_file():
-                continue
+        entries = [entry for entry in os.scandir(self.folder) if entry.is_file() and not entry.name.endswith((".lock", "-shm"))]
+        for name in self._by_name.keys() - {entry.name for entry in entries}:
+            self.unlinked(str(self.folder / name))
+        for entry in entries:
             number = self._by_name.get(entry.name, _UNHEARD_OF)
             if number in self._by_sqlite:
                 continue
-            facts = entry.stat()
+            facts = _facts(entry.stat())
             if number == _UNHEARD_OF:
                 number = self._by_name[entry.name] = next(self._numbers)
                 self.ops.append(Link(entry.name, number))
-            if self._seen.get(number) != (facts.st_size, facts.st_mtime_ns):
-                self._seen[number] = (facts.st_size, facts.st_mtime_ns)
-                self.ops += [Resize(number, 0), Write(number, sectors(0, Path(entry.path).read_bytes()))]
+            before = self._seen.get(number, (0, 0))
+            if before != facts:
+                self._seen[number] = facts
+                # Of the same length it was written in place, as far as anybody can tell.
+                self.ops += [Resize(number, 0)] if before[0] != facts[0] else []
+                self.ops.append(Write(number, sectors(0, Path(entry.path).read_bytes())))
 
     def unlinked(self, path: str) -> None:
         """A name went away."""
@@ -284,8 +297,12 @@ class Recorder:
         """A file has another name now."""
         source, target = Path(old).name, Path(new).name
         if self._inside(old) and source in self._by_name:
-            self._by_name[target] = self._by_name.pop(source)
+            number = self._by_name[target] = self._by_name.pop(source)
             self.ops.append(Rename(source, target))
+            if number in self._by_sqlite:
+                # What was set aside may be opened past this recorder from now on.
+                self._by_sqlite.remove(number)
+                self._seen[number] = _facts(Path(new).stat())
 
     def synced(self, handle: int) -> None:
         """An open file, or the folder itself, was synced."""

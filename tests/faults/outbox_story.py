@@ -16,13 +16,15 @@ from unittest import mock
 import apsw
 
 from edge_agent.config import OutboxLimits
+from edge_agent.outbox.clocks import ClockStamp
 from edge_agent.outbox.file import LaneAccount
 from edge_agent.outbox.salvage import open_store, renew_store
+from edge_agent.outbox.spans import Spans
 from edge_agent.outbox.store import Store, split_key
 from edge_agent.uplink.compression import decompress
 from telemetry.clock import SECOND_NS
 from telemetry.reason import Reason
-from telemetry.records import CommandResult, Event, Lane, LossRecord, Outcome, Reading
+from telemetry.records import ClockQuality, CommandResult, Event, Lane, LossRecord, Outcome, Reading
 from telemetry.wire import Ack, decode_events, decode_readings
 
 __all__ = ["GATEWAY", "About", "Ledger", "Story", "Told", "View", "look"]
@@ -64,6 +66,9 @@ class About(NamedTuple):
     counter: int = 0
     ack: Ack | None = None
     renews: bool = False
+    """A new epoch begins."""
+    rewinds: bool = False
+    """What was acknowledged may be held again."""
 
 
 class Told(NamedTuple):
@@ -123,19 +128,29 @@ def decode(lane: Lane, payload: bytes) -> tuple[str, list[tuple[int, Reading | E
 
 
 def look(store: Store) -> View:
-    """Reads a store to its last record, past its own methods."""
+    """Reads a store to its last record, past its own way out."""
     held, losses, twice = dict[Key, Place](), list[LossRecord](), list[Key]()
     counts = dict.fromkeys(Lane, 0)
-    for key, payload in store._db.execute("SELECT key, payload FROM block ORDER BY key"):
-        lane, _ = split_key(key)
+    for key, last_seq, payload in store._db.execute("SELECT key, last_seq, payload FROM block ORDER BY key"):
+        lane, first_seq = split_key(key)
+        book = store._ledger.books[lane]
+        if last_seq <= book.account.cumulative:
+            continue
         places, declared = _batch(lane, payload)
+        if book.done or first_seq <= book.account.cumulative:
+            open_seqs = _members(book.open_in(first_seq, last_seq))
+            places = {name: place for name, place in places.items() if place.seq in open_seqs}
+            declared = [loss for loss in declared if key_of(loss) in places]
         if not held.keys().isdisjoint(places):
             twice += held.keys() & places.keys()
         held |= places
         losses += declared
         counts[lane] += len(places)
-    counter = store._db.execute("SELECT value FROM meta WHERE key = 'command_counter'").get
-    return View(store.epoch, store.lanes, held, counts, twice, losses, store.states(), int(counter or 0))
+    return View(store.epoch, store.lanes, held, counts, twice, losses, store.states(), store.counter)
+
+
+def _members(spans: Spans) -> set[int]:
+    return {seq for low, high in spans for seq in range(low, high + 1)}
 
 
 class Ledger:
@@ -144,6 +159,7 @@ class Ledger:
     def __init__(self) -> None:
         self.epoch = ""
         self._renewing = False
+        self._rewinding = False
         self._must: dict[Key, Place] = {}
         """Records whose commit was told, and for which nobody else has taken over."""
         self._may: dict[Key, Reading | Event] = {}
@@ -167,7 +183,7 @@ class Ledger:
         self._may.update(about.records)
         self._coming = about.states
         self._counter = (self._counter[0], max(about.counter, self._counter[0]))
-        self._renewing = about.renews
+        self._renewing, self._rewinding = about.renews, about.rewinds
         if about.ack is not None and about.ack.epoch == self.epoch:
             self._acked |= {place for place in self._must.values() if covers(about.ack, place)}
             self._must = {key: place for key, place in self._must.items() if place not in self._acked}
@@ -176,12 +192,16 @@ class Ledger:
         problems = self.judge(view)
         if problems:
             raise AssertionError(f"the store itself, while it runs: {problems[:5]}")
-        self._must = {key: place for key, place in view.held.items() if place not in self._acked}
+        again = self._acked.intersection(view.held.values())
+        if again and not self._rewinding:
+            raise AssertionError(f"acknowledged, and held all the same: {list(again)[:5]}")
+        self._acked -= again
+        self._must = view.held
         self._places |= {place: key for key, place in view.held.items()}
         self._next |= {(view.epoch, lane): account.next_seq for lane, account in view.accounts.items()}
         self._states, self._coming = view.states, {}
         self._counter = (view.counter, view.counter)
-        self.epoch, self._renewing = view.epoch, False
+        self.epoch, self._renewing, self._rewinding = view.epoch, False, False
 
     def judge(self, view: View) -> list[Problem]:
         """What is wrong with what a store says of itself, now."""
@@ -268,6 +288,7 @@ class Story:
         """Another setting than the product's own, to see that the harness notices."""
         self._tick = 0
         self._counter = 0
+        self._boots = 0
 
     def run(self, steps: int) -> None:
         """Open, take `steps` steps, and leave the store as the power cut finds it: still open."""
@@ -286,7 +307,9 @@ class Story:
         return uuid.UUID(int=self._chance.getrandbits(128), version=4)
 
     def _open(self) -> Store:
-        return self._tuned(open_store(self._folder, GATEWAY, self.limits, self._now(), vfs=self._vfs))
+        self._boots += 1
+        stamp = ClockStamp(f"boot-{self._boots}", self._chance.choice(list(ClockQuality)), self._chance.randrange(10**9))
+        return self._tuned(open_store(self._folder, GATEWAY, self.limits, self._now(), stamp=stamp, vfs=self._vfs))
 
     def _tuned(self, store: Store) -> Store:
         store._db.wal_autocheckpoint(self._wal_pages)
@@ -370,6 +393,19 @@ class Story:
         store.close()
         return self._open()
 
+    def rewind(self, store: Store) -> Store:
+        """The cloud was restored from a copy and knows less than it did."""
+        lane = self._chance.choice(list(Lane))
+        self._say(About(rewinds=True))
+        store.rewind(lane, max(0, store.lanes[lane].cumulative - self._chance.randrange(40)), self._now())
+        return store
+
+    def fix_clock(self, store: Store) -> Store:
+        """The true offset of this boot or of an earlier one becomes known."""
+        self._say(About())
+        store.fix_clock(f"boot-{self._chance.randint(0, self._boots)}", self._chance.randrange(10**12))
+        return store
+
     def renew(self, store: Store) -> Store:
         """A new epoch, into which everything held is carried over."""
         self._say(About(renews=True))
@@ -382,6 +418,8 @@ STEPS: Mapping[Callable[[Story, Store], Store], int] = {
     Story.command: 4,
     Story.checkpoint: 5,
     Story.restart: 3,
+    Story.rewind: 2,
+    Story.fix_clock: 1,
     Story.renew: 1,
 }
 """How often the story takes which step, of a hundred or so."""
