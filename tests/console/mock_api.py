@@ -232,10 +232,43 @@ def _add_devices(app: FastAPI, city: City) -> None:
     @app.get("/api/gateways")
     async def gateways() -> Response:
         lanes = [_lane("events", 214, 0), _lane("readings", 120_433, 3)]
-        common = {"agent_version": "0.1.0", "epoch": "e7f3", "first_seen": iso(city.now - 9e5), "devices": 30, "status": {}}
-        here = {"id": "gw-tianhe-1", "online": True, "last_seen": iso(time.time()), "age_s": 0.1, "lanes": lanes, **common}
-        gone = {"id": "gw-yuexiu-2", "online": False, "last_seen": iso(city.now - 7200), "age_s": 7200.0, "lanes": [], **common}
+        common = {
+            "agent_version": "0.1.0", "epoch": "e7f3", "first_seen": iso(city.now - 9e5), "devices": 30, "status": {},
+            "outbox_max_bytes": 536_870_912,
+        }  # fmt: skip
+        busy = {
+            "declared_lost": {"readings": 8000},
+            "backlog": {"readings": 1203},
+            "oldest": iso(city.now - 300),
+            "outbox_bytes": 48_000_000,
+            "clock": "synced",
+        }
+        idle = {"declared_lost": {}, "backlog": {}, "oldest": None, "outbox_bytes": 0, "clock": "unsynced"}
+        here = {
+            "id": "gw-tianhe-1",
+            "online": True,
+            "last_seen": iso(time.time()),
+            "age_s": 0.1,
+            "lanes": lanes,
+            **common,
+            **busy,
+        }
+        here["clock_ahead_s"] = 0.01
+        gone = {
+            "id": "gw-yuexiu-2",
+            "online": False,
+            "last_seen": iso(city.now - 7200),
+            "age_s": 7200.0,
+            "lanes": [],
+            **common,
+            **idle,
+        }
+        gone["clock_ahead_s"] = -412.5
         return _checked(schemas.GatewayPage, {"items": [here, gone], "next": None})
+
+    @app.get("/api/gateways/{gateway}/ledger")
+    async def ledger(gateway: str) -> Response:
+        return _checked(schemas.GatewayLedger, _ledger(gateway, city))
 
 
 def _point(metric: str, at: int) -> dict[str, Any]:
@@ -254,8 +287,32 @@ def _bucket(at: int, step: int) -> dict[str, Any]:
 def _lane(lane: str, stored: int, missing: int) -> dict[str, Any]:
     return {
         "epoch": "e7f3", "lane": lane, "watermark": stored - missing, "next_seq": stored + missing + 1, "stored": stored,
-        "quarantined": 0, "lost": 0, "missing": missing, "balanced": missing == 0, "gaps": [], "updated": iso(time.time()),
+        "quarantined": 0, "lost": 0, "moved": 0, "missing": missing, "balanced": True, "gaps": [], "updated": iso(time.time()),
     }  # fmt: skip
+
+
+def _ledger(gateway: str, city: City) -> dict[str, Any]:
+    def gap(first: int, last: int, state: str, reason: str | None = None, **more: Any) -> dict[str, Any]:
+        booked = None if reason is None else iso(city.now - 3600)
+        nothing = {"time_from": None, "time_to": None, "open_end": False, "detail": ""}
+        head = {"first": first, "last": last, "count": last - first + 1, "state": state, "reason": reason, "at": booked}
+        return {**head, **nothing, **more}
+
+    times = {"time_from": iso(city.now - 7200), "time_to": iso(city.now - 5400)}
+    readings = _lane("readings", 120_433, 3) | {"quarantined": 1, "lost": 8_000, "moved": 0, "next_seq": 128_438}
+    readings["gaps"] = [
+        gap(128_435, 128_437, "awaited"),
+        gap(99_001, 99_001, "quarantined", "wrong_type", detail="is float, already exists as integer"),
+        gap(40_001, 48_000, "lost", "outbox_full", **times),
+    ]
+    old = _lane("readings", 900, 0) | {"epoch": "c0ffee11", "moved": 100, "next_seq": 1001}
+    old["gaps"] = [gap(901, 1000, "moved", "renumbered", open_end=True)]
+    event = {
+        "reason": "rolled_back", "count": 2, "last_detail": "epoch c0ffee11: readings would go on at 40, and 900 is here",
+        "last": iso(city.now - 5400), "age_s": 5400.0,
+    }  # fmt: skip
+    lanes = [lane | {"more": False} for lane in (_lane("events", 214, 0), readings, old)]
+    return {"gateway": gateway, "epoch": "e7f3", "lanes": lanes, "more": False, "security": [event]}
 
 
 def _add_work(app: FastAPI, city: City) -> None:

@@ -251,6 +251,41 @@ class TestOtherPages:
         expect(rows.nth(1)).to_contain_text("待补 3")
         expect(rows.nth(2)).to_contain_text("离线")
 
+    def test_a_gateways_outbox_and_clock_are_shown(self, page: Page) -> None:
+        page.goto("/gateways")
+        rows = page.get_by_test_id("gateways").locator("tbody tr")
+        expect(rows.nth(0)).to_contain_text("待发 1203")
+        expect(rows.nth(0)).to_contain_text("已舍弃 8000")
+        expect(rows.nth(0)).to_contain_text("已校准")
+        expect(rows.nth(2)).to_contain_text("未校准 慢 413 秒")
+
+    def test_the_ledger_says_what_became_of_every_record_and_why(self, page: Page) -> None:
+        page.goto("/gateways")
+        page.get_by_role("button", name="gw-tianhe-1").click()
+        lanes = page.get_by_test_id("ledger").locator(".lane")
+        expect(lanes).to_have_count(3)
+        expect(lanes.nth(0)).to_contain_text("没有缺口")
+        gaps = lanes.nth(1).locator("tbody tr")
+        expect(gaps).to_have_count(3)
+        expect(gaps.nth(2)).to_contain_text("40,001 – 48,000")
+        expect(gaps.nth(2)).to_contain_text("网关存储已满")
+        expect(gaps.nth(2).locator("td").last).to_have_attribute("title", re.compile(r"GMT\+8"))
+        expect(lanes.nth(1).locator("thead")).to_contain_text("数据时间 (GMT+8)")
+        expect(lanes.nth(1).locator("rect")).to_have_count(4)
+        expect(lanes.nth(2)).to_contain_text("已在后一纪元重新编号")
+        expect(lanes.nth(2)).to_contain_text("此后数目不详")
+        expect(page.get_by_test_id("security")).to_contain_text("存储被回退或复制")
+        page.get_by_role("button", name="gw-tianhe-1").click()
+        expect(page.get_by_test_id("ledger")).to_have_count(0)
+
+    def test_the_ledger_speaks_english_and_fits_a_phone(self, page: Page) -> None:
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.goto("/gateways")
+        page.get_by_role("button", name="English").click()
+        page.get_by_role("button", name="gw-tianhe-1").click()
+        expect(page.get_by_test_id("ledger")).to_contain_text("storage of the gateway full")
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+
     def test_going_about_does_not_load_the_page_again(self, page: Page, city: City) -> None:
         cover_opened(city)
         page.goto("/")

@@ -40,9 +40,21 @@ export type CaseStep = { id: number; step: string; from_state: string; to_state:
 export type Notice = { id: number; step: string; channel: string; state: string; attempts: number; failure: string; detail: string; created: string; sent: string | null };
 export type CaseDetail = Case & { steps: CaseStep[]; alarms: Alarm[]; notifications: Notice[] };
 export type LaneAccount = {
-  epoch: string; lane: string; watermark: number; next_seq: number; stored: number; quarantined: number; lost: number; missing: number; balanced: boolean;
+  epoch: string; lane: string; watermark: number; next_seq: number; stored: number; quarantined: number; lost: number; moved: number; missing: number;
+  balanced: boolean; updated: string;
 };
-export type Gateway = { id: string; online: boolean; agent_version: string; epoch: string; last_seen: string; devices: number; lanes: LaneAccount[] };
+export type Gateway = {
+  id: string; online: boolean; agent_version: string; epoch: string; last_seen: string; devices: number; lanes: LaneAccount[];
+  backlog: Record<string, number>; oldest: string | null; outbox_bytes: number; outbox_max_bytes: number; declared_lost: Record<string, number>;
+  clock: string | null; clock_ahead_s: number | null;
+};
+export type LedgerGap = {
+  first: number; last: number; count: number; state: 'lost' | 'moved' | 'quarantined' | 'awaited'; reason: string | null; at: string | null;
+  time_from: string | null; time_to: string | null; open_end: boolean; detail: string;
+};
+export type LedgerLane = LaneAccount & { gaps: LedgerGap[]; more: boolean };
+export type SecurityEvent = { reason: string; count: number; last_detail: string; last: string; age_s: number };
+export type GatewayLedger = { gateway: string; epoch: string; lanes: LedgerLane[]; more: boolean; security: SecurityEvent[] };
 export type Page<T> = { items: T[]; next: string | null };
 
 /** An answer that is not 2xx, or none at all. `reason` is the API's one word for it. */
@@ -120,4 +132,5 @@ export const api = {
   case: (id: string) => ask<CaseDetail>(`/api/cases/${at(id)}`),
   actOnCase: (id: number, action: CaseAction, body: ActionBody) => post<unknown>(`/api/cases/${id}/${action}`, body),
   gateways: () => ask<Page<Gateway>>('/api/gateways'),
+  ledger: (gateway: string) => ask<GatewayLedger>(`/api/gateways/${at(gateway)}/ledger`),
 };

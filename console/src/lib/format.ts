@@ -61,6 +61,26 @@ export function timeOf(iso: string): string {
   }).format(Date.parse(iso));
 }
 
+/** Date, time and the zone they are in: "11/21 16:20:05 GMT+8". */
+export function zonedOf(iso: string): string {
+  return new Intl.DateTimeFormat(words.tag, {
+    year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23', timeZoneName: 'shortOffset',
+  }).format(Date.parse(iso));
+}
+
+/** The reader's zone at an instant in milliseconds: "GMT+8". */
+export function zoneOf(ms: number): string {
+  const parts = new Intl.DateTimeFormat(words.tag, { timeZoneName: 'shortOffset' }).formatToParts(ms);
+  return parts.find((part) => part.type === 'timeZoneName')?.value ?? '';
+}
+
+/** "12.5 MB", of 1,000 each. */
+export function bytesOf(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  const step = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3));
+  return `${numberOf(bytes / 1000 ** step, 3)} ${units[step]}`;
+}
+
 export function clockOf(ms: number): string {
   return new Intl.DateTimeFormat(words.tag, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }).format(ms);
 }
