@@ -306,14 +306,15 @@ class Store:
                     yield head
 
     def rewind(self, lane: Lane, cumulative: int, now_ns: int = 0) -> Mapping[Lane, LaneAccount]:
-        """The cloud knows only up to `cumulative`: kept blocks above it are unacknowledged again.
+        """The cloud knows only up to `cumulative`, be it that it forgot only what lies above: kept blocks there are
+        unacknowledged again.
 
         What is settled above it and not kept stays settled; what of it lies between kept blocks is declared once more,
         for the cloud may have forgotten that, too.
         """
         ledger = self._ledger
         book = ledger.books[lane]
-        if cumulative >= book.account.cumulative:
+        if cumulative > book.account.cumulative:
             return self.lanes
         first_kept, numbers, size = book.account.next_seq, list[tuple[int, int]](), 0
         for head in ledger.settled_blocks(lane, book.settled):

@@ -311,29 +311,49 @@ def test_one_poisoned_reading_of_five_hundred_is_found_by_halves(tmp_path: Path)
     assert len(cloud.arrivals) == 4 + 18
 
 
-def test_a_cloud_restored_from_an_old_copy_is_believed_in_its_answer_to_a_hello(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reconnects", [False, True], ids=["while the connection lasts", "before the next connection"])
+def test_a_cloud_restored_from_an_old_copy_gets_again_what_is_kept(tmp_path: Path, reconnects: bool) -> None:
+    """Only the answer to a hello may take back; a late word of the cloud that is no more changes nothing."""
     road = Road(CloudBooks())
 
     async def scene(there: Station) -> None:
-        rewound: list[tuple[Lane, int]] = []
-
-        async def rewind(lane: Lane, cumulative: int) -> None:
-            rewound.append((lane, cumulative))
-
-        there.outbox.rewind = rewind  # type: ignore[method-assign]
+        epoch, window = there.outbox.epoch, there.uplink._windows[Lane.READINGS]
         async with running(there):
-            await there.outbox.commit(readings(500))
+            for n in range(5):
+                await there.outbox.commit(readings(100, first=100 * n))
             await there.drained(30)
-            old = road.cloud._ack("gw1", there.outbox.epoch, Lane.READINGS)
-            road.cloud.forget(Lane.READINGS, there.outbox.epoch, above=200)
+            old = road.cloud._ack("gw1", epoch, Lane.READINGS)
+            road.cloud.forget(Lane.READINGS, epoch, above=200)
+            if reconnects:
+                road.cut()
             await there.outbox.commit(readings(5))
-            await when(lambda: bool(rewound), 60)
-            window = there.uplink._windows[Lane.READINGS]
-            assert rewound == [(Lane.READINGS, 200)]
-            assert window.cumulative == 200
-            road.answer(old)  # a late word of the cloud that is no more
-            await asyncio.sleep(5)
-            assert window.cumulative == 200
+            await when(lambda: there.uplink.counts.rewinds == 1, 60)
+            road.answer(old)
+            await when(lambda: road.cloud.cumulative(Lane.READINGS, epoch) == 505, 60)
+            await there.drained(30)
+            assert window.cumulative == 505
+        assert there.outbox.accounts[Lane.READINGS].acked == 505
+        assert there.uplink.counts.rewinds == 1
+
+    play(tmp_path, road, scene)
+
+
+def test_a_cloud_that_forgot_only_what_lay_above_its_watermark_gets_that_again(tmp_path: Path) -> None:
+    road = Road(CloudBooks(), bits_s=64 * KBIT)
+
+    async def scene(there: Station) -> None:
+        epoch = there.outbox.epoch
+        await fill(there.outbox, 3000)
+        async with running(there):
+            await when(lambda: there.uplink.counts.acks >= 2)
+            await there.outbox.commit(readings(100))
+            await when(lambda: road.cloud.done(Lane.READINGS, epoch).covers(3001, 3100), 20)
+            await asyncio.sleep(1)
+            road.cloud.forget(Lane.READINGS, epoch, above=road.cloud.cumulative(Lane.READINGS, epoch))
+            road.cut()
+            await there.drained(300)
+        assert there.uplink.counts.rewinds == 1
+        assert road.cloud.cumulative(Lane.READINGS, epoch) == 3100
 
     play(tmp_path, road, scene)
 
@@ -380,3 +400,99 @@ def test_nothing_leaves_before_the_clouds_time_was_heard(tmp_path: Path) -> None
         assert min(at for at, what, _ in road.arrivals if what in {Channel.EVENTS, Channel.READINGS}) > heard_s + 2
 
     play(tmp_path, road, scene)
+
+
+# What else a gateway meets.
+
+
+def test_a_link_that_is_up_for_seven_seconds_and_down_for_seven_still_drains_the_backlog(tmp_path: Path) -> None:
+    road = Road(CloudBooks(), bits_s=64 * KBIT, way_s=0.1)
+
+    async def scene(there: Station) -> None:
+        await fill(there.outbox, 4000)
+
+        async def flap() -> None:
+            while True:
+                await asyncio.sleep(7)
+                road.is_up = False
+                road.cut()
+                await asyncio.sleep(7)
+                road.is_up = True
+
+        async with asyncio.TaskGroup() as tasks, running(there):
+            flapping = tasks.create_task(flap())
+            await there.drained(600)
+            flapping.cancel()
+
+    play(tmp_path, road, scene)
+
+
+def test_another_client_of_the_same_name_is_not_fought_over_without_end(tmp_path: Path) -> None:
+    """A broker ends the older of two connections of one name: both must become slower at taking it back."""
+    road = Road(CloudBooks())
+
+    async def scene(there: Station) -> None:
+        async with running(there):
+            for _ in range(600):
+                if there.uplink.connected:
+                    road.cut()
+                await asyncio.sleep(1)
+        assert 10 < there.uplink.counts.connections < 60
+
+    play(tmp_path, road, scene)
+
+
+def test_a_first_connection_with_a_long_backlog_waits_by_chance_like_the_others(tmp_path: Path) -> None:
+    road = Road(CloudBooks())
+
+    async def scene(there: Station) -> None:
+        await fill(there.outbox, 6000)
+        async with running(there):
+            await when(lambda: there.uplink.counts.acks >= 2)
+            await asyncio.sleep(3)
+            assert road.cloud.arrivals == []
+            road.cut()  # neither does another connection help
+            await asyncio.sleep(3)
+            assert road.cloud.arrivals == []
+            await there.drained(310)
+
+    play(tmp_path, road, scene, history_jitter_s=300.0)
+
+
+def test_an_end_takes_a_second_at_most_whatever_the_road_does(tmp_path: Path) -> None:
+    road = Road(CloudBooks())
+
+    async def scene(there: Station) -> None:
+        async with running(there):
+            await when(lambda: there.uplink.counts.acks >= 2)
+            road.silent = True
+            await there.outbox.commit(readings(10))
+            await asyncio.sleep(1)
+            began = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - began <= 1
+
+    play(tmp_path, road, scene)
+
+
+def test_the_same_chance_gives_the_same_run(tmp_path: Path) -> None:
+    def run(folder: Path) -> list[tuple[float, Channel, int]]:
+        road = Road(CloudBooks(), bits_s=200 * KBIT, seed=11)
+        road.lose_up = road.lose_acks = 0.2
+        road.shuffle_s = 1.0
+
+        async def scene(there: Station) -> None:
+            await fill(there.outbox, 3000)
+            async with running(there):
+                for n in range(20):
+                    await there.outbox.commit(noisy(50, seed=n), [result(str(n))])
+                    await asyncio.sleep(1)
+                    if n == 10:
+                        road.cut()
+                await there.drained()
+
+        play(folder, road, scene)
+        return [(at, what, 0 if what is Channel.HELLO else size) for at, what, size in road.arrivals]
+
+    first, second = run(tmp_path / "a"), run(tmp_path / "b")
+    assert [what for _, what, _ in first] == [what for _, what, _ in second]
+    assert [at for at, _, _ in first] == pytest.approx([at for at, _, _ in second], abs=0.05)
