@@ -7,8 +7,7 @@ nothing that its tasks still do has an effect.
 import asyncio
 import random
 import sqlite3
-from collections.abc import Callable, Sequence
-from copy import deepcopy
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +15,6 @@ from typing import Any, NoReturn
 from weakref import WeakSet
 
 import aiosqlite
-import msgspec
 from sim_loop import SimClock, VirtualLoop
 from sim_net import Broker, Line, MqttClient
 from sqlalchemy import event
@@ -49,6 +47,7 @@ class Process:
     def __init__(self) -> None:
         self.dead = False
         self.dies_in: int | None = None
+        self.database_away = False
         self.at_death: list[Callable[[], None]] = []
 
     def kill(self) -> None:
@@ -77,31 +76,34 @@ async def _for_ever() -> NoReturn:
 
 
 class SeriesMemory:
-    """What the series store holds for good, whichever process wrote it."""
+    """What the series store holds for good, whichever process wrote it: (device, metric, event time) -> value."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: SimClock) -> None:
         self.values: dict[tuple[str, str, int], Value] = {}
-        self.latest = LatestValues()
-        self.writes = 0
         self.away = False
-        self.refuses = False
         self.went_back: list[str] = []
+        self._clock = clock
+        self.latest = LatestValues(clock)
 
     def keep(self, batch: ReadingsBatch) -> list[RowRefused]:
         """Store a batch's readings; those of poison are refused."""
-        refused: list[RowRefused] = []
-        good, untimed = sound(batch)
+        good, refused = sound(batch)
         for group in good.groups:
-            for offset, reading_ in group.readings():
-                if POISON in reading_.values.values():
+            for offset, each in group.readings():
+                if POISON in each.values.values():
                     refused.append(RowRefused(batch.gateway, batch.first_seq + offset, Reason.STORE_REFUSED, POISON))
                 else:
-                    self.values |= {(reading_.device, m, reading_.time_ns): value for m, value in reading_.values.items()}
+                    self.values |= {(each.device, metric, each.time_ns): value for metric, value in each.values.items()}
         before = {device: self._newest(device) for group in good.groups for device in group.devices}
         self.latest.update(good)
         self.went_back += [device for device, at in before.items() if self._newest(device) < at]
-        self.writes += 1
-        return [*untimed, *refused]
+        return refused
+
+    def go_back(self, values: Mapping[tuple[str, str, int], Value]) -> None:
+        """Hold what an earlier copy held."""
+        self.values = dict(values)
+        self.latest = LatestValues(self._clock)
+        self.latest.learn((device, metric, Point(at_ns, value)) for (device, metric, at_ns), value in values.items())
 
     def _newest(self, device: str) -> int:
         return max((point.time_ns for point in self.latest.get(device).values()), default=0)
@@ -198,6 +200,8 @@ class _Connection(aiosqlite.Connection):
                 return None
         else:
             await self._process.step()
+        if self._process.database_away and args and str(args[0]).startswith("BEGIN"):
+            raise sqlite3.OperationalError("database is locked")
         result = fn(*args, **kwargs)
         if isinstance(result, sqlite3.Cursor):
             self._cursors.add(result)
@@ -279,7 +283,7 @@ class CloudHost:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "cloud.db"
         self.path.write_bytes(_empty_database())
-        self.series = SeriesMemory()
+        self.series = SeriesMemory(clock)
         self.line = Line()
         self.process: Process | None = None
         self.lives = 0
@@ -289,7 +293,7 @@ class CloudHost:
         self._seen = seen
         self._on_ack = on_ack
         self._task: asyncio.Task[None] | None = None
-        self._saved: list[tuple[bytes, SeriesMemory]] = []
+        self._saved: list[tuple[bytes, dict[tuple[str, str, int], Value]]] = []
         self._looking: sqlite3.Connection | None = None
 
     @property
@@ -320,14 +324,14 @@ class CloudHost:
 
     def save(self) -> None:
         """Keep a copy of both stores, as a nightly backup does."""
-        self._saved.append((_copy(self.path), deepcopy(self.series)))
+        self._saved.append((_copy(self.path), dict(self.series.values)))
 
     def restore(self) -> bool:
         """Put an earlier copy in the place of both stores; False where there is none. The process must be dead."""
         if not self._saved:
             return False
-        copy, series = self._chance.choice(self._saved)
-        self.series.values, self.series.latest = dict(series.values), deepcopy(series.latest)
+        copy, values = self._chance.choice(self._saved)
+        self.series.go_back(values)
         self.close()
         self.path = self.path.with_name(f"cloud-{self.lives}.db")
         self.path.write_bytes(copy)
@@ -393,7 +397,3 @@ class CloudHost:
 
 def _cancel_soon(task: "asyncio.Task[None]") -> None:
     asyncio.get_running_loop().call_soon(task.cancel)
-
-
-def told_of(row: Sequence[Any]) -> Any:
-    return msgspec.json.decode(row[0])

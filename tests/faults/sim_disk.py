@@ -64,6 +64,7 @@ class SimDisk:
         self.folder = folder
         self.vfs = f"sim-{next(_numbers)}"
         self.free: int | None = None
+        self._reserve = 0
         self.failing_syncs = 0
         self.cut_in: int | None = None
         self.keep = 1.0
@@ -131,12 +132,25 @@ class SimDisk:
         self._step()
         if self.off:
             return False
-        if data is not None and self.free is not None:
-            if self.free < len(data):
-                raise apsw.FullError("disk full")
-            self.free -= len(data)
+        if self.free is not None:
+            self._use(name, offset + len(data) if data is not None else offset, is_write=data is not None)
         self._files[name].pending.append((offset, data))
         return True
+
+    def _use(self, name: str, end: int, *, is_write: bool) -> None:
+        """Take what a file grows by from what is free; a reserve that somebody has let go of is free, too."""
+        assert self.free is not None
+        if self._reserve and not (self.folder / "outbox.reserve").exists():
+            self.free, self._reserve = self.free + self._reserve, 0
+        grows = end - Path(name).stat().st_size
+        if is_write and grows > self.free:
+            raise apsw.FullError("disk full")
+        self.free -= max(grows, 0) if is_write else grows
+
+    def fill(self, free: int) -> None:
+        """From now on only `free` bytes are left; what is held in reserve comes on top for whoever lets go of it."""
+        reserve = self.folder / "outbox.reserve"
+        self.free, self._reserve = free, reserve.stat().st_size if reserve.exists() else 0
 
     def syncs(self, name: str) -> None:
         self._step()

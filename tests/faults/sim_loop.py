@@ -30,8 +30,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.now = 0.0
         self.chance = chance
         self.work_s: Callable[[], float] = lambda: chance.expovariate(500)
-        self.after_work: Callable[[object], None] = lambda result: None
-        """Called after each piece of an executor's work with its result, None where it raised."""
+        self.after_work: Callable[[], None] = lambda: None
+        """Called after each piece of an executor's work."""
         self._selector = _Jump(self)
         self._clock_resolution = 1e-9
         self._busy_until: WeakKeyDictionary[Executor, float] = WeakKeyDictionary()
@@ -53,7 +53,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _work(self, future: "asyncio.Future[Any]", func: Callable[..., Any], args: tuple[Any, ...]) -> None:
         if future.cancelled():
             return
-        result = None
         try:
             result = func(*args)
         except VanishedError:
@@ -62,7 +61,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             future.set_exception(error)
         else:
             future.set_result(result)
-        self.after_work(result)
+        self.after_work()
 
     def _process_events(self, event_list: list[Any]) -> None:
         """There are none: nothing comes from outside."""
@@ -101,12 +100,17 @@ class _Task(asyncio.Task):  # type: ignore[type-arg]
 class SimClock:
     """A `telemetry.clock.Clock` on the loop's time; `wrong_ns` is how far the wall clock is off."""
 
-    def __init__(self, loop: VirtualLoop, wrong_ns: int = 0) -> None:
+    def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
-        self.wrong_ns = wrong_ns
+        self._booted_ns = 0
+        self.wrong_ns = 0
+
+    def reboot(self) -> None:
+        """The monotonic clock begins anew."""
+        self._booted_ns = round(self._loop.now * 1e9)
 
     def monotonic_ns(self) -> int:
-        return round(self._loop.now * 1e9)
+        return round(self._loop.now * 1e9) - self._booted_ns
 
     def wall_ns(self) -> int:
-        return T0 + self.wrong_ns + self.monotonic_ns()
+        return max(1, T0 + self.wrong_ns + round(self._loop.now * 1e9))
