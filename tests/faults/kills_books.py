@@ -79,9 +79,9 @@ def _accounts(db: sqlite3.Connection, edges: Mapping[str, Path], books: Books, *
 
 
 def _edge_accounts(gateway: str, folder: Path, rows: Mapping[tuple[str, str, str], Mapping[str, int]]) -> Iterator[str]:
-    epoch, lanes = inspect(folder)
+    seen = inspect(folder)
     for lane in Lane:
-        account, row = lanes[lane], rows.get((gateway, epoch, lane.value))
+        account, row = seen.accounts[lane], rows.get((gateway, seen.epoch, lane.value))
         if account.depth:
             yield f"{gateway} {lane}: {account.depth} records still in the outbox"
         if row is None:
