@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import itertools
+import json
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from citynerve.commands.sim import _rate, app
 from simulators.bad_datagrams import DatagramProxy, Weather
 from simulators.faults import FaultyProxy, Impairment, Mode
 from simulators.listener import Address, Listener
@@ -343,3 +346,27 @@ async def test_a_recorder_notes_when_a_connection_begins_and_ends(tmp_path: Path
         (WireEvent.CLOSE, b""),
     ]
     assert len({entry.peer for entry in entries}) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "bits_s"), [("0", 0), ("64k", 64_000), ("64kbit", 64_000), ("1.5Mbit/s", 1_500_000), ("9600", 9600)]
+)
+def test_a_rate_is_written_as_people_write_it(text: str, bits_s: float) -> None:
+    assert _rate(text) == bits_s
+
+
+@pytest.mark.parametrize(
+    "options", [["--rate", "fast"], ["--rate", "-1"], ["--flap", "7"], ["--flap", "7/0"], ["--down", "pass"]]
+)
+def test_a_bad_link_that_cannot_be_is_refused_with_an_example(options: list[str]) -> None:
+    told = CliRunner().invoke(app, ["faults", "--listen", "127.0.0.1:0", "--target", "127.0.0.1:1", "--for", "0.1", *options])
+    assert told.exit_code == 2
+    assert "want" in told.output
+
+
+def test_a_bad_link_of_the_command_line_tells_what_it_did() -> None:
+    told = CliRunner().invoke(
+        app, ["faults", "--listen", "127.0.0.1:0", "--target", "127.0.0.1:1", "--for", "0.3", "--flap", "0.1/0.1", "--json"]
+    )
+    assert told.exit_code == 0
+    assert json.loads(told.stdout)["connections"] == 0
