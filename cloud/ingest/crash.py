@@ -13,7 +13,7 @@ import signal
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["CrashPoint", "Crasher"]
+__all__ = ["CrashPlan", "CrashPoint"]
 
 _VARIABLE: Final = "CITYNERVE_CRASH_AT"
 
@@ -26,7 +26,7 @@ class CrashPoint(StrEnum):
     AFTER_COMMIT = "after_commit"
 
 
-class Crasher:
+class CrashPlan:
     """Kills the process at the chosen point, the way a power cut does: no handler runs, no buffer is flushed."""
 
     def __init__(self, point: CrashPoint | None = None, times: int = 1) -> None:
@@ -34,7 +34,7 @@ class Crasher:
         self._left = times
 
     @classmethod
-    def from_environment(cls) -> "Crasher":
+    def from_environment(cls) -> "CrashPlan":
         """As the environment says; ValueError where it names no such point."""
         point, _, times = os.environ.get(_VARIABLE, "").partition(":")
         return cls(CrashPoint(point) if point else None, int(times or 1))

@@ -19,7 +19,7 @@ from cloud.feed import Feed
 from cloud.ingest import effects as ingest_effects
 from cloud.ingest.ahead import NOTHING, Ahead, Answer
 from cloud.ingest.counts import IngestCounts
-from cloud.ingest.crash import Crasher, CrashPoint
+from cloud.ingest.crash import CrashPlan, CrashPoint
 from cloud.ingest.decode import Broken, Delivery, Greeting, Incoming, Refusal, decode
 from cloud.ingest.draft import Draft, keys_of
 from cloud.ingest.greet import lanes_of, meet
@@ -83,7 +83,7 @@ class Ingest:
         self._ahead = Ahead(
             series=series, queue=self._queue, ledger=self._ledger, registry=registry, patience=self._patience, clock=clock
         )
-        self._crasher = Crasher.from_environment()
+        self._crash = CrashPlan.from_environment()
         self._readings_turn = False
 
     def offer(self, topic: str, payload: bytes) -> None:
@@ -177,9 +177,9 @@ class Ingest:
             draft.take(delivery, self._registry.claims(delivery.gateway))
         covered = answer.covers(draft.batches)
         draft.refuse_rows(answer.refused if covered else await self._ahead.write(draft.batches))
-        self._crasher.at(CrashPoint.AFTER_SERIES)
+        self._crash.at(CrashPoint.AFTER_SERIES)
         effects = await self._patience.insist(lambda: self._apply(draft, now_ns), draft.touched)
-        self._crasher.at(CrashPoint.AFTER_COMMIT)
+        self._crash.at(CrashPoint.AFTER_COMMIT)
         for stored in draft.batches:
             self._registry.heard(stored, now_ns)
         self._conclude(draft, effects)
@@ -189,7 +189,7 @@ class Ingest:
             return ingest_effects.NO_EFFECTS
         async with writing(self._engine) as conn:
             effects = await ingest_effects.apply(conn, draft, self._catalog, self._channels, now_ns)
-            self._crasher.at(CrashPoint.BEFORE_COMMIT)
+            self._crash.at(CrashPoint.BEFORE_COMMIT)
             return effects
 
     def _conclude(self, draft: Draft, effects: ingest_effects.Effects, answers: int = 0) -> None:

@@ -20,6 +20,9 @@ _MOST_MESSAGES: Final = 64
 _MOST_RECORDS: Final = 8_000
 """Records of one group, which share a commit: an alarm that comes meanwhile waits for that one, so it must be soon over."""
 
+_RECORD_BYTES: Final = 256
+"""What a batch that nobody could read is taken to hold in a record."""
+
 
 class IngestQueue:
     """Lanes promise nothing about one another, so what people wait for has a line of its own, beside the readings'.
@@ -133,5 +136,7 @@ def _size(message: Incoming) -> int:
             return message.size
         case Greeting():
             return 1 + len(message.hello.devices)
-        case Broken() | GatewayStatus():
+        case Broken():
+            return 1 + len(message.message) // _RECORD_BYTES
+        case GatewayStatus():
             return 1

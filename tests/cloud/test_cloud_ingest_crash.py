@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud.ingest.crash import Crasher, CrashPoint
+from cloud.ingest.crash import CrashPlan, CrashPoint
 
 PROGRAM = """
 import asyncio, sys
@@ -68,9 +68,9 @@ def test_what_is_left_by_a_crash_is_made_whole_by_what_comes_again(tmp_path: Pat
 def test_a_point_that_does_not_exist_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CITYNERVE_CRASH_AT", "at_lunch")
     with pytest.raises(ValueError, match="at_lunch"):
-        Crasher.from_environment()
+        CrashPlan.from_environment()
 
 
-def test_a_crasher_without_a_point_does_nothing() -> None:
+def test_a_crash_without_a_point_does_nothing() -> None:
     for point in CrashPoint:
-        Crasher().at(point)
+        CrashPlan().at(point)
