@@ -21,7 +21,7 @@ from edge_agent.desk import Desk
 from edge_agent.drivers import Driver, make_driver
 from edge_agent.outbox.outbox import Outbox
 from edge_agent.outbox.store import LossNote
-from edge_agent.status import AgentStatus, LaneStatus, LinkStatus, StatusSocket
+from edge_agent.status import AgentStatus, LaneStatus, LinkStatus, LossStatus, StatusSocket
 from edge_agent.timekeeper import Timekeeper
 from edge_agent.uplink.uplink import Uplink, UplinkSettings
 from telemetry.clock import SECOND_NS, Clock, SystemClock
@@ -253,7 +253,7 @@ class Agent:
             lanes={lane: LaneStatus.of(account, parts.oldest_ns[lane]) for lane, account in parts.outbox.accounts.items()},
             oldest_unacked_ns=parts.oldest,
             outbox_max_bytes=self.config.outbox.max_bytes,
-            losses=parts.losses,
+            losses=[LossStatus.of(note) for note in parts.losses],
             clock=self.clock.status(),
             counts=parts.desk.counts,
             commit_failures=parts.committer.failures,

@@ -139,25 +139,21 @@ class Committer:
                 await self._commit(group[: len(group) // 2])
                 await self._commit(group[len(group) // 2 :])
                 return
-            await self._without_reading(group[0].entry, error)
+            await self._keep_the_rest(group[0].entry, error)
             self._settle(group, error)
             return
         self._settle(group, None)
 
-    async def _without_reading(self, entry: Entry, error: Exception) -> None:
+    async def _keep_the_rest(self, entry: Entry, error: Exception) -> None:
         """A reading too large for the outbox must not take along the alarm that it raised."""
         if isinstance(error, OversizedError) and entry.reading is not None and entry.events:
             try:
                 await self._persist([msgspec.structs.replace(entry, reading=None)])
             except OversizedError as still:
                 error = still
-            else:
-                return
-        logger.warning(
-            "an entry cannot be stored: %s",
-            error,
-            extra={"event": "outbox.entry_failed", "device": entry.device, "error": str(error)},
-        )
+        extra = {"event": "outbox.entry_failed", "device": entry.device, "error": str(error)}
+        # What is too large is a device's fault, everything else is ours.
+        logger.warning("an entry cannot be stored", extra=extra, exc_info=not isinstance(error, OversizedError))
 
     def _settle(self, group: list[_Waiting], error: Exception | None) -> None:
         self.unfinished -= len(group)

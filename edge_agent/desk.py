@@ -16,6 +16,7 @@ from edge_agent.heard import Heard, Verdict
 from edge_agent.outbox.clocks import ClockStamp
 from edge_agent.outbox.outbox import OversizedError
 from edge_agent.pipeline import Memory, Work, process
+from edge_agent.pipeline.normalise import MAX_AT_ONCE
 from edge_agent.pipeline.reclock import reclocked, sane
 from edge_agent.refusals import Refusals
 from edge_agent.timekeeper import Timekeeper
@@ -163,7 +164,7 @@ class Desk:
             return Verdict.REFUSED, None
         moved = work.memory.alarms.rules != device.memory.alarms.rules
         device.memory = work.memory
-        device.own_time = _has_own_time(work.reading)
+        device.own_time = not _is_told(work.reading.time_ns, heard.decoded.time_ns)
         verdict = Verdict.COMMITTED if work.send else Verdict.HELD_BACK
         if not work.send and not moved:
             return verdict, None
@@ -309,6 +310,11 @@ class Desk:
             for rule, state in device.memory.alarms.rules.items()
             if state.active
         ]
+
+
+def _is_told(time_ns: int, told_ns: int | None) -> bool:
+    """Whether a reading's time is what the device said, but for the nanoseconds that keep an instant's readings apart."""
+    return told_ns is not None and 0 <= time_ns - told_ns < MAX_AT_ONCE
 
 
 def _has_own_time(reading: Reading) -> bool:

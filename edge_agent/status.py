@@ -16,9 +16,10 @@ from edge_agent.outbox.store import LossNote
 from edge_agent.refusals import Refusal
 from edge_agent.timekeeper import ClockStatus
 from edge_agent.uplink.uplink import UplinkCounts
+from telemetry.reason import Reason
 from telemetry.records import Lane
 
-__all__ = ["AgentStatus", "LaneStatus", "LinkStatus", "OutboxStatus", "StatusSocket", "ask"]
+__all__ = ["AgentStatus", "LaneStatus", "LinkStatus", "LossStatus", "OutboxStatus", "StatusSocket", "ask"]
 
 _NAME = "agent.sock"
 _MAX_BYTES = 8 * 1024 * 1024
@@ -63,6 +64,25 @@ class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class LossStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One statement that records were lost, and when it was made; see `telemetry.records.LossRecord`."""
+
+    at_ns: int
+    lane: Lane
+    epoch: str
+    seq_from: int
+    seq_to: int
+    open_end: bool
+    bytes: int
+    time_from_ns: int
+    time_to_ns: int
+    reason: Reason
+
+    @classmethod
+    def of(cls, note: LossNote) -> "LossStatus":
+        return cls(at_ns=note.at_ns, **msgspec.structs.asdict(note.record))
+
+
 class OutboxStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The outbox alone: of `max_bytes` it may hold, what each lane does; what was last declared lost, newest first.
 
@@ -72,7 +92,7 @@ class OutboxStatus(msgspec.Struct, frozen=True, kw_only=True):
     epoch: str
     max_bytes: int
     lanes: Mapping[Lane, LaneStatus]
-    losses: list[LossNote]
+    losses: list[LossStatus]
     now_ns: int | None = None
 
     @classmethod
@@ -80,7 +100,7 @@ class OutboxStatus(msgspec.Struct, frozen=True, kw_only=True):
         """Of an outbox that no agent has open; OutboxError where there is none to look at."""
         seen = inspect(folder)
         lanes = {lane: LaneStatus.of(account) for lane, account in seen.accounts.items()}
-        return cls(epoch=seen.epoch, max_bytes=max_bytes, lanes=lanes, losses=list(seen.losses))
+        return cls(epoch=seen.epoch, max_bytes=max_bytes, lanes=lanes, losses=[LossStatus.of(note) for note in seen.losses])
 
 
 class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +118,7 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     lanes: Mapping[Lane, LaneStatus]
     oldest_unacked_ns: int | None
     outbox_max_bytes: int
-    losses: list[LossNote]
+    losses: list[LossStatus]
     clock: ClockStatus
     counts: DeskCounts
     commit_failures: int

@@ -217,6 +217,8 @@ class Timekeeper:
         if not self._kernel_vouches(now):
             self._follow_word(now, self._word)
         self._settle(now)
+        if self._true_ns is None and self._voucher is not Voucher.NOBODY:
+            self._true_ns = self.stamp.offset_ns
         await self._write()
 
     def asks(self) -> bool:
@@ -238,7 +240,7 @@ class Timekeeper:
         now = _read(self._machine)
         self._floor_ns = max(BUILT_NS, memory.wall_ns - _DISAGREE_NS)
         if self._voucher is Voucher.KERNEL and not self._kernel_vouches(now):
-            self._vouched_ns = self._true_ns = None
+            self._vouched_ns = None
             self._begin(now, Voucher.NOBODY, ClockQuality.UNSYNCED, self.stamp.offset_ns)
         same_boot = memory.boot_id == self.stamp.boot_id and memory.monotonic_ns <= now.monotonic_ns
         if same_boot and self._voucher is Voucher.NOBODY:
@@ -336,8 +338,6 @@ class Timekeeper:
         self._vouched_ns = now.monotonic_ns
         if abs(offset_ns - self.stamp.offset_ns) <= _FOLLOW_NS:
             offset_ns = self.stamp.offset_ns
-        if self._true_ns is None:
-            self._true_ns = offset_ns
         self._begin(now, voucher, quality, offset_ns)
 
     def _begin(self, now: _Now, voucher: Voucher, quality: ClockQuality, offset_ns: int) -> None:

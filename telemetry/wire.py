@@ -440,9 +440,9 @@ def restamped(message: bytes, lane: Lane, note: ClockNote) -> bytes:
 def _moved(event: Event, shift_ns: int) -> Event:
     match event:
         case Transition():
-            return msgspec.structs.replace(
-                event, event_time_ns=event.event_time_ns + shift_ns, recorded_ns=event.recorded_ns + shift_ns
-            )
+            own = abs(event.event_time_ns - event.recorded_ns) < _GATEWAY_STAMPED_NS
+            event_time_ns = event.event_time_ns + (shift_ns if own else 0)
+            return msgspec.structs.replace(event, event_time_ns=event_time_ns, recorded_ns=event.recorded_ns + shift_ns)
         case CommandResult():
             return msgspec.structs.replace(event, time_ns=event.time_ns + shift_ns)
         case LossRecord():

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from citynerve.messages import say
 
 if TYPE_CHECKING:
-    from edge_agent.outbox.losses import LossNote
-    from edge_agent.status import LaneStatus
+    from edge_agent.status import LaneStatus, LossStatus
     from edge_agent.timekeeper import ClockStatus
     from telemetry.records import Lane
 
@@ -16,7 +15,7 @@ __all__ = ["clock_lines", "outbox_lines", "size", "span", "when"]
 
 
 def outbox_lines(
-    lanes: "Mapping[Lane, LaneStatus]", losses: "list[LossNote]", *, epoch: str, max_bytes: int, now_ns: int
+    lanes: "Mapping[Lane, LaneStatus]", losses: "list[LossStatus]", *, epoch: str, max_bytes: int, now_ns: int
 ) -> Iterator[str]:
     """The outbox, line by line: what it holds of what it may, each lane's account as a sum, what was declared lost."""
     held, kept = (sum(getattr(lane, what) for lane in lanes.values()) for what in ("bytes", "kept_bytes"))
@@ -33,20 +32,19 @@ def outbox_lines(
             yield "  " + say("outbox.oldest", at=when(lane.oldest_ns), age=span(now_ns - lane.oldest_ns))
     if losses:
         yield say("outbox.losses", count=len(losses))
-    yield from (f"  {_loss_line(note)}" for note in losses)
+    yield from (f"  {_loss_line(loss)}" for loss in losses)
 
 
-def _loss_line(note: "LossNote") -> str:
-    record = note.record
+def _loss_line(loss: "LossStatus") -> str:
     return say(
         "outbox.loss",
-        at=when(note.at_ns),
-        lane=say(f"outbox.{record.lane}"),
-        first=f"{record.seq_from:,}",
-        last=f"{record.seq_to:,}{'+' if record.open_end else ''}",
-        reason=record.reason,
-        since=when(record.time_from_ns) if record.time_from_ns else "?",
-        until=when(record.time_to_ns),
+        at=when(loss.at_ns),
+        lane=say(f"outbox.{loss.lane}"),
+        first=f"{loss.seq_from:,}",
+        last=f"{loss.seq_to:,}{'+' if loss.open_end else ''}",
+        reason=loss.reason,
+        since=when(loss.time_from_ns) if loss.time_from_ns else "?",
+        until=when(loss.time_to_ns),
     )
 
 

@@ -333,7 +333,9 @@ class Uplink:
     async def _take_answer(self, ack: Ack, asked: "_Asked") -> None:
         """The first thing after a hello: what time it is there, and whether the cloud still knows what it knew."""
         if not asked.answered and self._on_cloud_time is not None:
-            await self._on_cloud_time(ack.server_ns, asked.took_ns)
+            # The disk may have kept this answer waiting: what the cloud's clock shows by now is what counts.
+            waited_ns = self._clock.monotonic_ns() - asked.sent_ns - asked.took_ns
+            await self._on_cloud_time(ack.server_ns + waited_ns, asked.took_ns)
         window, account = self._windows[ack.lane], self._outbox.accounts[ack.lane]
         if not window.forgotten(ack, account.cumulative, account.acked + account.quarantined):
             return

@@ -228,11 +228,11 @@ async def test_a_second_agent_on_the_same_folder_is_refused(bench: Bench) -> Non
 async def test_a_full_disk_makes_devices_wait_and_loses_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     commit, failing = Store.commit, [True, True]
 
-    def sometimes(self: Store, *args: object) -> object:
+    def sometimes(self: Store, *args: object, **options: object) -> object:
         if failing:
             failing.pop()
             raise apsw.FullError("database or disk is full")
-        return commit(self, *args)  # type: ignore[arg-type]
+        return commit(self, *args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Store, "commit", sometimes)
     async with bench.running(link("one", "d1")) as agent:
