@@ -7,6 +7,7 @@ import apsw
 import msgspec
 
 from edge_agent.outbox.accounts import LaneAccount
+from edge_agent.outbox.blocks import Blocks
 from edge_agent.outbox.damaged import DAMAGE
 from edge_agent.outbox.facts import Facts
 from edge_agent.outbox.file import Identity, OutboxError, connect, earlier_book, form_of, read_books, take_lock
@@ -19,11 +20,15 @@ _LOSSES = 100
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose numbers these are, where every record is, and what was last declared lost, the newest first."""
+    """Whose numbers these are, where every record is, and what was last declared lost, the newest first.
+
+    `oldest_ns` is the event time of each lane's oldest record that is held, where there is one.
+    """
 
     epoch: str
     accounts: Mapping[Lane, LaneAccount]
     losses: Sequence[LossNote]
+    oldest_ns: Mapping[Lane, int] = {}
 
 
 def inspect(folder: Path) -> Inspection:
@@ -49,5 +54,15 @@ def _read(db: apsw.Connection) -> Inspection:
         epoch = str(db.execute("SELECT value FROM meta WHERE key = 'epoch'").get)
         return Inspection(epoch=epoch, accounts={lane: earlier_book(db, lane).account for lane in Lane}, losses=[])
     facts = Facts(db)
-    accounts = {lane: book.account for lane, book in read_books(facts).items()}
-    return Inspection(epoch=facts.get("outbox", Identity).epoch, accounts=accounts, losses=Losses(db).newest(_LOSSES))
+    books = read_books(facts)
+    heads = {lane: Blocks(db).holding(lane, book.first_open(1)) for lane, book in books.items()}
+    return Inspection(
+        epoch=facts.get("outbox", Identity).epoch,
+        accounts={lane: book.account for lane, book in books.items()},
+        losses=Losses(db).newest(_LOSSES),
+        oldest_ns={
+            lane: head.time_from
+            for lane, head in heads.items()
+            if head is not None and head.last_seq >= books[lane].first_open(1)
+        },
+    )

@@ -62,9 +62,10 @@ class Ledger:
         self.books: dict[Lane, LaneBook] = read_books(self.facts)
         self.lanes: Mapping[Lane, LaneAccount] = {lane: book.account for lane, book in self.books.items()}
         self.clocks.load()
-        self._states = {str(device): int(crc) for device, crc in db.execute("SELECT device, crc FROM state")}
+        self._states: dict[str, int] = dict(db.execute("SELECT device, crc FROM state"))
         self._new_states: dict[str, int] = {}
-        if sum(self._states.values()) != self.facts.get("states", int):
+        crcs = self._states.values()
+        if not all(isinstance(crc, int) for crc in crcs) or sum(crcs) != self.facts.get("states", int):
             raise DamagedError("what was remembered of devices is not what was written")
 
     @contextmanager

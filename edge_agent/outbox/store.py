@@ -306,32 +306,48 @@ class Store:
                     yield head
 
     def rewind(self, lane: Lane, cumulative: int, now_ns: int = 0) -> Mapping[Lane, LaneAccount]:
-        """The cloud knows only up to `cumulative`, be it that it forgot only what lies above: kept blocks there are
-        unacknowledged again.
+        """The cloud knows only up to `cumulative`: what was settled above it and is still here is open again.
 
-        What is settled above it and not kept stays settled; what of it lies between kept blocks is declared once more,
-        for the cloud may have forgotten that, too.
+        What is not here any more stays settled; what of it lies between kept blocks is declared once more, for the cloud
+        may have forgotten that, too.
         """
-        ledger = self._ledger
-        book = ledger.books[lane]
+        ledger, book, now = self._ledger, self._ledger.books[lane], self.now(now_ns)
         if cumulative > book.account.cumulative:
             return self.lanes
-        first_kept, numbers, size = book.account.next_seq, list[tuple[int, int]](), 0
-        for head in ledger.settled_blocks(lane, book.settled):
-            if head.last_seq > cumulative:
-                first_kept = min(first_kept, head.first_seq)
-                low = max(head.first_seq, cumulative + 1)
-                if numbers and numbers[-1][1] == low - 1:
-                    low = numbers.pop()[0]
-                numbers.append((low, head.last_seq))
-                size += head.size
-        with ledger.transaction():
-            ledger.books[lane] = book.reopened(cumulative, tuple(numbers)).kept(-size)
-            holes = difference(ledger.books[lane].done, ((1, first_kept),))
-            ledger.say_lost(lane, holes, (), Reason.MISSING, self.now(now_ns))
-        extra = {"event": "outbox.rewound", "lane": lane, "cumulative": cumulative, "ranges": numbers[:8], "bytes": size}
-        logger.warning("the cloud went back; what is kept is sent again", extra=extra)
+        again, kept_bytes = self._still_here(lane, difference(book.settled, ((1, cumulative),)))
+        first_kept = again[0][0] if again else book.account.next_seq
+        holes: Spans = ()
+
+        def reopen() -> None:
+            nonlocal holes
+            with ledger.transaction():
+                ledger.books[lane] = book.reopened(cumulative, again).kept(-kept_bytes)
+                if cumulative < book.account.cumulative:
+                    holes = difference(ledger.books[lane].done, ((1, first_kept),))
+                    ledger.say_lost(lane, holes, (), Reason.MISSING, now)
+
+        if again or cumulative < book.account.cumulative:
+            self._with_reserve(reopen, now)
+            extra = {"event": "outbox.rewound", "lane": lane, "cumulative": cumulative, "again": again[:8], "holes": holes[:8]}
+            logger.warning("the cloud went back; what is kept is sent again", extra=extra)
         return self.lanes
+
+    def _still_here(self, lane: Lane, settled: Spans) -> tuple[Spans, int]:
+        """Which of these settled numbers are in a block, and the bytes of the blocks that hold no open one."""
+        book, blocks = self._ledger.books[lane], self._ledger.blocks
+        found, kept_bytes, last = list[tuple[int, int]](), 0, 0
+        for low, high in settled:
+            begin = blocks.holding(lane, low)
+            for head in blocks.between(lane, begin.first_seq if begin else low, high):
+                first, end = max(head.first_seq, low), min(head.last_seq, high)
+                if first > end:
+                    continue
+                if found and found[-1][1] == first - 1:
+                    first = found.pop()[0]
+                found.append((first, end))
+                if head.first_seq > last and book.is_settled(head.first_seq, head.last_seq):
+                    last, kept_bytes = head.first_seq, kept_bytes + head.size
+        return tuple(found), kept_bytes
 
     # What is known of the lanes.
 
@@ -396,8 +412,12 @@ class Store:
 
     def fix_clock(self, boot_id: str, offset_ns: int) -> None:
         """Remember the true offset of a boot; the first word counts."""
-        with self._ledger.transaction():
-            self._ledger.clocks.fix(boot_id, offset_ns)
+
+        def fix() -> None:
+            with self._ledger.transaction():
+                self._ledger.clocks.fix(boot_id, offset_ns)
+
+        self._with_reserve(fix, self.now(0))
 
     # A file that was set aside.
 
