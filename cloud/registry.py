@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.relational.tables import devices, epochs, gateways
 from cloud.series.honest import MOST_AHEAD_NS, timed
+from telemetry.clock import SECOND_NS
 from telemetry.wire import DeviceDeclaration, GatewayStatus, Hello, ReadingsBatch
 
 __all__ = ["Registry"]
@@ -17,6 +18,9 @@ __all__ = ["Registry"]
 _log = logging.getLogger(__name__)
 _PART = 500
 """Devices updated in one transaction: others who write wait no longer than some milliseconds."""
+
+
+_LONGEST_WAY_NS = 600 * SECOND_NS
 
 
 class _Life(msgspec.Struct):

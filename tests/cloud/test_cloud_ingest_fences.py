@@ -136,6 +136,13 @@ async def test_a_hello_that_was_overtaken_fences_nobody(bench: Bench) -> None:
     assert await bench.rows(refusals) == []
 
 
+async def test_a_clock_that_was_set_back_hides_no_old_disk(bench: Bench) -> None:
+    bench.say(three())
+    await bench.acked(3)
+    back = msgspec.structs.replace(hello("cover-1", spans=spans(LaneSpan(1, 2))), sent_ns=T0 - 3600 * S)
+    assert {ack.fenced for ack in (await answer(bench, back)).values()} == {Reason.ROLLED_BACK}
+
+
 async def test_who_had_which_epoch_outlives_the_process(bench: Bench) -> None:
     await answer(bench, hello("cover-1", epoch="e2"))
     async with asyncio.TaskGroup() as tasks:
