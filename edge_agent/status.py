@@ -99,7 +99,7 @@ class OutboxStatus(msgspec.Struct, frozen=True, kw_only=True):
     def of_folder(cls, folder: Path, max_bytes: int) -> "OutboxStatus":
         """Of an outbox that no agent has open; OutboxError where there is none to look at."""
         seen = inspect(folder)
-        lanes = {lane: LaneStatus.of(account) for lane, account in seen.accounts.items()}
+        lanes = {lane: LaneStatus.of(account, seen.oldest_ns.get(lane)) for lane, account in seen.accounts.items()}
         return cls(epoch=seen.epoch, max_bytes=max_bytes, lanes=lanes, losses=[LossStatus.of(note) for note in seen.losses])
 
 

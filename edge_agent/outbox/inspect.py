@@ -55,14 +55,10 @@ def _read(db: apsw.Connection) -> Inspection:
         return Inspection(epoch=epoch, accounts={lane: earlier_book(db, lane).account for lane in Lane}, losses=[])
     facts = Facts(db)
     books = read_books(facts)
-    heads = {lane: Blocks(db).holding(lane, book.first_open(1)) for lane, book in books.items()}
+    firsts = {lane: (book.first_open(1), Blocks(db).holding(lane, book.first_open(1))) for lane, book in books.items()}
     return Inspection(
         epoch=facts.get("outbox", Identity).epoch,
         accounts={lane: book.account for lane, book in books.items()},
         losses=Losses(db).newest(_LOSSES),
-        oldest_ns={
-            lane: head.time_from
-            for lane, head in heads.items()
-            if head is not None and head.last_seq >= books[lane].first_open(1)
-        },
+        oldest_ns={lane: head.time_from for lane, (first, head) in firsts.items() if head is not None and head.last_seq >= first},
     )

@@ -143,6 +143,9 @@ def test_the_outbox_that_no_agent_has_open(tmp_path: Path, monkeypatch: pytest.M
     output = CliRunner().invoke(app, ["outbox", str(tmp_path / "edge.toml")]).output
     assert f"epoch {epoch}" in output
     assert "0 acknowledged + 0 quarantined + 0 declared lost + 3 waiting = 3; the next is 4: every record" in output
+    assert f"oldest: {when(T)}" in output
+    answer = json.loads(CliRunner().invoke(app, ["outbox", "--json", str(tmp_path / "edge.toml")]).output)
+    assert [answer["lanes"][name]["oldest_ns"] for name in Lane] == [None, T]
 
 
 def test_an_account_that_does_not_add_up_is_said_to_be_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

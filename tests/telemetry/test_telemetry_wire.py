@@ -272,6 +272,10 @@ def test_a_restamped_batch_moves_the_gateways_own_times_only() -> None:
     events = wire.decode_events(wire.restamped(wire.encode(MESSAGES["events"]), Lane.EVENTS, note), decompress)
     raised, lost, result = events.events
     assert (raised.event_time_ns, raised.recorded_ns, lost.time_from_ns, result.time_ns) == (T - 1000, T + 9 - 1000, T, T - 1000)
+    told = msgspec.structs.replace(raised, event_time_ns=T, recorded_ns=T + 10**9)
+    batch = msgspec.structs.replace(MESSAGES["events"], events=[told])
+    (moved_step,) = wire.decode_events(wire.restamped(wire.encode(batch), Lane.EVENTS, note), decompress).events
+    assert (moved_step.event_time_ns, moved_step.recorded_ns) == (T, T + 10**9 - 1000), "the device said when it was"
 
 
 def test_a_digest_is_of_the_message_however_it_travelled() -> None:
