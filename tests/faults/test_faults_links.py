@@ -91,6 +91,20 @@ async def test_what_the_cloud_has_but_could_not_say_is_not_stored_twice(
         await gateway.arrived(cloud)
 
 
+async def test_what_stood_still_and_comes_after_all_is_not_stored_twice(
+    cloud: OpenCloud, mosquitto_port: int, tmp_path: Path
+) -> None:
+    """F28, a stall that ends: batches of a connection that was given up long ago arrive beside their own repeats."""
+    async with gateway_at(mosquitto_port, tmp_path, "stalled", Impairment(rate_bits_s=400_000)) as gateway, gateway.running():
+        await gateway.commit(3000)
+        await until(lambda: gateway.acked > 0)
+        await gateway.proxy.change(Impairment(mode=Mode.HOLD))
+        await gateway.alarm()
+        await until(lambda: not gateway.uplink.connected, 6)
+        await gateway.proxy.change()
+        await gateway.arrived(cloud)
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_a_link_that_breaks_at_any_byte_only_costs_time(
     cloud: OpenCloud, mosquitto_port: int, tmp_path: Path, seed: int
