@@ -64,9 +64,14 @@ class Registry:
         return self._claims.get(gateway, frozenset())
 
     def is_late(self, hello: Hello) -> bool:
-        """Whether it was overtaken by one that was said after it; what it says of the outbox is not so any more."""
+        """Whether it was overtaken by one that was said after it; what it says of the outbox is not so any more.
+
+        One that seems to be older by more than no message takes on its way comes from a clock that was set back.
+        """
         life = self._gateways.get(hello.gateway)
-        return life is not None and hello.epoch in life.known and hello.boot_id == life.boot_id and hello.sent_ns <= life.sent_ns
+        if life is None or hello.epoch not in life.known or hello.boot_id != life.boot_id:
+            return False
+        return 0 <= life.sent_ns - hello.sent_ns < _LONGEST_WAY_NS
 
     def is_over(self, hello: Hello) -> bool:
         """Whether its gateway has begun another epoch since."""
