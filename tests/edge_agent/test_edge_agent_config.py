@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from citynerve.commands.edge import app
+from edge_agent.agent import Agent
 from edge_agent.config import (
     Admit,
     ConfigError,
@@ -57,6 +58,13 @@ def test_a_small_configuration_is_read_as_written(tmp_path: Path) -> None:
     assert (link.name, link.driver, link.options) == ("loop", DriverName.MODBUS_TCP, ModbusTcpOptions(host="10.0.0.1"))
     (device,) = link.devices
     assert (device.id, device.profile, device.address, device.position) == ("lamp-1", "lamp_loop", "7", (121.5, 31.2))
+
+
+def test_the_links_limits_reach_the_uplink(tmp_path: Path) -> None:
+    path = tmp_path / "edge.toml"
+    path.write_text(SMALL.replace("[[links]]", "[uplink]\nrate_bits_s = 64000\nhistory_jitter_s = 7\n[[links]]", 1))
+    settings = Agent(load_config(path))._uplink_settings()
+    assert (settings.rate_bits_s, settings.history_jitter_s) == (64_000, 7.0)
 
 
 def test_the_sample_is_valid_and_shows_every_driver(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from edge_agent.status import AgentStatus, ask
 from edge_agent.timekeeper import Voucher
 from telemetry.clock import SECOND_NS, SystemClock
 from telemetry.reason import Reason
-from telemetry.records import ClockQuality, Lane
+from telemetry.records import ClockQuality, Lane, Reading
 from telemetry.topics import Channel, all_gateways, channel, parse
 from telemetry.wire import Ack, Hello, decode_hello, encode
 
@@ -209,6 +209,28 @@ async def test_f26_the_agent_connects_whatever_its_clock_says_and_says_how_it_st
         assert story.cloud.hellos[0].clock is ClockQuality.UNSYNCED
         await until(lambda: story.cloud.statuses[-1].clock is ClockQuality.CLOUD)
         assert abs(story.cloud.statuses[-1].at_ns - story.true_ns) < SECOND_NS
+
+
+async def test_the_present_said_once_more_falls_on_itself_though_the_clock_was_wrong(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an outage the latest reading of each device goes first; in the store it must be the same point as before."""
+    monkeypatch.setattr("edge_agent.uplink.uplink._BIG_BACKLOG", 20)
+    story.cloud.reachable = False
+    story.off_by(-YEAR_S)
+    async with story.boot("boot-1") as agent:
+        await story.seconds(20)
+        story.cloud.reachable = True
+        await story.drained()
+        await until(lambda: agent.counts().snapshots == 2)
+        await story.drained()
+    points: dict[tuple[str, int], list[Reading]] = {}
+    for reading, _ in story.cloud.readings.values():
+        points.setdefault((reading.device, reading.time_ns), []).append(reading)
+    assert len(points) == len(story.said) == 40
+    twice = [found for found in points.values() if len(found) == 2]
+    assert sorted(one.device for one, _ in twice) == ["clock", "plain"]
+    assert all(one == two and story.said[one.device, one.values["count"]] == NOW + 20 * SECOND_NS for one, two in twice)
 
 
 # A real process in a time namespace of its own.
