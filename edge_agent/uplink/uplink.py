@@ -11,13 +11,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import apsw
-import msgspec
 
 from edge_agent.attempt import attempt
 from edge_agent.backoff import Backoff
 from edge_agent.outbox.outbox import Outbox
+from edge_agent.uplink.acks import AckQueue
 from edge_agent.uplink.compression import compress_message, decompress
 from edge_agent.uplink.courier import Courier
+from edge_agent.uplink.fence import Fence
+from edge_agent.uplink.hellos import Asked, Hellos
 from edge_agent.uplink.link import Connect, Link, LinkDownError, MqttDoor
 from edge_agent.uplink.pace import Pace
 from edge_agent.uplink.pump import Pump
@@ -34,15 +36,11 @@ __all__ = ["Uplink", "UplinkCounts", "UplinkSettings"]
 logger = logging.getLogger(__name__)
 
 _HELLO_PAUSE_S = 0.2
-_MOST_ACKS = 1000
-"""Acknowledgements that may wait for the disk; a later one says it again."""
-_MOST_HELLOS = 16
 _LONG_DOWN_NS = 300 * SECOND_NS
 """After so long an outage others come back at the same moment."""
 _BIG_BACKLOG = 5000
 """So many readings take a while: what the devices say at present is sent before them."""
 _SNAPSHOT_PAUSE_NS = 600 * SECOND_NS
-_RENEWAL_PAUSE_NS = 60 * SECOND_NS
 _SOUND_NS = 5 * SECOND_NS
 """A connection that lasted so long was sound. One that ends at once, again and again, is tried ever more seldom: another
 client may be using this gateway's name."""
@@ -97,10 +95,8 @@ class Uplink:
         self._hello_due = asyncio.Event()
         self._greeting = asyncio.Event()
         """Set while the cloud has been told of every device; batches wait for it."""
-        self._acks: list[Ack] = []
-        self._acked = asyncio.Event()
-        self._hellos: dict[int, _Asked] = {}
-        """The hellos of this connection by their `sent_ns`."""
+        self._acks = AckQueue()
+        self._hellos = Hellos()
         self._welcome_due = True
         """Whether this connection's first answer is still to come."""
         self._snapshot_due = asyncio.Event()
@@ -110,10 +106,8 @@ class Uplink:
         self._down_ns = clock.monotonic_ns()
         """Since when there has been no connection."""
         self._first = True
-        self._fenced: Reason | None = None
-        """Why the epoch has to be given up."""
-        self._renewed_ns: int | None = None
         self.counts = UplinkCounts()
+        self._fence = Fence(outbox, clock, self.counts)
         self.connected = False
         self.last_error = ""
 
@@ -140,8 +134,8 @@ class Uplink:
                 if self._down_ns - up_ns >= _SOUND_NS:
                     backoff.reset()
             self.connected = False
-            await asyncio.sleep(max(backoff.next_s(), self._until_renewal_s()))
-            await self._renew_if_fenced()
+            await asyncio.sleep(max(backoff.next_s(), self._fence.wait_s()))
+            await self._fence.renew()
 
     def _note_down(self, problem: BaseException) -> None:
         error = str(problem)
@@ -177,8 +171,7 @@ class Uplink:
             self._windows = {lane: LaneWindow(settings.retransmit_s) for lane in Lane}
         for window in self._windows.values():
             window.restart(self._clock.monotonic_ns())
-        self._acks.clear()
-        self._hellos.clear()
+        self._acks, self._hellos = AckQueue(), Hellos()
         self._greeting.clear()
         self._snapshot_due.clear()
         self._welcome_due = True
@@ -204,11 +197,7 @@ class Uplink:
             self._hello_due.clear()
             self._greeting.clear()
             hello = await self._hello()
-            self._hellos[hello.sent_ns] = _Asked(
-                self._clock.monotonic_ns(), {lane: span.next_seq for lane, span in hello.lanes.items()}
-            )
-            while len(self._hellos) > _MOST_HELLOS:
-                del self._hellos[next(iter(self._hellos))]
+            self._hellos.sent(hello, self._clock.monotonic_ns())
             await courier.publish(Channel.HELLO, compress_message(encode(hello)))
             if not self._hello_due.is_set():
                 self._greeting.set()
@@ -226,15 +215,12 @@ class Uplink:
 
     async def _hello(self) -> Hello:
         lanes = await self._outbox.spans()
-        sent_ns = self._clock.wall_ns()
-        while sent_ns in self._hellos:
-            sent_ns += 1
         return Hello(
             gateway=self._settings.gateway,
             epoch=self._outbox.epoch,
             boot_id=self._settings.boot_id,
             agent_version=self._settings.agent_version,
-            sent_ns=sent_ns,
+            sent_ns=self._hellos.unused(self._clock.wall_ns()),
             lanes=lanes,
             devices=list(self._devices()),
             clock=self._clock_quality(),
@@ -281,25 +267,18 @@ class Uplink:
     def _take_ack(self, payload: bytes) -> None:
         ack = decode_ack(payload, decompress)
         self.counts.acks += 1
-        if ack.epoch != self._epoch or ack.gateway != self._settings.gateway:
-            return
-        asked = self._hellos.get(ack.answers)
-        if asked is not None and not asked.took_ns:
-            asked.took_ns = self._clock.monotonic_ns() - asked.sent_ns
-        if len(self._acks) < _MOST_ACKS:
-            self._acks.append(ack)
-            self._acked.set()
+        if ack.epoch == self._epoch and ack.gateway == self._settings.gateway:
+            self._hellos.heard(ack, self._clock.monotonic_ns())
+            self._acks.put(ack)
 
     async def _note_acks(self, pump: Pump) -> None:
         """Forget on disk first, then let the lane move on."""
         while True:
-            await self._acked.wait()
-            self._acked.clear()
-            acks, self._acks = self._acks, []
-            for ack in _condense(acks):
+            for ack in await self._acks.take():
                 if self._epoch != self._outbox.epoch:
                     raise _EpochOverError
-                self._give_up_if_fenced(ack)
+                if self._fence.stands(ack):
+                    raise _EpochOverError
                 try:
                     await self._note_ack(ack, pump)
                 except apsw.Error as error:
@@ -310,11 +289,8 @@ class Uplink:
                 pump.stir()
 
     async def _note_ack(self, ack: Ack, pump: Pump) -> None:
-        window, asked = self._windows[ack.lane], self._hellos.get(ack.answers)
-        if asked is not None and ack.lane in asked.answered:
-            asked = None  # the same answer once more
-        # Nothing older can answer the latest hello, whatever the cloud's clock says.
-        if not window.believes(ack) and (asked is None or asked is not next(reversed(self._hellos.values()))):
+        window, asked = self._windows[ack.lane], self._hellos.answered_by(ack)
+        if not window.believes(ack) and (asked is None or not self._hellos.is_latest(asked)):
             return
         if asked is not None:
             await self._take_answer(ack, asked)
@@ -330,7 +306,7 @@ class Uplink:
             asked.answered.add(ack.lane)
             self._welcome(ack, asked.next_seqs[ack.lane], pump, now_ns)
 
-    async def _take_answer(self, ack: Ack, asked: "_Asked") -> None:
+    async def _take_answer(self, ack: Ack, asked: Asked) -> None:
         """The first thing after a hello: what time it is there, and whether the cloud still knows what it knew."""
         if not asked.answered and self._on_cloud_time is not None:
             # The disk may have kept this answer waiting: what the cloud's clock shows by now is what counts.
@@ -373,44 +349,6 @@ class Uplink:
         finally:
             self._outbox.unwatch(changed)
 
-    def _give_up_if_fenced(self, ack: Ack) -> None:
-        """The cloud has records of this epoch that this outbox never gave out, or other ones: it was restored or cloned."""
-        last = max([ack.cumulative, *(high for _, high in ack.ranges)])
-        ahead = Reason.ROLLED_BACK if last >= self._outbox.accounts[ack.lane].next_seq else None
-        self._fenced = ack.fenced or ahead
-        if self._fenced is not None:
-            extra = {"event": "uplink.fenced", "lane": ack.lane, "reason": self._fenced, "last": last, "epoch": ack.epoch}
-            logger.error("this epoch is not this outbox's own any more: a new one begins", extra=extra)
-            raise _EpochOverError
-
-    def _until_renewal_s(self) -> float:
-        """An epoch that is fenced again and again is renewed once a minute: something is wrong that nobody here can mend."""
-        if self._fenced is None or self._renewed_ns is None:
-            return 0.0
-        return max(0.0, (self._renewed_ns + _RENEWAL_PAUSE_NS - self._clock.monotonic_ns()) / SECOND_NS)
-
-    async def _renew_if_fenced(self) -> None:
-        if self._fenced is None:
-            return
-        try:
-            await self._outbox.renew()
-        except apsw.Error as error:
-            self.counts.disk_errors += 1
-            logger.exception("no new epoch yet", extra={"event": "uplink.renew_failed", "error": str(error)})
-            return
-        self._fenced, self._renewed_ns = None, self._clock.monotonic_ns()
-        self.counts.renewals += 1
-
-
-class _Asked(msgspec.Struct):
-    """A hello: when it was sent by the monotonic clock, where its lanes ended, how long the first answer took, and for
-    which lanes there is one."""
-
-    sent_ns: int
-    next_seqs: dict[Lane, int]
-    took_ns: int = 0
-    answered: set[Lane] = msgspec.field(default_factory=set)
-
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     """The first thing that went wrong, out of the groups it is wrapped in."""
@@ -418,21 +356,3 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-def _condense(acks: Sequence[Ack]) -> list[Ack]:
-    """The same word in fewer commits: of acknowledgements that follow one another in a lane, the furthest."""
-    kept: dict[Lane, list[Ack]] = {}
-    for ack in acks:
-        lane = kept.setdefault(ack.lane, [])
-        if lane and _says_all_of(ack, lane[-1]):
-            lane[-1] = ack
-        else:
-            lane.append(ack)
-    return [ack for lane in kept.values() for ack in lane]
-
-
-def _says_all_of(later: Ack, earlier: Ack) -> bool:
-    if earlier.refused or earlier.answers or earlier.fenced or not set(earlier.quarantined) <= set(later.quarantined):
-        return False
-    return later.cumulative >= earlier.cumulative and (not earlier.ranges or later.server_ns > earlier.server_ns)

@@ -358,6 +358,27 @@ def test_a_cloud_that_forgot_only_what_lay_above_its_watermark_gets_that_again(t
     play(tmp_path, road, scene)
 
 
+def test_an_answer_that_comes_twice_takes_nothing_back(tmp_path: Path) -> None:
+    """Also while the cloud's next word would be believed whatever its clock says."""
+    road = Road(CloudBooks())
+
+    async def scene(there: Station) -> None:
+        async with running(there):
+            await when(lambda: there.uplink.counts.acks >= 2)
+            answer = road.cloud._ack("gw1", there.outbox.epoch, Lane.READINGS, answers=road.cloud.hellos[0].sent_ns)
+            await there.outbox.commit(readings(500))
+            await there.drained(30)
+            road.lose_acks = 1.0
+            await there.outbox.commit(readings(5))
+            await when(lambda: len(road.cloud.hellos) == 2, 30)
+            road.lose_acks = 0.0
+            road.answer(answer)
+            await there.drained(30)
+            assert there.uplink.counts.rewinds == 0
+
+    play(tmp_path, road, scene)
+
+
 def test_a_fenced_epoch_is_given_up_and_not_more_than_once_a_minute(tmp_path: Path) -> None:
     road = Road(CloudBooks())
 

@@ -252,7 +252,7 @@ def test_a_word_that_goes_back_makes_the_lane_ask_but_not_believe() -> None:
 # Whatever comes in whatever order.
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_any_order_of_true_words_leaves_the_same_book_and_nothing_settled_goes_again(data: st.DataObject) -> None:
     """The words of a cloud that stores batches in any order, doubled, lost and shuffled: the book never goes back, and
@@ -283,7 +283,7 @@ def test_any_order_of_true_words_leaves_the_same_book_and_nothing_settled_goes_a
 spans = st.tuples(st.integers(1, 60), st.integers(0, 12)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), spans), max_size=30), spans)
 def test_ranges_hold_what_a_set_would(steps: list[tuple[bool, tuple[int, int]]], asked: tuple[int, int]) -> None:
     ranges, model = Ranges(), set[int]()
