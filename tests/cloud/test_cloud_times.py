@@ -6,10 +6,13 @@ import msgspec
 import pytest
 from cloud_bench import Bench, raised
 from cloud_records import S, batch, reading
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cloud.relational.tables import alarms, cases, devices
 from cloud.series.duckdb_store import DuckStore
 from cloud.series.honest import MOST_AHEAD_NS, doubted
+from cloud.series.latest import LatestValues
 from cloud.series.store import Point
 from telemetry.clock import ManualClock
 from telemetry.reason import Reason
@@ -113,3 +116,26 @@ async def test_no_alarm_is_suppressed_because_its_gateways_clock_is_not_set(benc
     [alarm] = await bench.rows(alarms)
     assert alarm["evidence"]["clock"] == "unsynced"
     assert alarm["raised_ns"] == full.event_time_ns
+
+
+_times = st.integers(0, 30).map(lambda s: NOW - 20 * S + s * S + (2 * MOST_AHEAD_NS if s > 25 else 0))
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), _times, st.integers(0, 99)), min_size=1, max_size=8), max_size=5
+    )
+)
+def test_the_latest_value_is_the_one_with_the_latest_believable_time_in_whatever_order(
+    said: list[list[tuple[str, int, int]]],
+) -> None:
+    latest = LatestValues(ManualClock(NOW))
+    model: dict[str, tuple[int, int]] = {}
+    for rows in said:
+        latest.update(batch(*(reading(device, at_ns=at_ns, values={"m": value}) for device, at_ns, value in rows)))
+        for device, at_ns, value in rows:
+            if at_ns <= NOW + MOST_AHEAD_NS and at_ns >= model.get(device, (0, 0))[0]:
+                model[device] = (at_ns, value)
+    for device in "abc":
+        held = latest.get(device)
+        assert [(point.time_ns, point.value) for point in held.values()] == ([model[device]] if device in model else [])
