@@ -217,6 +217,7 @@ class Timekeeper:
         if not self._kernel_vouches(now):
             self._follow_word(now, self._word)
         self._settle(now)
+        # Not before the cloud has spoken: a kernel that is wrong must not put its time on what was stamped by nobody's.
         if self._true_ns is None and self._voucher is not Voucher.NOBODY:
             self._true_ns = self.stamp.offset_ns
         await self._write()
