@@ -70,13 +70,14 @@ def _mend_header(path: Path) -> None:
     """Write what must stand in the header, so that what comes after it can be read."""
     with suppress(OSError), path.open("r+b") as file:
         header = bytearray(file.read(100))
-        if len(header) < 100 or (_is_fixed(header) and header[18] == header[19] == 2):
+        pages = path.stat().st_size // _PAGE
+        is_cut = int.from_bytes(header[28:32], "big") > pages
+        if len(header) < 100 or (_is_fixed(header) and header[18] == header[19] == 2 and not is_cut):
             return
         for at, want in _FIXED:
             header[at : at + len(want)] = want
         header[18:20] = b"\2\2"
-        # A number of pages that is not vouched for makes SQLite ask the file for its size.
-        header[92:96] = bytes(byte ^ 0xFF for byte in header[24:28])
+        header[28:32] = pages.to_bytes(4, "big")
         file.seek(0)
         file.write(header)
 

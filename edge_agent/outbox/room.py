@@ -48,7 +48,7 @@ class Room:
             return
         slack = limits.max_bytes // _SLACK
         self.trim(max(0, self._kept - (self._total - limits.max_bytes) - slack))
-        while self._total > limits.max_bytes and self._thin(now):
+        while self._total > limits.max_bytes and self._are_readings_above_share and self._thin(now):
             pass
         if self._total > limits.max_bytes:
             self._drop_to_share(now, slack)
@@ -110,9 +110,8 @@ class Room:
 
     def _drop_to_share(self, now: Now, slack: int) -> None:
         """The lane above its share gives; readings before events."""
-        limits, ledger = self._ledger.limits, self._ledger
-        reserved = min(limits.events_max_bytes, limits.max_bytes // 2)
-        if ledger.account(Lane.READINGS).bytes > limits.max_bytes - reserved:
+        limits, ledger, reserved = self._ledger.limits, self._ledger, self._reserved
+        if self._are_readings_above_share:
             self.drop(Lane.READINGS, self._total - limits.max_bytes + slack, now)
         if self._total > limits.max_bytes and ledger.account(Lane.EVENTS).bytes > reserved:
             self.drop(Lane.EVENTS, self._total - limits.max_bytes + reserved // _SLACK, now)
@@ -166,6 +165,16 @@ class Room:
         book = self._ledger.books[Lane.READINGS]
         numbered = [(row.first_seq + offset, reading) for group in batch.groups for offset, reading in group.readings()]
         return [reading for seq, reading in sorted(numbered, key=lambda each: each[0]) if book.open_in(seq, seq)]
+
+    @property
+    def _reserved(self) -> int:
+        """What events have to themselves."""
+        limits = self._ledger.limits
+        return min(limits.events_max_bytes, limits.max_bytes // 2)
+
+    @property
+    def _are_readings_above_share(self) -> bool:
+        return self._ledger.account(Lane.READINGS).bytes > self._ledger.limits.max_bytes - self._reserved
 
     @property
     def _total(self) -> int:
