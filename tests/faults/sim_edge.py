@@ -68,6 +68,8 @@ class EdgeHost:
         self._saw = saw
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._lives: set[asyncio.Task[None]] = set()
+        """The present one, and one that is still about to end."""
         self._hearing: set[asyncio.Task[None]] = set()
         self._latest: dict[str, tuple[Reading, ClockStamp]] = {}
         disk.on_cut = self._died
@@ -87,6 +89,8 @@ class EdgeHost:
         if not self.running or self._stopping.is_set():
             self._stopping = asyncio.Event()
             self._task = asyncio.get_running_loop().create_task(self._run(self._task))
+            self._lives.add(self._task)
+            self._task.add_done_callback(self._lives.discard)
 
     def stop(self) -> None:
         """Ask the process to end as it should."""
@@ -103,8 +107,8 @@ class EdgeHost:
     async def end(self) -> None:
         """Let go of everything for good."""
         self.crash(1.0)
-        if self._task is not None:
-            await asyncio.wait([self._task])
+        if self._lives:
+            await asyncio.wait(self._lives)
 
     def hear(self, reading: Reading | None, events: Sequence[Event], safe: Callable[[], None]) -> None:
         """Hand in what a device said; `safe` is called when its commit returned. Nobody hears where nothing runs."""
@@ -131,9 +135,8 @@ class EdgeHost:
 
     def _died(self) -> None:
         self._broker.drop(self.line)
-        for task in (self._task, *self._hearing):
-            if task is not None:
-                asyncio.get_running_loop().call_soon(task.cancel)
+        for task in (*self._lives, *self._hearing):
+            asyncio.get_running_loop().call_soon(task.cancel)
 
     async def _run(self, before: "asyncio.Task[None] | None") -> None:
         if before is not None:

@@ -13,7 +13,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
@@ -22,7 +22,7 @@ from sim_world import RESERVE_BYTES, BrokenPromiseError, World, opened
 
 from edge_agent.config import OutboxLimits
 
-__all__ = ["WORDS", "Verdict", "run"]
+__all__ = ["FAMILIES", "WORDS", "Verdict", "run"]
 
 
 WORDS = (
@@ -97,7 +97,7 @@ _FAULTS: dict[str, Callable[[World], object]] = {
     "unreadable": lambda world: world.hear_unreadable(),
     "strangers": lambda world: world.hear(1, stranger=True),
 }
-_ALL = ("drops", "doubles", "reorders", "breaks", "forgets", "slow", "small quota", "much", *_FAULTS)
+FAMILIES = ("drops", "doubles", "reorders", "breaks", "forgets", "slow", "small quota", "much", *_FAULTS)
 
 
 async def _story(world: World, families: set[str]) -> None:
@@ -123,10 +123,11 @@ async def _story(world: World, families: set[str]) -> None:
     world.judge()
 
 
-def run(seed: int, only: set[str] | None = None) -> Verdict:
-    """One seed: half of the fault families, chosen by it, or `only` those given."""
+def run(seed: int, only: Collection[str] = (), without: Collection[str] = ()) -> Verdict:
+    """One seed: some of the fault families, chosen by it, or `only` those given; never those `without`."""
     chance = random.Random(f"families of {seed}")  # noqa: S311 - a simulation
-    families = {name for name in _ALL if chance.random() < 0.3} if only is None else only
+    drawn = {name for name in FAMILIES if chance.random() < 0.3}
+    families = (set(only) or drawn) - set(without)
     quota = {"max_bytes": chance.randint(4_000, 20_000)} if "small quota" in families else {}
     limits = OutboxLimits(reserve_bytes=RESERVE_BYTES, keep_bytes=chance.choice((2_000, 1 << 20)), **quota)
     check = broken = ""
@@ -146,41 +147,46 @@ def run(seed: int, only: set[str] | None = None) -> Verdict:
         )
 
 
-def _several(seeds: Iterable[int], jobs: int, only: set[str] | None) -> Iterator[Verdict]:
+def _several(work: Callable[[int], Verdict], seeds: Iterable[int], jobs: int) -> Iterator[Verdict]:
     if jobs == 1:
-        yield from (run(seed, only) for seed in seeds)
+        yield from map(work, seeds)
         return
     with ProcessPoolExecutor(jobs) as workers:
-        yield from workers.map(partial(run, only=only), seeds, chunksize=4)
+        yield from workers.map(work, seeds, chunksize=4)
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
 
 
 def main() -> int:
-    """The command line; 1 where a promise was broken, or something that should have happened never did."""
+    """The command line: 1 where a promise was broken, or something that should have happened never did."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--from", type=int, default=1, dest="first")
     parser.add_argument("--only", default="", help="fault families, separated by commas; half of all of them otherwise")
+    parser.add_argument("--without", default="", help="fault families to leave out, separated by commas")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--traces", action="store_true", help="print the fingerprint of each run")
     parser.add_argument("--loud", action="store_true", help="show what the product logs")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO if arguments.loud else logging.CRITICAL)
-    only = set(arguments.only.split(",")) if arguments.only else None
+    work = partial(run, only=_names(arguments.only), without=_names(arguments.without))
     began, seen, failed, virtual_s, promised = time.perf_counter(), Counter[str](), 0, 0.0, 0
-    for verdict in _several(range(arguments.first, arguments.first + arguments.seeds), arguments.jobs, only):
+    for verdict in _several(work, range(arguments.first, arguments.first + arguments.seeds), arguments.jobs):
         seen.update(verdict.seen)
         virtual_s += verdict.virtual_s
         promised += verdict.promised
         if arguments.traces:
-            print(f"seed {verdict.seed}: {verdict.trace}")
+            print(f"seed {verdict.seed}: {verdict.trace}")  # noqa: T201
         if verdict.broken:
             failed += 1
-            print(f"seed {verdict.seed}: {verdict.broken}\n    with {', '.join(sorted(verdict.seen))}")
+            print(f"seed {verdict.seed}: {verdict.broken}\n    with {', '.join(sorted(verdict.seen))}")  # noqa: T201
     took = time.perf_counter() - began
-    never = sorted(set(WORDS) - set(seen)) if only is None else []
-    print(", ".join(f"{name} {count}" for name, count in sorted(seen.items()) if count))
-    print(f"never happened: {', '.join(never) or 'nothing'}")
-    print(
+    never = sorted(set(WORDS) - set(seen)) if not (arguments.only or arguments.without) else []
+    print(", ".join(f"{name} {count}" for name, count in sorted(seen.items()) if count))  # noqa: T201
+    print(f"never happened: {', '.join(never) or 'nothing'}")  # noqa: T201
+    print(  # noqa: T201
         f"{arguments.seeds} seeds, {failed} broken; {promised} records promised in {virtual_s / 3600:.1f} virtual hours, "
         f"{took / arguments.seeds:.3f} s a seed"
     )

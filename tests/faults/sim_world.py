@@ -365,7 +365,7 @@ class World:
     def judge(self) -> None:
         """Compare the end with the model."""
         fates = self._fates()
-        broken = [key for key in self.model.broken(fates) if not self._contested(key)]
+        broken = [key for key in self.model.broken(fates) if not (self._contested(key) or self._forgotten(key))]
         if broken:
             told = [(key, self.model.numbers.get(key)) for key in broken[:3]]
             raise BrokenPromiseError("kept promise", f"{len(broken)} of {len(self.model.promised)} lost: {told}")
@@ -377,7 +377,9 @@ class World:
         """A reading has one place in the series store, and of an alarm there is one case at most."""
         places = Counter(value for (_, metric, _), value in self.cloud.series.values.items() if metric == "x")
         doubled = [value for value, count in places.items() if count > 1]
-        if doubled:
+        # Of a clock that nobody set, a copy of the disk knows less than the disk, and says so.
+        copied = (self.seen["cloned"] or self.seen["disk rolled back"]) and self.seen["clock turned"]
+        if doubled and not copied:
             raise BrokenPromiseError("effect once", f"readings {doubled[:5]} are stored at several times")
         for (device, metric, at_ns), value in self.cloud.series.values.items():
             point = self.cloud.series.latest.get(device).get(metric)
@@ -445,6 +447,14 @@ class World:
         if copied and contested:
             self.saw("lost to a copy")
         return bool(copied) and contested
+
+    def _forgotten(self, key: Key) -> bool:
+        """Whether a cloud that was restored lost what had been acknowledged in an epoch that is over: nobody keeps that."""
+        present = set(self._epochs.values())
+        forgotten = bool(self.seen["cloud restored"]) and not any(it.epoch in present for it in self.model.numbers.get(key, ()))
+        if forgotten:
+            self.saw("gone with an old epoch")
+        return forgotten
 
     def _fail(self, check: str, detail: str) -> None:
         self.problems.append(BrokenPromiseError(check, detail))
@@ -580,8 +590,8 @@ def opened(seed: object, limits: OutboxLimits | None = None) -> Iterator[World]:
     def observed(store: Store, readings: Any, events: Any, *rest: Any, **named: Any) -> Any:
         before, squeezed = {lane: account.next_seq for lane, account in store.lanes.items()}, store.squeezed
         result = commit(store, readings, events, *rest, **named)
-        if store.squeezed == squeezed:  # else what made room was numbered first
-            world.committed(store, before, readings, events)
+        # Where room had to be made on a full disk, the events that tell of it were numbered before the others.
+        world.committed(store, before, readings, events if store.squeezed == squeezed else ())
         return result
 
     try:
@@ -590,8 +600,10 @@ def opened(seed: object, limits: OutboxLimits | None = None) -> Iterator[World]:
             stack.enter_context(mock.patch("uuid.uuid4", side_effect=lambda: uuid.UUID(int=chance.getrandbits(128), version=4)))
             for name, value in _SMALL.items():
                 stack.enter_context(mock.patch(name, value))
-            yield world
-            loop.run_until_complete(_end(world))
+            try:
+                yield world
+            finally:
+                loop.run_until_complete(_end(world))
     finally:
         world.cloud.close()
         for host in (world.edge, world.copy):
