@@ -154,7 +154,8 @@ class Ingest:
                 await self._handle([message])
             return
         [message] = group
-        detail = f"{type(message).__name__}: {error}"[:500]
+        told = error.orig if isinstance(error, StatementError) and error.orig is not None else error
+        detail = f"{type(message).__name__}: {told}"[:500]
         _log.error("a message cannot be kept: %s", detail, extra={"event": "cloud.poison", "gateway": message.gateway})
         if isinstance(message, Delivery):
             await self._handle([Broken.of(message, detail)])

@@ -46,7 +46,8 @@ class Patience:
                     raise
                 self._counts.waited += 1
                 if attempt == 0:
-                    _log.warning("a store is unavailable, waiting: %s", error, extra={"event": "cloud.store_unavailable"})
+                    told = error.orig if isinstance(error, DBAPIError) else error
+                    _log.warning("a store is unavailable, waiting: %s", told, extra={"event": "cloud.store_unavailable"})
                     for key in lanes:
                         self._answer(self._ledger.draft(key).ack(self._clock.wall_ns(), 0))
                 asked_s = error.rest_s if isinstance(error, StoreUnavailable) else 0.0

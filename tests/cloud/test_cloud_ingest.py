@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from cloud_bench import Bench, hello, raised, three
 from cloud_records import T0, S, batch, reading
-from sqlalchemy import update
+from sqlalchemy import Connection, event, update
 from sqlalchemy.exc import StatementError
 
 from cloud.ingest.account import MOST_RANGES
@@ -272,6 +272,25 @@ async def test_a_locked_relational_store_is_waited_for(bench: Bench) -> None:
         await asyncio.sleep(0.1)
         assert bench.acks == []
     await bench.acked(3)
+
+
+async def test_a_full_relational_store_is_waited_for_and_refuses_nobody(bench: Bench) -> None:
+    pages = {"most": 1}  # SQLite takes no fewer than there are
+
+    def limit(conn: Connection) -> None:
+        conn.exec_driver_sql(f"PRAGMA max_page_count={pages['most']}")
+
+    event.listen(bench.engine.sync_engine, "begin", limit)
+    steps: list[Event] = [msgspec.structs.replace(raised("cover-1"), n=n, note="x" * 2000) for n in range(1, 100)]
+    bench.say(EventsBatch(gateway="gw-1", epoch="e1", first_seq=1, events=steps))
+    async with asyncio.timeout(10):
+        while bench.ingest.counts.waited < 3:  # noqa: ASYNC110 - nobody announces it
+            await asyncio.sleep(0.01)
+    assert [(ack.cumulative, ack.refused) for ack in bench.acks] == [(0, [])]
+    assert await bench.rows(transitions) == []
+    pages["most"] = 1_000_000
+    await bench.acked(99, Lane.EVENTS)
+    assert len(await bench.rows(transitions)) == 99
 
 
 @pytest.mark.parametrize(
