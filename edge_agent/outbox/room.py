@@ -53,13 +53,22 @@ class Room:
         if self._total > limits.max_bytes:
             self._drop_to_share(now, slack)
 
-    def free(self, at_least: int, now: Now) -> None:
-        """Let go of so many bytes whatever the limits say: what is kept, then the oldest readings, events last."""
+    def free(self, at_least: int, now: Now, *, spares_events: bool) -> None:
+        """Let go of so many bytes whatever the limits say: what is kept, then the oldest readings.
+
+        Events go where they are not to be spared, and where there is nothing else.
+        """
         before = self._total
         self.trim(max(0, self._kept - at_least))
-        for lane in (Lane.READINGS, Lane.EVENTS):
+        spared = spares_events and self._ledger.account(Lane.READINGS).bytes > 0
+        for lane in (Lane.READINGS,) if spared else (Lane.READINGS, Lane.EVENTS):
             if (missing := at_least - (before - self._total)) > 0:
                 self.drop(lane, missing, now)
+
+    @property
+    def held_bytes(self) -> int:
+        """Everything that limits count: what is held, and what is only kept."""
+        return self._total
 
     def trim(self, most_bytes: int) -> None:
         """Let go of what is only kept, the oldest first, of the lane that keeps more."""

@@ -40,9 +40,11 @@ _T = TypeVar("_T")
 
 _DIGESTS = 8
 """Fingerprints on either side of the first open record."""
-_ROOM_BYTES = 1024 * 1024
-"""What is dropped at first when the disk is full; four times as much each time that was not enough."""
+_ROOM_BYTES = 64 * 1024
+"""What is dropped at first when the disk is full, or a sixteenth of all; four times as much each time that was not enough."""
 _ROOM_TRIES = 4
+_JOURNAL_PAGES = 1000
+"""A longer journal is brought into the file."""
 
 
 class _Work(msgspec.Struct, frozen=True):
@@ -102,6 +104,8 @@ class Store:
         self.stamp = stamp
         self.squeezed = 0
         """How often the disk was full and old records had to make room for new ones."""
+        self.is_doubtful = False
+        """Set when the journal could not be brought into the file: what was said is true, but only opening anew tells what is there."""
         self._lock = take_lock(folder)
         try:
             check_header(self.path)
@@ -191,14 +195,14 @@ class Store:
         if not self._reserve.is_whole:
             self._reserve.take(now.mono_ns)
             self._is_tight = not self._reserve.is_whole
-        if self._is_tight:
+        if self._is_tight or self._ledger.journal_pages >= _JOURNAL_PAGES:
             self._checkpoint()
         return self.lanes
 
-    def _commit(self, work: _Work, now: Now, drop_bytes: int = 0) -> None:
+    def _commit(self, work: _Work, now: Now, drop_bytes: int = 0, *, spares_events: bool = True) -> None:
         with self._ledger.transaction():
             if drop_bytes:
-                self._room.free(drop_bytes, now)
+                self._room.free(drop_bytes, now, spares_events=spares_events)
             if work.states:
                 self._ledger.remember(work.states)
             for stamp, readings in _runs(work.readings, work.stamps, now.stamp):
@@ -214,12 +218,15 @@ class Store:
         self._reserve.let_go(now.mono_ns)
         self._is_tight = True
         self._checkpoint()
-        drop_bytes = min(_ROOM_BYTES, self.limits.max_bytes // 16)
+        held, events = self._room.held_bytes, self.lanes[Lane.EVENTS].bytes
+        drop_bytes = max(_ROOM_BYTES, held // 16)
         for attempt in range(_ROOM_TRIES):
+            is_last = attempt == _ROOM_TRIES - 1
+            wanted = held - events + drop_bytes if is_last else drop_bytes * 4**attempt
             try:
-                self._commit(work, now, drop_bytes * 4**attempt)
+                self._commit(work, now, wanted, spares_events=not is_last)
             except (apsw.FullError, apsw.IOError, OSError) as error:
-                if not is_disk_full(error) or attempt == _ROOM_TRIES - 1:
+                if is_last or not is_disk_full(error):
                     raise
             else:
                 return
@@ -293,6 +300,8 @@ class Store:
                 self._room.make(now)
 
         self._with_reserve(settle, now)
+        if self._ledger.journal_pages >= _JOURNAL_PAGES:
+            self._checkpoint()
         return self.lanes
 
     def _closed_by(self, lane: Lane, newly: Spans) -> Iterator[Head]:
@@ -449,13 +458,16 @@ class Store:
             work()
 
     def _checkpoint(self) -> None:
-        """Bring the journal into the file, so that it can begin again; a full disk may not have the room yet."""
+        """Bring the journal into the file, so that it can begin again; a full disk may not have the room yet.
+
+        It happens after a commit and not as its last step: what is synced stays true whatever becomes of this.
+        """
+        self._ledger.journal_pages = 0
         try:
             self._db.wal_checkpoint()
-        except apsw.Error as error:
-            if not is_disk_full(error):
-                raise
-            logger.info("no room to tidy up the journal: %s", error, extra={"event": "outbox.no_checkpoint"})
+        except (apsw.FullError, apsw.IOError) as error:
+            self.is_doubtful = not is_disk_full(error)
+            logger.warning("the journal stays as it is: %s", error, extra={"event": "outbox.no_checkpoint"})
 
 
 def _runs(records: Sequence[_T], stamps: Sequence[ClockStamp], present: ClockStamp) -> Iterator[tuple[ClockStamp, Sequence[_T]]]:
