@@ -2,9 +2,12 @@
 
 import asyncio
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from benchmarks.outbox import OutboxFigures
 
 __all__ = ["app"]
 
@@ -42,3 +45,56 @@ def ingest(
     typer.echo(f"outbox -> broker -> ingest -> {store} -> ack   {figures.end_to_end_values_per_s:>12,.0f} values/s")
     typer.echo(f"bare {store} writer {figures.bare_store_values_per_s:>38,.0f} values/s")
     typer.echo(f"ratio {figures.ratio:>53.2f}")
+
+
+@app.command()
+def outbox(
+    backlog_gb: Annotated[float, typer.Option(min=0.001, help="Readings that wait for the cloud, in GB of payload.")] = 2.5,
+    seconds: Annotated[float, typer.Option(min=0.5, help="How long each speed and each drain is measured.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of words.")] = False,
+) -> None:
+    """Commits a second, writes to the disk, and an agent's start and memory with a large backlog.
+
+    Builds the backlog where temporary files lie (TMPDIR), which must be a real disk, and deletes it afterwards.
+    """
+    import msgspec
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    from benchmarks.outbox import measure_outbox
+    from benchmarks.servers import ServerMissingError
+
+    bar = Progress(TextColumn("{task.description:<24}"), BarColumn(), transient=True, console=Console(stderr=True))
+    with bar:
+        task = bar.add_task("", total=1.0)
+        try:
+            figures = measure_outbox(backlog_gb, seconds, lambda what, share: bar.update(task, description=what, completed=share))
+        except ServerMissingError as missing:
+            typer.echo(str(missing), err=True)
+            raise typer.Exit(4) from missing
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(figures).decode() + "\n")
+        return
+    _tell_outbox(figures)
+
+
+def _tell_outbox(figures: "OutboxFigures") -> None:
+    for commit in figures.commits:
+        typer.echo(
+            f"synced commits of {commit.readings_per_commit:>3} readings {commit.commits_per_s:>12,.0f} commits/s"
+            f" {commit.readings_per_s:>12,.0f} readings/s"
+        )
+    typer.echo("\nwritten to the disk at 10 readings/s, MB a day      outbox   bare, rollback journal   bare, one by one")
+    for wear in figures.wear:
+        typer.echo(
+            f"  {wear.readings_per_commit:>3} readings a commit {_number(wear.disk_mb_per_day):>35}"
+            f" {_number(wear.bare_rollback_mb_per_day):>24} {_number(wear.bare_wal_single_mb_per_day):>18}"
+        )
+    typer.echo(f"\nbacklog of {figures.backlog_bytes / 1e9:.2f} GB, {figures.backlog_readings:,} readings     empty    backlog")
+    typer.echo(f"  first new reading out, s {figures.empty.first_live_s:>19.2f} {figures.backlog.first_live_s:>10.2f}")
+    typer.echo(f"  most memory while draining, MB {figures.empty.rss_peak_mb:>13.1f} {figures.backlog.rss_peak_mb:>10.1f}")
+    typer.echo(f"  drained, readings/s {'':>24} {figures.backlog.drained_readings_per_s:>10,.0f}")
+
+
+def _number(value: float | None) -> str:
+    return "not on a disk" if value is None else f"{value:,.0f}"

@@ -27,7 +27,7 @@ from telemetry.reason import Reason
 from telemetry.records import ClockQuality, CommandResult, Event, Lane, LossRecord, Outcome, Reading
 from telemetry.wire import Ack, decode_events, decode_readings
 
-__all__ = ["GATEWAY", "About", "Ledger", "Story", "Told", "View", "look"]
+__all__ = ["GATEWAY", "About", "DishonestError", "Ledger", "Story", "Told", "View", "look"]
 
 GATEWAY = "gw-cut"
 START_NS = 1_750_000_000 * SECOND_NS
@@ -83,6 +83,10 @@ class Problem(NamedTuple):
     kind: str
     """`lost`: a record that was told is gone. `corrupt`: the store says something that is not so."""
     detail: str
+
+
+class DishonestError(Exception):
+    """The store was wrong while it ran, and no power failed."""
 
 
 def key_of(record: Reading | Event) -> Key:
@@ -190,11 +194,11 @@ class Ledger:
 
     def _note(self, view: View) -> None:
         problems = self.judge(view)
-        if problems:
-            raise AssertionError(f"the store itself, while it runs: {problems[:5]}")
         again = self._acked.intersection(view.held.values())
         if again and not self._rewinding:
-            raise AssertionError(f"acknowledged, and held all the same: {list(again)[:5]}")
+            problems.append(Problem("corrupt", f"acknowledged, and held all the same: {list(again)[:5]}"))
+        if problems:
+            raise DishonestError("; ".join(problem.detail for problem in problems[:5]))
         self._acked -= again
         self._must = view.held
         self._places |= {place: key for key, place in view.held.items()}
@@ -218,10 +222,19 @@ class Ledger:
             yield Problem("corrupt", f"epoch {view.epoch}, was told {self.epoch}: the store was built anew")
 
     def _losses(self, view: View) -> Iterator[Problem]:
+        renumbered = dict.fromkeys(Lane, 0)
         for key in self._must.keys() - view.held.keys():
             place = self._must[key]
-            if not any(declares(loss, place) for loss in view.losses):
+            if any(declares(loss, place) for loss in view.losses):
+                continue
+            if place.epoch != view.epoch and any(renumbers(loss, place) for loss in view.losses):
+                renumbered[place.lane] += 1
+            else:
                 yield Problem("lost", f"{place}: its commit was told, and it is neither there nor declared lost")
+        for lane, count in renumbered.items():
+            # Under its new number it may have had to make room at once; nobody can tell which number that was.
+            if count > view.accounts[lane].lost:
+                yield Problem("lost", f"{lane}: {count} renumbered records are gone, {view.accounts[lane].lost} are declared")
         for loss in view.losses:
             bounds = (self._next.get((loss.epoch, loss.lane), 0), view.accounts[loss.lane].next_seq)
             if loss.epoch == view.epoch and loss.seq_to >= max(bounds):
@@ -268,7 +281,16 @@ def covers(ack: Ack, place: Place) -> bool:
 
 def declares(loss: LossRecord, place: Place) -> bool:
     """Whether a loss record says that this record is gone: not that it got another number."""
-    if (loss.lane, loss.epoch) != (place.lane, place.epoch) or loss.reason is Reason.RENUMBERED:
+    return loss.reason is not Reason.RENUMBERED and _speaks_of(loss, place)
+
+
+def renumbers(loss: LossRecord, place: Place) -> bool:
+    """Whether a loss record says that this record has another number now."""
+    return loss.reason is Reason.RENUMBERED and _speaks_of(loss, place)
+
+
+def _speaks_of(loss: LossRecord, place: Place) -> bool:
+    if (loss.lane, loss.epoch) != (place.lane, place.epoch):
         return False
     return loss.seq_from <= place.seq and (loss.open_end or place.seq <= loss.seq_to)
 

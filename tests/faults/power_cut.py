@@ -24,7 +24,7 @@ from random import Random
 import apsw
 import msgspec
 from disk_image import Disk, Mark, Op, Recorder, chance_of
-from outbox_story import GATEWAY, START_NS, Ledger, Problem, Story, look
+from outbox_story import GATEWAY, START_NS, DishonestError, Ledger, Problem, Story, look
 
 from edge_agent.config import OutboxLimits
 from edge_agent.outbox.salvage import open_store
@@ -82,8 +82,13 @@ def cut_story(seed: int, steps: int = STEPS, synchronous: str = "") -> Outcome:
         (folder / "found").mkdir()
         for at, op in enumerate(ops):
             disk.play(op)
-            if isinstance(op, Mark):
-                ledger.hear(op.note)
+            try:
+                if isinstance(op, Mark):
+                    ledger.hear(op.note)
+            except DishonestError as error:
+                outcome.corrupt += 1
+                outcome.problems.append(f"seed {seed}, operation {at} of {len(ops)}, without a cut: {error}")
+                break
             problems = _cut(folder / "found", disk, ledger, limits, chance)
             outcome.cuts += 1
             outcome.lost += any(problem.kind == "lost" for problem in problems)
