@@ -14,7 +14,7 @@ __all__ = ["Fence"]
 
 logger = logging.getLogger(__name__)
 
-_PAUSE_NS = 60 * SECOND_NS
+_RENEWAL_PAUSE_NS = 60 * SECOND_NS
 """An epoch that is fenced again and again is renewed once a minute: something is wrong that nobody here can mend."""
 
 
@@ -45,7 +45,7 @@ class Fence:
         """How long the next renewal has to wait; 0 where none is due."""
         if not self._due or self._renewed_ns is None:
             return 0.0
-        return max(0.0, (self._renewed_ns + _PAUSE_NS - self._clock.monotonic_ns()) / SECOND_NS)
+        return max(0.0, (self._renewed_ns + _RENEWAL_PAUSE_NS - self._clock.monotonic_ns()) / SECOND_NS)
 
     async def renew(self) -> None:
         """Begin a new epoch where that is due; what the disk refuses is tried again after the next fence."""

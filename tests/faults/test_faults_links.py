@@ -351,7 +351,7 @@ async def test_two_gateways_of_one_name_do_not_throw_each_other_out_for_ever(
 ) -> None:
     """F41: a disk was copied, or a name given twice. Each connection ends the other's; that must not become a loop. What
     both have said is told apart by their epochs, so that in the end all of it is there."""
-    monkeypatch.setattr("edge_agent.uplink.uplink._RENEWAL_PAUSE_NS", 2 * SECOND_NS)
+    monkeypatch.setattr("edge_agent.uplink.fence._RENEWAL_PAUSE_NS", 2 * SECOND_NS)
     changes = {"reconnect_first_s": 0.1, "reconnect_most_s": 3.0}
     async with (
         gateway_at(mosquitto_port, tmp_path, "twin-1", identity="twins", changes=changes) as one,
