@@ -57,6 +57,9 @@ class Ledger:
         self.blocks = Blocks(db)
         self.clocks = Clocks(db)
         self.losses = Losses(db)
+        self.journal_pages = 0
+        """How long the journal was after the last transaction."""
+        db.set_wal_hook(self._on_journal)
         self._mark = mark
         self.identity = self.facts.get("outbox", Identity)
         self.books: dict[Lane, LaneBook] = read_books(self.facts)
@@ -67,6 +70,10 @@ class Ledger:
         crcs = self._states.values()
         if not all(isinstance(crc, int) for crc in crcs) or sum(crcs) != self.facts.get("states", int):
             raise DamagedError("what was remembered of devices is not what was written")
+
+    def _on_journal(self, _: apsw.Connection, __: str, pages: int) -> int:
+        self.journal_pages = pages
+        return apsw.SQLITE_OK
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -191,7 +191,7 @@ class Outbox:
         if not self._is_sound:
             self._replace(open_again, now_ns)
         try:
-            return work(self._store)
+            done = work(self._store)
         except DAMAGE as damage:
             logger.exception("the outbox is damaged", extra={"event": "outbox.damaged", "error": str(damage)})
             self._replace(renew_store, now_ns)
@@ -199,6 +199,9 @@ class Outbox:
         except apsw.IOError:
             self._replace(reopen_store, now_ns)
             raise
+        if self._store.is_doubtful:
+            self._replace(reopen_store, now_ns)
+        return done
 
     def _replace(self, by: Callable[[Store, int], Store], now_ns: int) -> None:
         """Another store takes over; until one has, each call tries again."""

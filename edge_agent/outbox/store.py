@@ -43,8 +43,11 @@ _DIGESTS = 8
 _ROOM_BYTES = 64 * 1024
 """What is dropped at first when the disk is full, or a sixteenth of all; four times as much each time that was not enough."""
 _ROOM_TRIES = 4
+_MOST_PAGES = 0xFFFFFFFE
+"""SQLite's own limit."""
+_PAGE = 4096
 _JOURNAL_PAGES = 1000
-"""A longer journal is brought into the file."""
+"""A longer journal is brought into the file; sooner where a quarter of the reserve is less."""
 
 
 class _Work(msgspec.Struct, frozen=True):
@@ -105,7 +108,7 @@ class Store:
         self.squeezed = 0
         """How often the disk was full and old records had to make room for new ones."""
         self.is_doubtful = False
-        """Set when the journal could not be brought into the file: what was said is true, but only opening anew tells what is there."""
+        """Set when the journal could not be brought into the file: only opening anew tells what the disk has."""
         self._lock = take_lock(folder)
         try:
             check_header(self.path)
@@ -126,6 +129,7 @@ class Store:
         self._reserve = Reserve(folder / "outbox.reserve", limits.reserve_bytes)
         self._reserve.take(self.now(now_ns).mono_ns)
         self._is_tight = False
+        self._journal_pages = min(_JOURNAL_PAGES, max(64, limits.reserve_bytes // 4 // _PAGE))
 
     def _prepare(self, now_ns: int) -> None:
         form = form_of(self._db)
@@ -160,9 +164,11 @@ class Store:
         return self._ledger.lanes
 
     def close(self) -> None:
-        """Checkpoint and let go of file and lock."""
+        """Checkpoint and let go of file and lock; without room for the first the journal stays."""
         try:
             self._db.close()
+        except apsw.FullError as error:
+            logger.warning("the journal stays as it is: %s", error, extra={"event": "outbox.no_checkpoint"})
         finally:
             self._mark.close()
             self._lock.close()
@@ -192,11 +198,9 @@ class Store:
             if not is_disk_full(error):
                 raise
             self._commit_on_full_disk(work, now, error)
-        if not self._reserve.is_whole:
-            self._reserve.take(now.mono_ns)
-            self._is_tight = not self._reserve.is_whole
-        if self._is_tight or self._ledger.journal_pages >= _JOURNAL_PAGES:
-            self._checkpoint()
+        if self._is_tight:
+            self._loosen(now)
+        self._tidy_up()
         return self.lanes
 
     def _commit(self, work: _Work, now: Now, drop_bytes: int = 0, *, spares_events: bool = True) -> None:
@@ -300,8 +304,7 @@ class Store:
                 self._room.make(now)
 
         self._with_reserve(settle, now)
-        if self._ledger.journal_pages >= _JOURNAL_PAGES:
-            self._checkpoint()
+        self._tidy_up()
         return self.lanes
 
     def _closed_by(self, lane: Lane, newly: Spans) -> Iterator[Head]:
@@ -452,10 +455,32 @@ class Store:
         except (apsw.FullError, apsw.IOError, OSError) as error:
             if not is_disk_full(error):
                 raise
-            self._reserve.let_go(now.mono_ns)
-            self._is_tight = True
-            self._checkpoint()
+            self._tighten(now)
             work()
+
+    def _tighten(self, now: Now) -> None:
+        """With the room of the reserve bring the journal into the file, and from now on let the file grow no more.
+
+        New blocks then take the place of dropped ones, and the journal begins again after each commit: neither asks the
+        disk for anything.
+        """
+        self._reserve.let_go(now.mono_ns)
+        self._checkpoint()
+        if not self._is_tight:
+            self._is_tight = True
+            self._db.pragma("max_page_count", self._db.pragma("page_count"))
+
+    def _loosen(self, now: Now) -> None:
+        """Where the disk has room for the reserve again the file may grow again, too."""
+        self._reserve.take(now.mono_ns)
+        if self._reserve.is_whole:
+            self._is_tight = False
+            self._db.pragma("max_page_count", _MOST_PAGES)
+            logger.info("the disk has room again", extra={"event": "outbox.disk_has_room"})
+
+    def _tidy_up(self) -> None:
+        if self._is_tight or self._ledger.journal_pages >= self._journal_pages:
+            self._checkpoint()
 
     def _checkpoint(self) -> None:
         """Bring the journal into the file, so that it can begin again; a full disk may not have the room yet.
