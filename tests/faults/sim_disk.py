@@ -16,6 +16,8 @@ from sim_loop import VanishedError
 __all__ = ["SimDisk"]
 
 _SECTOR = 512
+_WRITTEN_BACK = 0.1
+"""Nobody syncs the mark beside the database: the kernel writes it when it likes, here after so many of the syncs."""
 _SHORN = 0.1
 """How many of the sectors that were under way are written in part only."""
 _numbers = itertools.count(1)
@@ -65,6 +67,7 @@ class SimDisk:
         self.vfs = f"sim-{next(_numbers)}"
         self.free: int | None = None
         self._reserve = 0
+        self._mark = b""
         self.failing_syncs = 0
         self.cut_in: int | None = None
         self.keep = 1.0
@@ -84,11 +87,15 @@ class SimDisk:
 
     def cut(self, keep: float) -> None:
         """The power fails now; `keep` 1 is a killed process on a machine that runs on."""
-        if not self.off:
-            self.off = True
-            self._image = {
-                name: written.after_cut(self._chance, keep) for name, written in self._files.items() if Path(name).exists()
-            }
+        if self.off:
+            return
+        self.off = True
+        self._image = {
+            name: written.after_cut(self._chance, keep) for name, written in self._files.items() if Path(name).exists()
+        }
+        mark = self.folder / "outbox.mark"
+        if mark.exists() and self._chance.random() >= keep:
+            self._image[str(mark)] = self._mark
 
     def power_on(self) -> None:
         """The files as the cut left them. Whoever had them open must have let go."""
@@ -162,6 +169,9 @@ class SimDisk:
             error.extendedresult = apsw.SQLITE_IOERR_FSYNC
             raise error
         self._files[name].sync()
+        mark = self.folder / "outbox.mark"
+        if self._chance.random() < _WRITTEN_BACK and mark.exists():
+            self._mark = mark.read_bytes()
 
     def deletes(self, name: str) -> bool:
         self._step()

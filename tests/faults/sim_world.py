@@ -371,6 +371,9 @@ class World:
             raise BrokenPromiseError("kept promise", f"{len(broken)} of {len(self.model.promised)} lost: {told}")
         self._judge_effects()
         self._judge_accounts()
+        reasons = ("cloned", "disk rolled back", "bits flipped")
+        if self.seen["new epoch"] and not any(self.seen[reason] for reason in reasons):
+            raise BrokenPromiseError("same epoch", f"{self.seen['new epoch']} new ones, and nothing calls for one")
         self.seen.update(f"lost: {loss.reason}" for loss in fates.losses)
 
     def _judge_effects(self) -> None:
