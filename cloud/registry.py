@@ -48,7 +48,8 @@ class Registry:
         for row in (await conn.execute(select(gateways))).mappings():
             self._gateways[row["id"]] = _Life(row["epoch"], set(), row["boot_id"], row["hello_ns"])
         for row in (await conn.execute(select(epochs))).mappings():
-            self._gateways[row["gateway"]].known.add(row["epoch"])
+            if row["gateway"] in self._gateways:
+                self._gateways[row["gateway"]].known.add(row["epoch"])
         for row in (await conn.execute(select(devices))).mappings():
             self._devices[row["id"]] = dict(row)
             self._claims.setdefault(row["gateway"], set()).add(row["id"])
