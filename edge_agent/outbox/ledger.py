@@ -71,6 +71,11 @@ class Ledger:
         if not all(isinstance(crc, int) for crc in crcs) or sum(crcs) != self.facts.get("states", int):
             raise DamagedError("what was remembered of devices is not what was written")
 
+    @property
+    def pages(self) -> int:
+        """How long the file is, in pages, journal included."""
+        return int(self.db.pragma("page_count") or 0)
+
     def _on_journal(self, _: apsw.Connection, __: str, pages: int) -> int:
         self.journal_pages = pages
         return apsw.SQLITE_OK

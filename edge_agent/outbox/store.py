@@ -192,14 +192,14 @@ class Store:
         """
         now = self.now(now_ns, mono_ns)
         work = _Work(readings, events, states, stamps or ())
+        if self._is_tight:
+            self._loosen(now)
         try:
             self._commit(work, now)
         except (apsw.FullError, apsw.IOError, OSError) as error:
             if not is_disk_full(error):
                 raise
             self._commit_on_full_disk(work, now, error)
-        if self._is_tight:
-            self._loosen(now)
         self._tidy_up()
         return self.lanes
 
@@ -219,9 +219,7 @@ class Store:
         """Sampling never stops: let go of the reserve, then of the oldest records, until the new ones fit into the file."""
         logger.error("the disk is full: the oldest records make room", extra={"event": "outbox.disk_full", "error": str(first)})
         self.squeezed += 1
-        self._reserve.let_go(now.mono_ns)
-        self._is_tight = True
-        self._checkpoint()
+        self._tighten(now)
         held, events = self._room.held_bytes, self.lanes[Lane.EVENTS].bytes
         drop_bytes = max(_ROOM_BYTES, held // 16)
         for attempt in range(_ROOM_TRIES):
@@ -466,17 +464,19 @@ class Store:
         """
         self._reserve.let_go(now.mono_ns)
         self._checkpoint()
-        if not self._is_tight:
-            self._is_tight = True
-            self._db.pragma("max_page_count", self._db.pragma("page_count"))
+        self._is_tight = True
+        self._limit_pages(self._ledger.pages)
 
     def _loosen(self, now: Now) -> None:
         """Where the disk has room for the reserve again the file may grow again, too."""
         self._reserve.take(now.mono_ns)
         if self._reserve.is_whole:
             self._is_tight = False
-            self._db.pragma("max_page_count", _MOST_PAGES)
+            self._limit_pages(None)
             logger.info("the disk has room again", extra={"event": "outbox.disk_has_room"})
+
+    def _limit_pages(self, pages: int | None) -> None:
+        self._db.pragma("max_page_count", _MOST_PAGES if pages is None else pages)
 
     def _tidy_up(self) -> None:
         if self._is_tight or self._ledger.journal_pages >= self._journal_pages:
