@@ -119,7 +119,7 @@ def _versions() -> dict[str, str]:
 
 
 def _machine() -> str:
-    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, load average {os.getloadavg()[2]:.1f}"
 
 
 def _tell(text: str) -> None:
