@@ -9,10 +9,10 @@ __all__ = ["as_markdown"]
 
 _FOOT = (
     "Missing: readings that the gateway had read from the devices, by the devices' own account, and that never arrived; "
-    "several runs are divided by strokes. In rows with a kill, what was read after the last reading that survived it, and at most "
-    f"{UNDER_WAY_S:g} s before the kill, is not counted as missing but told in brackets: it was in the process, on its way to the "
-    "disk, and promised to nobody. The same rule holds for every gateway. Arrived means for citynerve: in the cloud's series store, "
-    "read back after the end; for the others: heard by a subscriber at the broker."
+    "several runs are divided by strokes. In rows with a kill, what was read after the last reading that survived it, and at "
+    f"most {UNDER_WAY_S:g} s before the kill, is not counted as missing but told in brackets: it was in the process, on its way "
+    "to the disk, and promised to nobody. The same rule holds for every gateway. Arrived means for citynerve: in the cloud's "
+    "series store, read back after the end; for the others: heard by a subscriber at the broker."
 )
 
 

@@ -14,7 +14,7 @@ from benchmarks.peers.program import Program
 from benchmarks.servers import mosquitto
 from simulators.faults import FaultyProxy, Impairment, Mode
 
-__all__ = ["UNDER_WAY_S", "Fault", "Gateway", "Row", "Timing", "run_world"]
+__all__ = ["UNDER_WAY_S", "Fault", "Gateway", "Row", "Timing", "last_before", "run_world"]
 
 UNDER_WAY_S = 3.0
 """What was read after the last reading that survived, and so shortly before the kill, was promised to nobody: the agent
@@ -108,7 +108,7 @@ async def run_world(gateway: Gateway, folder: Path, fault: Fault, run: int, timi
             for task in background:
                 task.cancel()
     gone = {told: at for told, at in offered.items() if told not in gateway.arrived}
-    under_way = 0 if killed_at is None else _last_before(killed_at, offered, gone)
+    under_way = 0 if killed_at is None else last_before(killed_at, offered, gone)
     return Row(
         gateway=gateway.name,
         fault=fault,
@@ -124,7 +124,7 @@ async def run_world(gateway: Gateway, folder: Path, fault: Fault, run: int, timi
     )
 
 
-def _last_before(killed_at: float, offered: dict[Told, float], gone: dict[Told, float]) -> int:
+def last_before(killed_at: float, offered: dict[Told, float], gone: dict[Told, float]) -> int:
     """How many of what is gone were read after everything that survived, and shortly before the kill."""
     survived = max((at for told, at in offered.items() if at <= killed_at and told not in gone), default=0.0)
     return sum(max(survived, killed_at - UNDER_WAY_S) <= at <= killed_at for at in gone.values())
