@@ -257,6 +257,7 @@ class Agent:
             clock=self.clock.status(),
             counts=parts.desk.counts,
             commit_failures=parts.committer.failures,
+            commit_error=parts.committer.last_error,
             waited_for_room=parts.committer.waited_for_room,
             refusals=parts.desk.refusals.worst(),
         )

@@ -64,6 +64,8 @@ class Committer:
         """How often there was no room and somebody had to wait."""
         self.failures = 0
         """How often the disk refused a commit."""
+        self.last_error = ""
+        """Why the disk refuses now; empty while it does not."""
         self.unfinished = 0
         """Entries handed over and not committed yet."""
 
@@ -179,6 +181,7 @@ class Committer:
                 await self._outbox.commit(readings, events, states, stamps=stamps)
             except (apsw.Error, OSError) as error:
                 self.failures += 1
+                self.last_error = str(error)
                 pause_s = _RETRY_S[min(attempt, len(_RETRY_S) - 1)]
                 attempt += 1
                 logger.exception(
@@ -187,6 +190,7 @@ class Committer:
                 )
                 await asyncio.sleep(pause_s)
             else:
+                self.last_error = ""
                 return
 
 

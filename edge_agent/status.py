@@ -122,6 +122,7 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     clock: ClockStatus
     counts: DeskCounts
     commit_failures: int
+    commit_error: str = ""
     waited_for_room: int
     refusals: list[Refusal]
 

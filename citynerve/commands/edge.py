@@ -187,6 +187,8 @@ def _print_status(answer: "AgentStatus") -> None:
     print(f"cloud   {link}; {answer.uplink.batches_sent} batches sent, {answer.uplink.retransmissions} retransmissions")
     for lane, account in answer.lanes.items():
         _print_lane(lane, account)
+    if answer.commit_error:
+        print(f"outbox  cannot be written: {answer.commit_error}; {answer.commit_failures} times so far, trying again")
     print(f"        oldest record waiting: {ago(answer.oldest_unacked_ns) if answer.oldest_unacked_ns else 'none'}")
     counts = answer.counts
     print(f"heard   {counts.heard}: {counts.committed} committed, {counts.held_back} held back, {counts.refused} refused")
