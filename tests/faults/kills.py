@@ -31,6 +31,8 @@ __all__ = ["Campaign", "Plan", "Result", "campaign", "count_up"]
 _DRAIN_S = 300.0
 _TOGETHER = "all at once"
 _AGENT = "agent"
+_WHILE_STARTING = 0.1
+"""How often an agent that has not answered yet may be chosen, in each draw."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +71,7 @@ class Campaign:
         self._say = say
         self._chance = random.Random(plan.seed)  # noqa: S311 - a campaign must be repeatable
         self._busy: set[str] = set()
+        self._rising: set[str] = set()
         self._freed = asyncio.Event()
         self.result = Result()
         # Far enough back that no report is ever of the future, however many there will be.
@@ -87,7 +90,8 @@ class Campaign:
             async with asyncio.TaskGroup() as revivals:
                 for number in range(1, self._plan.kills + 1):
                     await asyncio.sleep(self._chance.expovariate(self._plan.rate))
-                    revivals.create_task(self._strike())
+                    kind, names = await self._chosen()
+                    revivals.create_task(self._strike(kind, names))
                     if number % 100 == 0:
                         self._say(self._progress(number, time.monotonic() - began))
             self.result.seconds = time.monotonic() - began
@@ -125,29 +129,39 @@ class Campaign:
             except (RuntimeError, TimeoutError) as error:
                 self.result.problems.append(f"{name}: {str(error) or 'did not end'}")
 
-    async def _strike(self) -> None:
-        """One kill, of somebody who is not being started just now, and the start after it."""
+    async def _chosen(self) -> tuple[str, list[str]]:
+        """What is killed next; waits while nobody is there to be killed."""
         kind = self._kind()
         while not (names := self._victims(kind)):
-            # Whoever was meant lies dead already.
             self._freed.clear()
-            await self._freed.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await self._freed.wait()
             kind = _AGENT
         self._busy.update(names)
+        return kind, names
+
+    async def _strike(self, kind: str, names: list[str]) -> None:
+        """One kill, and the start after it."""
         self.result.kills[kind] += 1
         struck = time.monotonic()
         await asyncio.gather(*(self.ships.kill(name) for name in names))
         await asyncio.gather(*(self.ships.start(name) for name in names))
         # From here on it may be killed again, also while it is still starting.
         self._busy.difference_update(names)
+        self._rising.update(names)
         self._freed.set()
         await self._recovered(kind, names[0], struck)
+        self._rising.difference_update(names)
+        self._freed.set()
 
     def _victims(self, kind: str) -> list[str]:
         """Who is to be killed, of those who run."""
         agents = [name for name in self.ships.gateways if name not in self._busy]
         if kind == _AGENT:
-            return [self._chance.choice(agents)] if agents else []
+            # Most shall have come up before: on a slow machine nothing but starts would be killed.
+            lives = [name for name in agents if name not in self._rising or self._chance.random() < _WHILE_STARTING]
+            return [self._chance.choice(lives)] if lives else []
         names = [BROKER, CLOUD, *agents] if kind == _TOGETHER else [kind]
         return [name for name in names if name not in self._busy]
 
@@ -188,11 +202,11 @@ async def campaign(folder: Path, plan: Plan, say: Callable[[str], None] = lambda
     return crew.result
 
 
-async def count_up(crew: Campaign, ships: Fleet, series: str = "") -> None:
+async def count_up(crew: Campaign, ships: Fleet, series: str = "", *, lossless: bool = True) -> None:
     """The books of a campaign whose programs have ended."""
     result = crew.result
     edges = {name: ships.edge_folder(name) for name in ships.gateways}
-    result.books = await reckon(ships.cloud_folder, series, edges, crew.told, crew.base_ns)
+    result.books = await reckon(ships.cloud_folder, series, edges, crew.told, crew.base_ns, lossless=lossless)
     refused = [line for relay in crew.relays.values() for line in relay.refused]
     result.problems += [*result.books.problems, *refused[:20], *ships.crashed[:20]]
 

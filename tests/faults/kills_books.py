@@ -9,7 +9,7 @@ import msgspec
 from kills_terminals import alarm_at
 
 from cloud.series.open import make_store
-from edge_agent.outbox.file import inspect
+from edge_agent.outbox.inspect import inspect
 from telemetry.clock import SECOND_NS
 from telemetry.records import Lane
 
@@ -25,6 +25,7 @@ class Books(msgspec.Struct):
 
     readings_told: int = 0
     readings_stored: int = 0
+    readings_lost: int = 0
     alarms_told: int = 0
     transitions_stored: int = 0
     cases: int = 0
@@ -44,8 +45,10 @@ async def reckon(
         books.problems += _accounts(db, edges, books, lossless=lossless)
         books.problems += _alarms(db, promised, base_ns, books)
         books.problems += _cases(db, promised, books)
-    async for problem in _readings(series or f"duckdb:{cloud / 'series.duckdb'}", promised, base_ns, books):
+    async for problem in _readings(series or f"duckdb:{cloud / 'series.duckdb'}", promised, base_ns, books, lossless=lossless):
         books.problems.append(problem)
+    if books.readings_told - books.readings_stored > books.readings_lost:
+        books.problems.append(f"{books.readings_lost} readings declared lost: too few")
     books.problems = [
         *books.problems[:_MOST_TOLD],
         *([f"and {len(books.problems) - _MOST_TOLD} more"] * (len(books.problems) > _MOST_TOLD)),
@@ -68,6 +71,7 @@ def _accounts(db: sqlite3.Connection, edges: Mapping[str, Path], books: Books, *
     books.epochs = len({(gateway, epoch) for gateway, epoch, _ in rows})
     if lossless and books.epochs > len(edges):
         yield f"{books.epochs} epochs of {len(edges)} gateways: an outbox began anew"
+    books.readings_lost = sum(row["lost"] for (_, _, lane), row in rows.items() if lane == Lane.READINGS)
     for key, row in rows.items():
         done = row["stored"] + row["quarantined"] + row["lost"] + row.get("moved", 0)
         if not done == row["watermark"] == row["next_seq"] - 1:
@@ -138,9 +142,9 @@ def _cases(db: sqlite3.Connection, promised: Mapping[str, Mapping[str, list[int]
 
 
 async def _readings(
-    series: str, promised: Mapping[str, Mapping[str, list[int]]], base_ns: int, books: Books
+    series: str, promised: Mapping[str, Mapping[str, list[int]]], base_ns: int, books: Books, *, lossless: bool
 ) -> AsyncIterator[str]:
-    """Each report answered is one point with its own value; nothing else is there."""
+    """Each report answered is one point with its own value; nothing else is there. Only a lossy outbox may lack some."""
     store = make_store(series)
     await store.open()
     try:
@@ -151,7 +155,7 @@ async def _readings(
                 books.readings_told += len(numbers)
                 books.readings_stored += len(points)
                 held = [round((point.time_ns - base_ns) / SECOND_NS) for point in points]
-                if held != numbers:
+                if set(held) - set(numbers) or len(set(held)) < len(held) or (lossless and held != numbers):
                     lost, strange = set(numbers) - set(held), set(held) - set(numbers)
                     yield f"car-{phone}: {len(lost)} lost {sorted(lost)[:9]}, {len(strange)} strange {sorted(strange)[:9]}"
                 wrong = [

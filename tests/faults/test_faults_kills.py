@@ -1,65 +1,26 @@
 """Kills and freezes of real processes under load: agents, the broker, the cloud, the database behind it."""
 
 import asyncio
-import contextlib
 import os
 import shutil
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fleet import BROKER, CLOUD, fleet
-from kills import Campaign, Plan, campaign, count_up
+from fleet import BROKER, CLOUD
+from kills import Plan, campaign
+from kills_town import GATEWAY, SOME, again, caught_up, heard, town
 
 from benchmarks.servers import free_port, wait_for_port
-from edge_agent.status import ask
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
-
-GATEWAY = "gw-0"
-_SOME = 40
-"""Reports answered: enough that several alarms are among them."""
 
 
 @pytest.fixture(autouse=True)
 def _servers(need_server: Callable[[str, str], str]) -> None:
     need_server("mosquitto", "mosquitto")
-
-
-@contextlib.asynccontextmanager
-async def town(folder: Path, *, gateways: int = 1, series: str = "") -> AsyncIterator[Campaign]:
-    """Programs that run and terminals that report; when it is left all is drained and ended, and the books must be right."""
-    async with fleet(folder, gateways, series=series) as ships:
-        crew = Campaign(ships, Plan(kills=0, seed=0, gateways=gateways, reports=60))
-        async with crew.reporting():
-            await heard(crew, _SOME)
-            yield crew
-            await heard(crew, _SOME)
-            await crew.drain()
-        await crew.end()
-    await count_up(crew, ships, series)
-    assert not crew.result.problems
-    assert crew.result.books.readings_stored >= 2 * _SOME
-    assert crew.result.books.transitions_stored > 0
-
-
-async def heard(crew: Campaign, more: int) -> None:
-    """Returns when each relay has been answered so often again."""
-    async with asyncio.timeout(60):
-        for relay in crew.relays.values():
-            wanted = relay.answered + more
-            while relay.answered < wanted:
-                await relay.next_answer()
-
-
-async def again(crew: Campaign, *names: str) -> None:
-    """Start what was killed."""
-    for name in names:
-        await crew.ships.start(name)
-    for name in names:
-        await crew.ships.answering(name)
 
 
 async def test_sixty_kills_at_random_moments_lose_and_double_nothing(tmp_path: Path) -> None:
@@ -95,7 +56,7 @@ async def test_what_was_frozen_goes_on_where_it_stood(tmp_path: Path, name: str)
 async def test_a_frozen_broker_holds_nothing_up_for_good(tmp_path: Path) -> None:
     async with town(tmp_path) as crew:
         crew.ships.signal_broker(signal.SIGSTOP)
-        await heard(crew, _SOME)  # devices are answered all the same
+        await heard(crew, SOME)  # devices are answered all the same
         await asyncio.sleep(4)
         crew.ships.signal_broker(signal.SIGCONT)
 
@@ -115,12 +76,12 @@ async def test_a_second_agent_on_the_same_data_folder_refuses_to_start(tmp_path:
 async def test_a_broker_dies_with_a_backlog_in_it(tmp_path: Path, wiped: bool) -> None:
     async with town(tmp_path, gateways=2) as crew:
         await crew.ships.send(CLOUD, signal.SIGSTOP)  # it takes no more: everything stays with the broker
-        await heard(crew, 2 * _SOME)
+        await heard(crew, 2 * SOME)
         await crew.ships.kill(BROKER)
         if wiped:
             shutil.rmtree(tmp_path / BROKER)
             (tmp_path / BROKER).mkdir()
-        await heard(crew, _SOME)
+        await heard(crew, SOME)
         await again(crew, BROKER)
         await crew.ships.send(CLOUD, signal.SIGCONT)
 
@@ -136,7 +97,7 @@ async def test_an_agent_killed_again_and_again_while_it_starts_comes_up_in_the_e
 async def test_a_backlog_survives_agent_broker_and_cloud_dying_together(tmp_path: Path) -> None:
     async with town(tmp_path) as crew:
         await crew.ships.kill(CLOUD)
-        await heard(crew, 4 * _SOME)
+        await heard(crew, 4 * SOME)
         for name in (GATEWAY, BROKER):
             await crew.ships.kill(name)
         await again(crew, BROKER, CLOUD, GATEWAY)
@@ -185,18 +146,6 @@ async def test_an_influxdb_killed_while_it_writes_loses_nothing_that_was_acknowl
     async with town(tmp_path, series=influx.url) as crew:
         for _ in range(3):
             await asyncio.to_thread(influx.kill)
-            await heard(crew, _SOME)
+            await heard(crew, SOME)
             await asyncio.to_thread(influx.start)
             await caught_up(crew)
-
-
-async def caught_up(crew: Campaign) -> None:
-    """Returns when the cloud has everything that was in the outbox at the beginning; meanwhile more comes."""
-    folder = crew.ships.edge_folder(GATEWAY)
-    wanted = {lane: account.next_seq - 1 for lane, account in (await ask(folder)).lanes.items()}
-    async with asyncio.timeout(60):
-        while True:
-            lanes = (await ask(folder)).lanes
-            if all(lanes[lane].cumulative >= last for lane, last in wanted.items()):
-                return
-            await asyncio.sleep(0.1)
