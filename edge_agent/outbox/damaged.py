@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from edge_agent.outbox.accounts import LaneBook
 from edge_agent.outbox.blocks import Row, split_key
 from edge_agent.outbox.clocks import OLD_FORM, ClockStamp, Segment, segments
 from edge_agent.outbox.facts import DamagedError, Facts, checksum
-from edge_agent.outbox.file import BASE, WIDTH, Identity, earlier_book, read_book
+from edge_agent.outbox.file import BASE, WIDTH, Identity, connect, earlier_book, read_book
 from edge_agent.outbox.spans import Spans
 from edge_agent.uplink.compression import decompress
 from telemetry.records import ClockQuality, Event, Lane, Reading
@@ -48,18 +48,30 @@ _EARLIER_STAMP = ClockStamp("earlier", ClockQuality.SYNCED, 0)
 _UNKNOWN_STAMP = ClockStamp("unknown", ClockQuality.UNSYNCED, 0)
 
 
-def check_header(path: Path) -> None:
+def check_header(path: Path, vfs: str | None = None) -> None:
     """DamagedError where the first bytes of a file are not those of an outbox.
 
     SQLite itself would take some of them for wishes: not to be written to, or to be kept in another way.
     """
+    if not _is_ours(path):
+        # Power that fails in the middle of a checkpoint may tear the first page; the journal has it whole.
+        _checkpoint(path, vfs)
+        if not _is_ours(path):
+            raise DamagedError(f"{path}: its header is not what was written")
+
+
+def _is_ours(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             header = file.read(100)
     except OSError:
-        return
-    if len(header) == 100 and not (_is_fixed(header) and header[18] == header[19] and header[18] in {1, 2}):
-        raise DamagedError(f"{path}: its header is not what was written")
+        return True
+    return len(header) < 100 or (_is_fixed(header) and header[18] == header[19] and header[18] in {1, 2})
+
+
+def _checkpoint(path: Path, vfs: str | None) -> None:
+    with suppress(*DAMAGE, apsw.Error), closing(connect(path, vfs)) as db:
+        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
 
 def _is_fixed(header: bytes | bytearray) -> bool:

@@ -114,8 +114,9 @@ class Ledger:
             self.witness()
 
     def witness(self) -> None:
-        """Tell the mark where the lanes are."""
-        self._mark.write(self.identity.epoch, {lane: account.next_seq for lane, account in self.lanes.items()})
+        """Tell the mark where the lanes and the commands are."""
+        next_seqs = {lane: account.next_seq for lane, account in self.lanes.items()}
+        self._mark.write(self.identity.epoch, next_seqs, self.facts.get("counter", int))
 
     # What goes in.
 

@@ -1,4 +1,4 @@
-"""How far the numbers have come, told by another file than the one that holds them.
+"""How far the numbers and the commands have come, told by another file than the one that holds them.
 
 It is written after each commit and never synced: after a power cut it may be behind, never ahead. Where it is ahead, the
 outbox has lost what it had already synced (a torn or missing journal, an old copy), and its next numbers are already
@@ -21,10 +21,11 @@ _SIZE = 256
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """The next number of each lane of an epoch."""
+    """The next number of each lane of an epoch, and the counter of the last command."""
 
     epoch: str
     next_seqs: dict[Lane, int]
+    counter: int = 0
 
 
 class MarkFile:
@@ -33,9 +34,9 @@ class MarkFile:
     def __init__(self, path: Path) -> None:
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    def write(self, epoch: str, next_seqs: Mapping[Lane, int]) -> None:
-        """Remember where the lanes are. It is a witness, not a store: a disk that refuses it refuses nothing else."""
-        packed = msgspec.msgpack.encode(Mark(epoch, dict(next_seqs)))
+    def write(self, epoch: str, next_seqs: Mapping[Lane, int], counter: int) -> None:
+        """Remember where lanes and commands are. It is a witness, not a store: a disk that refuses it refuses nothing else."""
+        packed = msgspec.msgpack.encode(Mark(epoch, dict(next_seqs), counter))
         line = checksum(packed).to_bytes(4, "big") + len(packed).to_bytes(2, "big") + packed
         with suppress(OSError):
             os.pwrite(self._handle, line.ljust(_SIZE, b"\0"), 0)

@@ -97,7 +97,9 @@ def open_again(store: Store, now_ns: int) -> Store:
 
 
 def _is_behind(store: Store, mark: Mark) -> bool:
-    return any(mark.next_seqs.get(lane, 1) > account.next_seq for lane, account in store.lanes.items())
+    return mark.counter > store.counter or any(
+        mark.next_seqs.get(lane, 1) > account.next_seq for lane, account in store.lanes.items()
+    )
 
 
 # Setting aside: a few renames, the database's last; whatever interrupts them, the next start finishes them.
@@ -185,12 +187,13 @@ def _carry(store: Store, path: Path, noted: str, now_ns: int) -> None:
         while some := list(islice(rows, _BLOCKS_AT_ONCE)):
             rescue = _carry_some(store, copy, books, some, rescue, now_ns)
         epoch = copy.epoch or rescue.noted or "unknown"
-        losses = _losses(epoch, books, rescue.carried, read_mark(Path(f"{path}-mark")), now_ns)
+        mark = read_mark(Path(f"{path}-mark"))
+        losses = _losses(epoch, books, rescue.carried, mark, now_ns)
         is_whole = copy.is_whole and all(loss.reason is Reason.RENUMBERED for loss in losses)
         with store.rescuing(now_ns) as ledger:
             ledger.remember(copy.states())
             ledger.add_events(losses, store.now(now_ns))
-            ledger.facts.put("counter", max(store.counter, copy.counter))
+            ledger.facts.put("counter", max(store.counter, copy.counter, 0 if mark is None else mark.counter))
             for boot_id, offset_ns in copy.fixed().items():
                 ledger.clocks.fix(boot_id, offset_ns)
             ledger.facts.put("rescue", rescue.finished(is_whole=is_whole))

@@ -111,7 +111,7 @@ class Store:
         """Set when the journal could not be brought into the file: only opening anew tells what the disk has."""
         self._lock = take_lock(folder)
         try:
-            check_header(self.path)
+            check_header(self.path, vfs)
             self._db = connect(self.path, vfs)
             try:
                 self._prepare(now_ns)
@@ -418,6 +418,7 @@ class Store:
                 self._ledger.facts.put("counter", counter)
 
         self._with_reserve(remember, self.now(0))
+        self._ledger.witness()
         return True
 
     def fix_clock(self, boot_id: str, offset_ns: int) -> None:

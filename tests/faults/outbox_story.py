@@ -304,8 +304,9 @@ class Story:
         self._say = say
         self._vfs = vfs
         room = chance.choice((6_000, 20_000, 80_000))
-        self.limits = OutboxLimits(max_bytes=room, events_max_bytes=room // 3, keep_bytes=room // 4, reserve_bytes=0)
-        self._wal_pages = chance.choice((4, 16, 64, 1000))
+        reserve = chance.choice((0, 16_384))
+        self.limits = OutboxLimits(max_bytes=room, events_max_bytes=room // 3, keep_bytes=room // 4, reserve_bytes=reserve)
+        self._journal_pages = chance.choice((4, 16, 64, 1000))
         self.synchronous = ""
         """Another setting than the product's own, to see that the harness notices."""
         self._tick = 0
@@ -334,7 +335,7 @@ class Story:
         return self._tuned(open_store(self._folder, GATEWAY, self.limits, self._now(), stamp=stamp, vfs=self._vfs))
 
     def _tuned(self, store: Store) -> Store:
-        store._db.wal_autocheckpoint(self._wal_pages)
+        store._journal_pages = self._journal_pages
         if self.synchronous:
             store._db.execute(f"PRAGMA synchronous = {self.synchronous}")
         return store
