@@ -1,12 +1,14 @@
 """The agent: which part is wired to which, in which order they start and end."""
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import apsw
 import msgspec
 
 from device_profiles.model import Profile
@@ -230,10 +232,16 @@ class Agent:
         while True:
             await asyncio.sleep(_TICK_S)
             await parts.desk.watch_silence()
-            parts.oldest_ns = {lane: await parts.outbox.oldest_ns(lane) for lane in Lane}
-            lost = sum(account.lost for account in parts.outbox.accounts.values())
-            if lost != parts.lost:
-                parts.lost, parts.losses = lost, await parts.outbox.losses(_SHOWN_LOSSES)
+            # What was known stays where the disk cannot be read just now; the committer says why.
+            with contextlib.suppress(apsw.Error):
+                await self._look(parts)
+
+    async def _look(self, parts: "_Parts") -> None:
+        """What the status tells of the outbox and has to be read from it."""
+        parts.oldest_ns = {lane: await parts.outbox.oldest_ns(lane) for lane in Lane}
+        lost = sum(account.lost for account in parts.outbox.accounts.values())
+        if lost != parts.lost:
+            parts.lost, parts.losses = lost, await parts.outbox.losses(_SHOWN_LOSSES)
 
     # What it says of itself.
 

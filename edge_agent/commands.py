@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Mapping
 from zlib import crc32
 
+import apsw
+
 from edge_agent.desk import Desk
 from edge_agent.drivers import Driver
 from edge_agent.outbox.outbox import Outbox
@@ -106,7 +108,11 @@ class CommandRoom:
         expiry = self._expiry(command)
         if expiry is not None:
             return expiry
-        if not await self._outbox.advance_counter(command.counter):
+        try:
+            is_new = await self._outbox.advance_counter(command.counter)
+        except apsw.Error as error:
+            return self._result(command, Outcome.REFUSED, Reason.STORE_UNAVAILABLE, f"its counter cannot be kept: {error}"[:200])
+        if not is_new:
             detail = f"counter {command.counter} is not above the last one"
             return self._result(command, Outcome.REFUSED, Reason.DUPLICATE, detail)
         return None

@@ -206,5 +206,9 @@ class Outbox:
     def _replace(self, by: Callable[[Store, int], Store], now_ns: int) -> None:
         """Another store takes over; until one has, each call tries again."""
         self._is_sound = False
-        self._store = by(self._store, now_ns)
+        try:
+            self._store = by(self._store, now_ns)
+        except OSError as error:
+            # Whoever waits for the disk knows one family of errors: a disk that became read-only is of it, too.
+            raise apsw.CantOpenError(str(error)) from error
         self._is_sound = True
