@@ -98,6 +98,25 @@ async def test_a_full_disk_survives_a_restart(tmp_path: Path, small_disk: Callab
         await again(crew, CLOUD)
 
 
+async def test_an_agent_that_finds_its_disk_read_only_says_so_and_starts_once_it_is_not(
+    tmp_path: Path, small_disk: Callable[[str], Path]
+) -> None:
+    disk = small_disk("size=16m")
+    async with town(tmp_path) as crew:
+        await crew.ships.kill(GATEWAY)
+        remount(disk, "ro")
+        await crew.ships.start(GATEWAY)
+        async with asyncio.timeout(30):
+            assert await crew.ships.end(GATEWAY) == 1 << 8
+        assert "Read-only file system" in crew.ships.log(GATEWAY)
+        remount(disk, "rw")
+        await again(crew, GATEWAY)
+
+
+def remount(folder: Path, mode: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{mode}", str(folder)], check=True)
+
+
 async def test_an_agent_without_inodes_goes_on_and_starts_again(tmp_path: Path, small_disk: Callable[[str], Path]) -> None:
     disk = small_disk("size=16m,nr_inodes=40")
     async with town(tmp_path) as crew:

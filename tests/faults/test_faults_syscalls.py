@@ -1,15 +1,23 @@
 """The outbox when system calls are killed, refused, delayed, or lie: by strace, at exact calls on its own files."""
 
+import asyncio
+import contextlib
 import shutil
+import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import tracing
+from kills import Campaign
+from kills_town import GATEWAY, SOME, caught_up, heard, town
 from outbox_story import Ledger, Problem, look
 from syscalls_story import notes_of, reopened
 from tracing import WRITING, Call, Traced, traced
+
+from edge_agent.status import ask
 
 STORY = str(Path(__file__).with_name("syscalls_story.py"))
 
@@ -198,3 +206,60 @@ def test_a_disk_that_lies_about_a_write_is_found_out(bench: Bench, request: pyte
         back = bench.tell("return", anew=False)
         assert back.status == 0, back.stderr
         assert not lost(bench.judged()), f"lied at {name} {number}"
+
+
+# The agent itself, while it runs: strace takes hold of it, and lets go of it again.
+
+
+@contextlib.asynccontextmanager
+async def interfered(crew: Campaign, *inject: str) -> AsyncIterator[None]:
+    """Calls of the agent on its outbox are interfered with for as long as the context lasts."""
+    folder, pid = crew.ships.edge_folder(GATEWAY), crew.ships.pid(GATEWAY)
+    paths = [folder / f"outbox.{end}" for end in ("db", "db-wal", "lock", "mark", "epoch", "reserve")]
+    command = tracing.tracer(paths, folder.parent / "calls", inject=inject)
+    tracer = await asyncio.create_subprocess_exec(*command, "-p", str(pid))
+    try:
+        async with asyncio.timeout(20):
+            while not all(is_traced(thread) for thread in Path(f"/proc/{pid}/task").iterdir()):  # noqa: ASYNC110, ASYNC240
+                await asyncio.sleep(0.02)
+        yield
+    finally:
+        tracer.send_signal(signal.SIGINT)
+        await tracer.wait()
+
+
+def is_traced(thread: Path) -> bool:
+    """Whether a thread is in somebody's hands."""
+    return "TracerPid:\t0\n" not in (thread / "status").read_text("ascii")
+
+
+@pytest.mark.integration
+async def test_slow_flash_slows_answers_down_and_nothing_else(tmp_path: Path, need_server: Callable[[str, str], str]) -> None:
+    need_server("mosquitto", "mosquitto")
+    async with town(tmp_path) as crew:
+        async with interfered(crew, "fdatasync:delay_enter=700000"):
+            for _ in range(8):
+                began = time.monotonic()
+                await ask(crew.ships.edge_folder(GATEWAY))
+                assert time.monotonic() - began < 2, "the event loop waited for the disk"
+                began = time.monotonic()
+                await crew.relays[GATEWAY].next_answer()  # every other one tells of an alarm
+                assert time.monotonic() - began < 6, "an answer is a few syncs away, not a queue of them"
+        await caught_up(crew)
+
+
+@pytest.mark.integration
+async def test_a_disk_that_goes_read_only_answers_nobody_says_why_and_goes_on_after(
+    tmp_path: Path, need_server: Callable[[str, str], str]
+) -> None:
+    need_server("mosquitto", "mosquitto")
+    async with town(tmp_path) as crew:
+        async with interfered(crew, f"{','.join(WRITING)}:error=EROFS"):
+            await asyncio.sleep(2)
+            before = crew.relays[GATEWAY].answered
+            await asyncio.sleep(4)
+            assert crew.relays[GATEWAY].answered == before, "answered without a disk to write to"
+            status = await ask(crew.ships.edge_folder(GATEWAY))
+            assert "Read-only file system" in status.commit_error
+        await heard(crew, SOME)
+        assert not (await ask(crew.ships.edge_folder(GATEWAY))).commit_error
