@@ -73,7 +73,6 @@ async def test_a_full_disk_costs_the_oldest_readings_and_no_alarm(tmp_path: Path
         fill(disk / "somebody-elses.log")
         await heard(crew, 2 * _BACKLOG)  # devices go on being answered
         status = await status_of(crew)
-        print(status.lanes)
         assert status.lanes[Lane.READINGS].lost > 0
         assert status.lanes[Lane.EVENTS].lost == 0
         (disk / "somebody-elses.log").unlink()
