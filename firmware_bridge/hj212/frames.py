@@ -1,6 +1,6 @@
 """HJ 212 frames: start, length, data segment, checksum, line end (HJ 212-2017, clause 6.3.1 and annex A).
 
-    ## | length, 4 decimal digits | data segment, 0 to 1024 bytes | CRC, 4 hex digits | CR LF
+## | length, 4 decimal digits | data segment, 0 to 1024 bytes | CRC, 4 hex digits | CR LF
 """
 
 import re
@@ -125,7 +125,7 @@ def _head(raw: bytes) -> re.Match[bytes]:
     if head is not None:
         return head
     digits = raw[2:7]
-    if digits.isdigit() and len(digits) < 5 or not digits:
+    if not digits or (digits.isdigit() and len(digits) < 5):
         raise ParseError(Reason.TRUNCATED, "the frame ends with its length", len(raw))
     raise ParseError(Reason.BAD_LENGTH, "want four decimal digits behind ##", 2)
 
@@ -261,8 +261,8 @@ class Hj212Framer:
             return MAX_FRAME_BYTES if len(self._held) >= MAX_FRAME_BYTES + _HEAD_BYTES else None
 
     def _is_whole(self, size: int) -> bool:
-        head = _head(self._held[: _HEAD_BYTES + 1])
-        return _checks(bytes(self._held[:size]), head.end(), size - 4, Deviations(self._tolerate))
+        raw = bytes(self._held[:size])
+        return _checks(raw, _head(raw).end(), size - 4, Deviations(self._tolerate))
 
     def _judged(self, raw: bytes) -> Frame | Refused:
         try:

@@ -26,6 +26,7 @@ ANSWER_WANTED, PACKETS = 1, 2
 STANDARDS = {0: "HJ/T 212-2005", 1: "HJ 212-2017", 2: "HJ 212-2025"}
 """Flag's version: the standard that has it."""
 
+_HEADER_SEPARATOR = re.compile(rb"[;,]")
 _OPEN = re.compile(rb"CP[ \t]*=[ \t]*&&")
 _HEX_24 = re.compile(r"[0-9A-Fa-f]{1,24}")
 _PASSWORD_CHARACTERS = 6
@@ -122,7 +123,7 @@ class _Reading:
             return None
         name, equals, value = raw.partition(b"=")
         if not equals:
-            self.flaw(Reason.BAD_FIELD, f"byte {start}: {self.text(raw, start)[:40]!r} has no value")
+            self.flaw(Reason.BAD_FIELD, f"byte {start}: {end - start} bytes without a =")
             return None
         return Item(self.text(name, start), self.text(value, start + len(name) + 1), start, end - start)
 
@@ -165,23 +166,25 @@ _NAMES = ("QN", "ST", "CN", "PW", "MN", "Flag", "PNUM", "PNO")
 
 
 def _header_items(reading: _Reading, end: int, *, opened: bool) -> Iterator[Item]:
-    segment, start, seen = reading.segment, 0, set[str]()
-    for at in range(end + 1):
-        if at < end and segment[at] not in b";,":
+    """The fields of `end` bytes of header; `opened` where CP begins there, which a separator should stand before."""
+    seen = set[str]()
+    for separator in [*_HEADER_SEPARATOR.finditer(reading.segment, 0, end), None]:
+        stop = end if separator is None else separator.start()
+        item = reading.item(_behind_last_separator(reading.segment, stop), stop)
+        if separator is not None and separator[0] == b",":
+            reading.met.meet(Deviation.COMMA_HEADER, stop)
+        if item is None:
             continue
-        if at < end and segment[at] == ord(","):
-            reading.met.meet(Deviation.COMMA_HEADER, at)
-        item = reading.item(start, at)
-        if item is None and start < at == end:
-            pass
-        elif item is not None:
-            if at == end and opened:
-                reading.met.meet(Deviation.NO_SEPARATOR, at)
-            if item.name in seen:
-                reading.met.meet(Deviation.DUPLICATE_KEY, item.at)
-            seen.add(item.name)
-            yield item
-        start = at + 1
+        if separator is None and opened:
+            reading.met.meet(Deviation.NO_SEPARATOR, stop)
+        if item.name in seen:
+            reading.met.meet(Deviation.DUPLICATE_KEY, item.at)
+        seen.add(item.name)
+        yield item
+
+
+def _behind_last_separator(segment: bytes, stop: int) -> int:
+    return max(segment.rfind(b";", 0, stop), segment.rfind(b",", 0, stop)) + 1
 
 
 def _check_order(header: tuple[Item, ...], met: Deviations) -> None:

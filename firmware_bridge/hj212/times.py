@@ -7,6 +7,7 @@ __all__ = ["CHINA", "format_qn", "format_time", "parse_time"]
 CHINA = timezone(timedelta(hours=8), "Asia/Shanghai")
 """China has had no summer time since 1991."""
 
+_PARTS = ((0, 4), (4, 6), (6, 8), (8, 10), (10, 12), (12, 14))
 _SECONDS, _MILLISECONDS = len("YYYYMMDDhhmmss"), len("YYYYMMDDhhmmsszzz")
 
 
@@ -14,10 +15,10 @@ def parse_time(digits: str, zone: tzinfo = CHINA) -> datetime | None:
     """14 digits, or 17 with milliseconds, as a time in `zone`; None where they are no date."""
     if len(digits) not in {_SECONDS, _MILLISECONDS} or not (digits.isascii() and digits.isdigit()):
         return None
-    year, *rest = (int(digits[at : at + size]) for at, size in ((0, 4), (4, 2), (6, 2), (8, 2), (10, 2), (12, 2)))
+    year, month, day, hour, minute, second = (int(digits[at:end]) for at, end in _PARTS)
     milliseconds = int(digits[_SECONDS:] or 0)
     try:
-        return datetime(year, *rest, milliseconds * 1000, tzinfo=zone)
+        return datetime(year, month, day, hour, minute, second, milliseconds * 1000, tzinfo=zone)
     except ValueError:
         return None
 
