@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 from sqlalchemy.exc import DBAPIError, StatementError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from cloud.feed import Feed
 from cloud.ingest import effects as ingest_effects
@@ -34,7 +34,7 @@ from cloud.series.store import SeriesStore
 from device_profiles.model import Profile
 from telemetry.clock import Clock
 from telemetry.reason import Reason
-from telemetry.wire import Ack, GatewayStatus
+from telemetry.wire import Ack, GatewayStatus, Hello
 
 __all__ = ["Ingest", "IngestCounts"]
 
@@ -137,8 +137,8 @@ class Ingest:
         """Do what a group asks for. What a store refuses for good is found and set aside: it must not stop the others."""
         try:
             match group:
-                case [Greeting() as greeting]:
-                    await self._greet(greeting)
+                case [Greeting(), *_]:
+                    await self._greet([each for each in group if isinstance(each, Greeting)])
                 case [Broken() as broken]:
                     await self._set_aside(broken)
                 case [GatewayStatus(), *_]:
@@ -215,32 +215,41 @@ class Ingest:
         """What each lane may have on its way: less when much waits here, so that little must be dropped."""
         return CREDIT if self._queue.records < _MOST_QUEUED // 4 else CREDIT // 16
 
-    async def _greet(self, greeting: Greeting) -> None:
-        """Register a gateway and answer with one acknowledgement for each lane."""
-        hello, now_ns = greeting.hello, self._clock.wall_ns()
-        await self._patience.know(lanes_of(hello))
+    async def _greet(self, greetings: Sequence[Greeting]) -> None:
+        """Register gateways and answer each with one acknowledgement for each lane."""
+        now_ns = self._clock.wall_ns()
+        await self._patience.know({key for greeting in greetings for key in lanes_of(greeting.hello)})
+        met = [(greeting, self._meet(greeting.hello, now_ns)) for greeting in greetings]
+        await self._register([(greeting, draft) for greeting, draft in met if not draft.fenced], now_ns)
+        for greeting, draft in met:
+            self._queue.greeted(greeting.gateway)
+            self._conclude(draft, ingest_effects.NO_EFFECTS, answers=greeting.hello.sent_ns)
+            self._feed.publish("gateway", {"id": greeting.gateway, "online": True})
+
+    def _meet(self, hello: Hello, now_ns: int) -> Draft:
         draft = Draft(self._ledger, now_ns)
         draft.touched.update(lanes_of(hello))
         if not self._registry.is_late(hello):
             meet(draft, hello, over=self._registry.is_over(hello))
-        if not draft.fenced:
-            await self._register(greeting, draft, now_ns)
-        self._queue.greeted(hello.gateway)
-        self._conclude(draft, ingest_effects.NO_EFFECTS, answers=hello.sent_ns)
-        self._feed.publish("gateway", {"id": hello.gateway, "online": True})
+        return draft
 
-    async def _register(self, greeting: Greeting, draft: Draft, now_ns: int) -> None:
-        hello = greeting.hello
-
-        async def write() -> list[dict[str, object]]:
+    async def _register(self, welcome: Sequence[tuple[Greeting, Draft]], now_ns: int) -> None:
+        async def write() -> list[list[dict[str, object]]]:
             async with writing(self._engine) as conn:
-                await ingest_effects.apply(conn, draft, self._catalog, self._channels, now_ns)
-                return await self._registry.hello(conn, hello, now_ns, greeting.ahead_ns)
+                return [await self._register_one(conn, greeting, draft, now_ns) for greeting, draft in welcome]
 
-        changed = await self._patience.insist(write, ())
-        self._registry.greeted(hello, changed)
-        for row in changed:
-            self._feed.publish("device", {"id": row["id"], "gateway": row["gateway"]})
+        if not welcome:
+            return
+        for (greeting, _), changed in zip(welcome, await self._patience.insist(write, ()), strict=True):
+            self._registry.greeted(greeting.hello, changed)
+            for row in changed:
+                self._feed.publish("device", {"id": row["id"], "gateway": row["gateway"]})
+
+    async def _register_one(
+        self, conn: AsyncConnection, greeting: Greeting, draft: Draft, now_ns: int
+    ) -> list[dict[str, object]]:
+        await ingest_effects.apply(conn, draft, self._catalog, self._channels, now_ns)
+        return await self._registry.hello(conn, greeting.hello, now_ns, greeting.ahead_ns)
 
     async def _note_statuses(self, statuses: Sequence[GatewayStatus]) -> None:
         async def write() -> list[dict[str, object]]:

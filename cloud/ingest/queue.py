@@ -19,6 +19,8 @@ _Queued = TypeVar("_Queued", bound=Incoming)
 _MOST_MESSAGES: Final = 64
 _MOST_RECORDS: Final = 8_000
 """Records of one group, which share a commit: an alarm that comes meanwhile waits for that one, so it must be soon over."""
+_MOST_DECLARED: Final = 2_000
+"""Devices in the hellos of one group, for the same reason."""
 
 _RECORD_BYTES: Final = 256
 """What a batch that nobody could read is taken to hold in a record."""
@@ -26,6 +28,9 @@ _RECORD_BYTES: Final = 256
 
 class IngestQueue:
     """Lanes promise nothing about one another, so what people wait for has a line of its own, beside the readings'.
+
+    Beside events stand hellos and statuses, and take turns with them: where a district comes back in one minute, the
+    alarms of those who were greeted do not wait for a thousand others to be.
 
     Batches of a gateway that speaks of a device before declaring it are held back, in order, for `patience_s`.
     `records` is what waits here or was taken and not given to `done` yet.
@@ -35,7 +40,10 @@ class IngestQueue:
         self._registry = registry
         self._clock = clock
         self._hold = Hold(patience_s)
-        self._urgent: deque[Incoming] = deque()
+        self._events: deque[Delivery | Broken] = deque()
+        self._greetings: deque[Greeting] = deque()
+        self._statuses: deque[GatewayStatus] = deque()
+        self._turns = deque((self._next_events, self._next_greetings, self._next_events, self._next_statuses))
         self._readings: deque[Delivery] = deque()
         self._readings_came = asyncio.Event()
         self.news = asyncio.Event()
@@ -45,12 +53,18 @@ class IngestQueue:
     def put(self, message: Incoming) -> None:
         """Take a message in."""
         self.records += _size(message)
-        if isinstance(message, Delivery) and isinstance(message.batch, ReadingsBatch):
-            self._readings.append(message)
-            self._readings_came.set()
-        else:
-            self._urgent.append(message)
-            self.news.set()
+        match message:
+            case Delivery(batch=ReadingsBatch()):
+                self._readings.append(message)
+                self._readings_came.set()
+                return
+            case Delivery() | Broken():
+                self._events.append(message)
+            case Greeting():
+                self._greetings.append(message)
+            case GatewayStatus():
+                self._statuses.append(message)
+        self.news.set()
 
     def done(self, messages: Sequence[Incoming]) -> None:
         """They were worked on."""
@@ -63,16 +77,37 @@ class IngestQueue:
     @property
     def is_urgent(self) -> bool:
         """Whether anything but readings waits."""
-        return bool(self._urgent)
+        return bool(self._events or self._greetings or self._statuses)
 
     def urgent(self) -> Sequence[Incoming]:
-        """One hello or broken batch, some statuses, or as many events as are worth one commit; nothing where nothing waits."""
-        if self._urgent and isinstance(self._urgent[0], Greeting | Broken):
-            return [self._urgent.popleft()]
-        statuses: list[Incoming] = []
-        while self._urgent and isinstance(self._urgent[0], GatewayStatus) and len(statuses) < _MOST_MESSAGES:
-            statuses.append(self._urgent.popleft())
-        return statuses or self._gather(self._urgent)
+        """Messages of one kind, as many as are worth one commit, or one broken batch; nothing where nothing waits."""
+        for _ in range(len(self._turns)):
+            take = self._turns[0]
+            self._turns.rotate(-1)
+            if group := take():
+                return group
+        return []
+
+    def _next_events(self) -> Sequence[Incoming]:
+        if self._events and isinstance(self._events[0], Broken):
+            return [self._events.popleft()]
+        return self._gather(self._events)
+
+    def _next_greetings(self) -> Sequence[Incoming]:
+        """Hellos of different gateways: those of one must be met one after the other."""
+        group: list[Greeting] = []
+        devices = 0
+        met: set[str] = set()
+        while self._greetings and len(group) < _MOST_MESSAGES and devices < _MOST_DECLARED:
+            if self._greetings[0].gateway in met:
+                break
+            group.append(self._greetings.popleft())
+            met.add(group[-1].gateway)
+            devices += len(group[-1].hello.devices)
+        return group
+
+    def _next_statuses(self) -> Sequence[Incoming]:
+        return [self._statuses.popleft() for _ in range(min(len(self._statuses), _MOST_MESSAGES))]
 
     async def readings(self) -> Sequence[Delivery]:
         """As many batches as are worth one write, once there are any."""
@@ -88,7 +123,7 @@ class IngestQueue:
     async def wait(self) -> None:
         """Returns when there may be something to do; ends the patience with gateways that were waited for."""
         self._requeue(self._hold.expired(self._clock.monotonic_ns()))
-        if self._urgent:
+        if self.is_urgent:
             return
         try:
             async with asyncio.timeout(self._hold.next_s(self._clock.monotonic_ns())):
@@ -103,7 +138,7 @@ class IngestQueue:
                 self._readings.appendleft(delivery)
                 self._readings_came.set()
             else:
-                self._urgent.appendleft(delivery)
+                self._events.appendleft(delivery)
                 self.news.set()
 
     def _gather(self, queue: deque[_Queued]) -> list[Delivery]:
