@@ -1,13 +1,17 @@
 """Real processes of both programs, to be killed: gateways' agents, a broker and a cloud, in one folder on loopback ports.
 
-Agents and clouds run the command line's own `edge run` and `cloud run`. They are forked from a warm parent that has
-imported everything, so that a start costs some milliseconds and ten thousand of them some minutes; each is a process of
-its own that is ended with SIGKILL like any other.
+Agents and clouds run the command line's own `edge run` and `cloud run`. They are forked from a process that has imported
+everything, so that a start costs some milliseconds and ten thousand of them some minutes; each is a process of its own
+that is ended with SIGKILL like any other.
+
+    this process -> one warm process -> a nursery for each fleet -> agents and clouds
 """
 
 import asyncio
+import atexit
 import contextlib
 import ctypes
+import functools
 import gc
 import json
 import os
@@ -19,7 +23,7 @@ import sys
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from benchmarks.servers import find_program, free_port
 
@@ -54,19 +58,34 @@ class Process:
         return self.status is not None and not self.asked_to_end
 
 
+@functools.cache
+def _warm() -> socket.socket:
+    """The line to the one process that has imported everything; it ends with this one."""
+    ours, theirs = socket.socketpair()
+    # One thread for arithmetic: what is forked must not need the threads of its parent.
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    with theirs:
+        command = [sys.executable, str(Path(__file__).resolve()), str(theirs.fileno())]
+        process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
+
+    def end() -> None:
+        ours.close()
+        process.wait(20)
+
+    atexit.register(end)
+    return ours
+
+
 class Nursery:
-    """The warm parent, in a process of its own, and the programs that were forked from it."""
+    """The parent of a fleet's programs, in a process of its own."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         self._socket = ours
-        with theirs, (folder / "nursery.log").open("ab") as log:
-            # One thread for arithmetic: what is forked must not need the threads of its parent.
-            environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
-            command = [sys.executable, str(Path(__file__).resolve()), str(theirs.fileno())]
-            self._parent = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdout=log, stderr=log)
+        with theirs:
+            socket.send_fds(_warm(), [b"n"], [theirs.fileno()])
         self._processes: dict[int, Process] = {}
         self._asked: dict[int, Process] = {}
         self._number = 0
@@ -79,8 +98,7 @@ class Nursery:
         with contextlib.suppress(ConnectionError):
             while news := await loop.sock_recv(self._socket, _MOST_BYTES):
                 self._note(json.loads(news))
-        said = (self._folder / "nursery.log").read_text("utf-8", "replace")
-        raise RuntimeError(f"the parent of all programs ended with {self._parent.wait(10)}: {said[-1500:]}")
+        raise RuntimeError("the parent of all programs ended; what it said is on stderr")
 
     def _note(self, news: dict[str, int]) -> None:
         if "status" in news:
@@ -112,9 +130,13 @@ class Nursery:
         await asyncio.get_running_loop().sock_sendall(self._socket, json.dumps(order).encode())
 
     def close(self) -> None:
-        """End the parent and every program that still runs."""
-        self._socket.close()
-        self._parent.wait(20)
+        """End the parent and every program that still runs; returns when they are gone."""
+        with self._socket as line:
+            line.settimeout(20)
+            line.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionError):
+                while line.recv(_MOST_BYTES):
+                    pass
 
 
 class Fleet:
@@ -316,34 +338,48 @@ async def _answers(port: int, *, asked: bool) -> bool:
         writer.transport.abort()
 
 
-# The warm parent: no event loop and no threads, so that a fork takes nothing half done along.
+# The warm process and its nurseries: no event loop and no threads, so that a fork takes nothing half done along.
 
 
-def _parent(handle: int) -> None:
-    warmed = _programs()
+def _fork_nurseries(handle: int) -> None:
+    programs = _programs()
     gc.collect()
     gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(fileno=handle) as line:
-        woken, wake = os.pipe()
-        os.set_blocking(wake, False)
-        signal.set_wakeup_fd(wake)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        children: set[int] = set()
         while True:
-            ready, _, _ = select.select([line, woken], [], [])
+            word, handles, _, _ = socket.recv_fds(line, 1, 1)
+            if not word:
+                # What libraries say when an interpreter ends is of no use here.
+                os._exit(0)
+            if os.fork() == 0:
+                line.close()
+                _fork_programs(handles[0], programs)
+            os.close(handles[0])
+
+
+def _fork_programs(handle: int, programs: dict[str, Callable[[Path], None]]) -> NoReturn:
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    children: set[int] = set()
+    with socket.socket(fileno=handle) as line:
+        while True:
+            ready, _, _ = select.select([line.fileno(), woken], [], [])
             if woken in ready:
                 os.read(woken, 4096)
                 for pid, status in _dead():
                     children.discard(pid)
                     line.send(json.dumps({"pid": pid, "status": status}).encode())
-            if line in ready:
+            if line.fileno() in ready:
                 order = line.recv(_MOST_BYTES)
                 if not order:
                     break
-                _obey(json.loads(order), warmed, line, children)
-    for pid in children:
-        os.kill(pid, signal.SIGKILL)
-    # What libraries say when an interpreter ends is of no use here.
+                _obey(json.loads(order), programs, line, children)
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
     os._exit(0)
 
 
@@ -364,7 +400,7 @@ def _dead() -> Iterator[tuple[int, int]]:
             yield ended
 
 
-def _obey(order: dict[str, Any], warmed: dict[str, Callable[[Path], None]], line: socket.socket, children: set[int]) -> None:
+def _obey(order: dict[str, Any], programs: dict[str, Callable[[Path], None]], line: socket.socket, children: set[int]) -> None:
     if "signal" in order:
         if order["pid"] in children:
             os.kill(order["pid"], order["signal"])
@@ -372,7 +408,7 @@ def _obey(order: dict[str, Any], warmed: dict[str, Callable[[Path], None]], line
     pid = os.fork()
     if pid == 0:
         line.detach()
-        _become(order, warmed[order["program"]])
+        _become(order, programs[order["program"]])
     children.add(pid)
     line.send(json.dumps({"number": order["number"], "pid": pid}).encode())
 
@@ -405,4 +441,4 @@ def _become(order: dict[str, Any], program: Callable[[Path], None]) -> None:
 
 
 if __name__ == "__main__":
-    _parent(int(sys.argv[1]))
+    _fork_nurseries(int(sys.argv[1]))
