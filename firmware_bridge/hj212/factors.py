@@ -2,7 +2,7 @@
 
 The units are those of the annex, as UCUM codes. Of PM10, PM2.5 and some more, the transcription at hand says ng/m3 beside
 totals in grams; the water table's own rule (ug gives g, ng gives mg) and what loggers send (PM2.5 of 207) say ug/m3, and
-so does this table. A code may mean something else under another system: the annex has a21004 for nitrogen dioxide.
+so does this table.
 """
 
 import re
@@ -24,6 +24,24 @@ class Factor(msgspec.Struct, frozen=True, kw_only=True):
     en: str
     unit: str | None
     old: str | None = None
+
+    @property
+    def total_unit(self) -> str | None:
+        """The unit of Cou, None for what is not summed up."""
+        summed = self.code[0] in "wa" and self.code not in _NOT_SUMMED
+        return _TOTALS.get(self.unit or "") if summed else None
+
+
+_TOTALS = {
+    "L/s": "m3",
+    "m3/s": "m3",
+    "mg/L": "kg",
+    "ug/L": "g",
+    "ng/L": "mg",
+    "mg/m3": "kg",
+    "ug/m3": "g",
+}
+_NOT_SUMMED = {"w01009"}
 
 
 _NOISE = (

@@ -2,7 +2,7 @@
 B.4 to B.6). x counts equipment. Formatted as a table on purpose.
 
 The annex as transcribed has g119xx twice, desulphurisation rate and sulphur dioxide at the inlet, and e701xx twice; the
-first meaning stands here.
+first meaning stands here. Where a character is plainly mistyped there (e412xx, g105xx, g106xx, g113xx), it is right here.
 """
 
 __all__ = ["SITE"]

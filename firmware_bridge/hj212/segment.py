@@ -44,10 +44,11 @@ class Item(msgspec.Struct, frozen=True):
 
 
 class Flaw(msgspec.Struct, frozen=True):
-    """What could not be read or believed in a message that is read all the same."""
+    """What could not be read or believed in a message that is read all the same; `at` counts bytes of the segment."""
 
     reason: Reason
-    where: str
+    detail: str
+    at: int | None = None
 
 
 class Packet(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,8 +103,8 @@ class _Reading:
         self.segment, self.met = segment, met
         self.flaws: list[Flaw] = []
 
-    def flaw(self, reason: Reason, where: str) -> None:
-        self.flaws.append(Flaw(reason, where))
+    def flaw(self, reason: Reason, detail: str, at: int | None = None) -> None:
+        self.flaws.append(Flaw(reason, detail, at))
 
     def text(self, raw: bytes, at: int) -> str:
         """`raw` without the blanks around it. Separators are no part of any GB 18030 character, so cutting came first."""
@@ -123,7 +124,7 @@ class _Reading:
             return None
         name, equals, value = raw.partition(b"=")
         if not equals:
-            self.flaw(Reason.BAD_FIELD, f"byte {start}: {end - start} bytes without a =")
+            self.flaw(Reason.BAD_FIELD, f"{end - start} bytes without a =", start)
             return None
         return Item(self.text(name, start), self.text(value, start + len(name) + 1), start, end - start)
 
@@ -198,10 +199,10 @@ def _groups(reading: _Reading, start: int) -> Iterator[tuple[Item, ...]]:
     segment = reading.segment
     end = segment.rfind(b"&&", start)
     if end < 0:
-        reading.flaw(Reason.TRUNCATED, "CP has no closing &&")
+        reading.flaw(Reason.TRUNCATED, "CP has no closing &&", len(segment))
         end = len(segment)
     elif segment[end + 2 :].strip():
-        reading.flaw(Reason.BAD_FIELD, f"byte {end + 2}: {len(segment) - end - 2} bytes behind the closing &&")
+        reading.flaw(Reason.BAD_FIELD, f"{len(segment) - end - 2} bytes behind the closing &&", end + 2)
     group: list[Item] = []
     pieces = list(_pieces(segment, start, end))
     for at, (first, last, joined) in enumerate(pieces):

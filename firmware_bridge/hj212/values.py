@@ -178,7 +178,8 @@ class _Reader:
             return None
         time = parse_time(text, self.zone)
         if time is None:
-            return self.flaw(Reason.BAD_FIELD, f"{name} {text[:40]!r} is no date")
+            self.flaw(Reason.BAD_FIELD, f"{name} {text[:40]!r} is no date")
+            return None
         if name == "DataTime" and len(text) == 17:
             self.deviations[Deviation.LONG_TIME] = None
         return time
