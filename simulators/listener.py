@@ -145,4 +145,6 @@ class Listener:
             reset(writer)
         finally:
             self._tasks.discard(task)
-            await close_quietly(writer)
+            # It is closed all the same where the program ends meanwhile; a cancelled callback would be told as an error.
+            with contextlib.suppress(asyncio.CancelledError):
+                await close_quietly(writer)
