@@ -7,6 +7,7 @@ first, nothing forgotten before the cloud's word, no more than the cloud's credi
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import aiomqtt
 import msgspec
@@ -47,11 +48,15 @@ def _decompress(data: bytes, limit: int) -> bytes:
 
 
 class Returned(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one gateway; seconds are counted from the moment when all were allowed to come back."""
+    """What became of one gateway, in seconds.
 
-    alarm_stored_s: float
+    `welcome_s` from its first hello to the answer, `alarm_s` from sending its alarm to the cloud's word that it is stored,
+    `drained_s` from the moment when all were allowed to come back to the end of its backlog.
+    """
+
+    welcome_s: float
+    alarm_s: float
     drained_s: float
-    readings: int
 
 
 class LightGateway:
@@ -64,44 +69,49 @@ class LightGateway:
         self._epoch = f"{name}-epoch"
         self._devices = [f"{name}-cover-{n}" for n in range(_COVERS)]
         self._backlog = backlog
+        now_ns = clock.wall_ns() // SECOND_NS * SECOND_NS
+        # Made beforehand: what is measured is the cloud, not the making of a thousand backlogs.
+        self._batches = {
+            first: self._batch(first, min(first + _BATCH - 1, backlog), now_ns) for first in range(1, backlog + 1, _BATCH)
+        }
         self._done = dict.fromkeys(Lane, 0)
         self._credit = dict.fromkeys(Lane, 0)
         self._news, self._heard = asyncio.Event(), asyncio.Event()
         """Both are set at each acknowledgement: one for the account, one for the sender."""
-        self._sent = 0
-        self._began_s = 0.0
+        self._told_s: dict[str, float] = {}
+        """When each step was first taken, by the loop's clock."""
 
     async def run(self, broker: str) -> Returned:
         """Connect, say hello, send, until both lanes are acknowledged; reconnects for as long as it takes."""
         loop = asyncio.get_running_loop()
-        self._began_s, alarm_s, rest_s = loop.time(), 0.0, _FIRST_REST_S
+        began_s, rest_s = loop.time(), _FIRST_REST_S
         address = broker_address(broker)
         while not self._finished():
             try:
                 async with aiomqtt.Client(
                     address.host, address.port, identifier=f"gw-{self.name}", timeout=60, max_queued_incoming_messages=100
                 ) as client:
-                    alarm_s = await attempt(self._serve(client)) or alarm_s
+                    await attempt(self._serve(client))
             except aiomqtt.MqttError:
                 await asyncio.sleep(rest_s * self._chance.random())
                 rest_s = min(2 * rest_s, _LONGEST_REST_S)
-        return Returned(alarm_stored_s=alarm_s, drained_s=loop.time() - self._began_s, readings=self._backlog)
+        told = self._told_s
+        return Returned(
+            welcome_s=told["welcome"] - told["hello"],
+            alarm_s=told["stored"] - told["alarm"],
+            drained_s=loop.time() - began_s,
+        )
 
-    async def _serve(self, client: aiomqtt.Client) -> float:
-        """One connection's work; when the alarm was acknowledged, 0 where it was before."""
+    async def _serve(self, client: aiomqtt.Client) -> None:
         await client.subscribe(channel(self.name, Channel.ACK), qos=1)
-        told_s = 0.0
         async with asyncio.TaskGroup() as tasks:
             hearing = tasks.create_task(self._hear(client))
             sending = tasks.create_task(self._send(client))
             while not self._finished():
                 self._news.clear()
                 await self._news.wait()
-                if self._done[Lane.EVENTS] and not told_s:
-                    told_s = asyncio.get_running_loop().time() - self._began_s
             hearing.cancel()
             sending.cancel()
-        return told_s
 
     async def _hear(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
@@ -112,22 +122,34 @@ class LightGateway:
         if ack.epoch == self._epoch:
             self._done[ack.lane] = max(self._done[ack.lane], ack.cumulative)
             self._credit[ack.lane] = ack.credit
+            self._note("welcome")
+            if self._done[Lane.EVENTS]:
+                self._note("stored")
             self._news.set()
             self._heard.set()
 
     async def _send(self, client: aiomqtt.Client) -> None:
         """Hello, the alarm, then readings within the credit; again from the acknowledged one where nothing moves."""
         while not self._credit[Lane.EVENTS]:
+            self._note("hello")
             await client.publish(channel(self.name, Channel.HELLO), encode(self._hello()), qos=1, timeout=60)
             await self._wait(lambda: self._credit[Lane.EVENTS] > 0, _HELLO_AGAIN_S)
         while not self._finished():
             if not self._done[Lane.EVENTS]:
+                self._note("alarm")
                 await client.publish(channel(self.name, Channel.EVENTS), self._alarm(), qos=1, timeout=60)
-            self._sent = self._done[Lane.READINGS]
-            while self._sent < self._backlog:
-                await self._wait(lambda: self._sent - self._done[Lane.READINGS] < self._credit[Lane.READINGS], _SEND_AGAIN_S)
-                await client.publish(channel(self.name, Channel.READINGS), self._readings(), qos=1, timeout=60)
+            for first, batch in self._batches.items():
+                last = min(first + _BATCH - 1, self._backlog)
+                if last > self._done[Lane.READINGS]:
+                    await self._wait(partial(self._has_room, last), _SEND_AGAIN_S)
+                    await client.publish(channel(self.name, Channel.READINGS), batch, qos=1, timeout=60)
             await self._wait(self._finished, _SEND_AGAIN_S)
+
+    def _note(self, step: str) -> None:
+        self._told_s.setdefault(step, asyncio.get_running_loop().time())
+
+    def _has_room(self, last: int) -> bool:
+        return last - self._done[Lane.READINGS] <= self._credit[Lane.READINGS]
 
     def _finished(self) -> bool:
         return self._done[Lane.READINGS] >= self._backlog and self._done[Lane.EVENTS] > 0
@@ -180,15 +202,12 @@ class LightGateway:
         )
         return encode(EventsBatch(gateway=self.name, epoch=self._epoch, first_seq=1, events=[step]))
 
-    def _readings(self) -> bytes:
-        first = self._sent + 1
-        self._sent = min(self._sent + _BATCH, self._backlog)
-        readings = [self._reading(seq) for seq in range(first, self._sent + 1)]
+    def _batch(self, first: int, last: int, now_ns: int) -> bytes:
+        """The backlog ends now, one reading a second."""
+        readings = [self._reading(seq, now_ns - (self._backlog - seq) * SECOND_NS) for seq in range(first, last + 1)]
         return compressed(encode(group_readings(self.name, self._epoch, first, readings)), _compress)
 
-    def _reading(self, seq: int) -> Reading:
-        """The backlog ends now, one reading a second."""
-        time_ns = self._clock.wall_ns() // SECOND_NS * SECOND_NS - (self._backlog - seq) * SECOND_NS
+    def _reading(self, seq: int, time_ns: int) -> Reading:
         return Reading(
             device=self._devices[seq % _COVERS],
             profile=_PROFILE,
