@@ -33,6 +33,9 @@ __all__ = ["Found", "Sample", "comes_up", "flipped", "judge", "sample"]
 
 LIMITS = OutboxLimits(max_bytes=10_000_000, events_max_bytes=1_000_000, keep_bytes=2_000, reserve_bytes=0)
 COUNTER = 41
+AFTER_EVENTS = 1000
+AFTERWARDS = frozenset(f"c-{AFTER_EVENTS + at}" for at in range(1000))
+"""Commits of those who look whether the outbox still takes any."""
 
 
 class Sample(NamedTuple):
@@ -120,7 +123,7 @@ async def comes_up(folder: Path) -> Found:
                 break
         states = await outbox.states()
         kept = not await outbox.advance_counter(COUNTER)
-        await outbox.commit([], [_event(10_000 + outbox.accounts[Lane.EVENTS].next_seq)])
+        await outbox.commit([], [_event(AFTER_EVENTS + len(delivered))])
         return Found(
             epoch=outbox.epoch,
             delivered=delivered,
@@ -184,7 +187,7 @@ def _judge_records(told: Sample, found: Found) -> Iterator[str]:
             yield f"{place} is {delivered}, was {record}"
     known = {key_of(record) for record in told.records.values()} | told.acked
     for key, record in found.delivered.items():
-        if key not in known and not isinstance(record, LossRecord):
+        if key not in known and not isinstance(record, LossRecord) and key not in AFTERWARDS:
             yield f"nobody ever said {record}"
 
 
@@ -200,8 +203,10 @@ async def try_out(folder: Path, told: Sample, files: Mapping[str, bytes]) -> lis
     """What is wrong with an outbox that comes up out of these files."""
     restore(folder, files)
     try:
-        first = await comes_up(folder)
-        second = await comes_up(folder)
+        first, second = await comes_up(folder), await comes_up(folder)
+        if first.epoch == told.epoch != second.epoch:
+            # What is broken was only met the second time.
+            first, second = second, await comes_up(folder)
     except (apsw.Error, OSError, ValueError, KeyError, TypeError) as error:
         return [f"does not come up: {error!r}"]
     return list(judge(told, first, second))
