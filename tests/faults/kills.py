@@ -31,8 +31,8 @@ __all__ = ["Campaign", "Plan", "Result", "campaign", "count_up"]
 _DRAIN_S = 300.0
 _TOGETHER = "all at once"
 _AGENT = "agent"
-_WHILE_STARTING = 0.1
-"""How often an agent that has not answered yet may be chosen, in each draw."""
+_WHILE_STARTING = 0.25
+"""The share of kills that may hit an agent which has not answered yet."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +72,7 @@ class Campaign:
         self._chance = random.Random(plan.seed)  # noqa: S311 - a campaign must be repeatable
         self._busy: set[str] = set()
         self._rising: set[str] = set()
+        self._any_agent = False
         self._freed = asyncio.Event()
         self.result = Result()
         # Far enough back that no report is ever of the future, however many there will be.
@@ -132,6 +133,8 @@ class Campaign:
     async def _chosen(self) -> tuple[str, list[str]]:
         """What is killed next; waits while nobody is there to be killed."""
         kind = self._kind()
+        # Most shall have come up before: on a slow machine nothing but starts would be killed.
+        self._any_agent = self._chance.random() < _WHILE_STARTING
         while not (names := self._victims(kind)):
             self._freed.clear()
             with contextlib.suppress(TimeoutError):
@@ -159,9 +162,10 @@ class Campaign:
         """Who is to be killed, of those who run."""
         agents = [name for name in self.ships.gateways if name not in self._busy]
         if kind == _AGENT:
-            # Most shall have come up before: on a slow machine nothing but starts would be killed.
-            lives = [name for name in agents if name not in self._rising or self._chance.random() < _WHILE_STARTING]
-            return [self._chance.choice(lives)] if lives else []
+            up = [name for name in agents if name not in self._rising]
+            if not self._any_agent:
+                agents = up if len(up) > len(self.ships.gateways) // 4 else []
+            return [self._chance.choice(agents)] if agents else []
         names = [BROKER, CLOUD, *agents] if kind == _TOGETHER else [kind]
         return [name for name in names if name not in self._busy]
 
