@@ -7,7 +7,7 @@ from datetime import datetime, tzinfo
 import msgspec
 
 from firmware_bridge.errors import ParseError
-from firmware_bridge.hj212.frames import encode_frame
+from firmware_bridge.hj212.frames import MAX_SEGMENT_BYTES, encode_frame
 from firmware_bridge.hj212.segment import ANSWER_WANTED, PACKETS, Packet
 from firmware_bridge.hj212.times import CHINA, format_time
 from firmware_bridge.hj212.values import FIELDS, KINDS
@@ -17,13 +17,15 @@ __all__ = ["MAX_CP_BYTES", "Group", "Head", "encode_message", "encode_messages",
 
 MAX_CP_BYTES = 950
 """What CP may hold in one packet."""
+_CLOSE = b"&&"
+_MOST_PACKETS = (9999, 9999)
 
 Group = Sequence[tuple[str, str]]
 """One item with its classes: names and values that commas join."""
 
 _NAME = re.compile(r"[^\s=;,&#]{1,64}")
-_LOG = re.compile(r"//[^&]*//")
-_UNSAFE = re.compile(r"[=;,&\r\n]")
+_LOG = re.compile(r"//(?:(?!//|##)[^&\r\n])*//")
+_UNSAFE = re.compile(r"[=;,&\r\n]|##|^//")
 _WIRE_KINDS = {kind.name: name for name, kind in KINDS.items()}
 _WIRE_FIELDS = {kind.name: name for name, kind in FIELDS.items()}
 
@@ -45,8 +47,11 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encode_message(head: Head, groups: Sequence[Group] = ()) -> bytes:
-    """One frame. ParseError: oversized where CP has more than 950 bytes (see encode_messages), bad_field for a name or
-    value that would break the frame."""
+    """One frame.
+
+    ParseError: oversized where CP has more than 950 bytes or the segment more than 1024 (see encode_messages), bad_field
+    for a name or value that would break the frame.
+    """
     return _frame(head, _cp(groups), None)
 
 
@@ -55,9 +60,10 @@ def encode_messages(head: Head, groups: Sequence[Group]) -> list[bytes]:
 
     ParseError as encode_message: oversized where a single item fits into no packet.
     """
-    cps = _packets(groups)
-    if len(cps) == 1:
-        return [_frame(head, cps[0], None)]
+    whole = _cp(groups)
+    if len(whole) <= _room(head, None):
+        return [_frame(head, whole, None)]
+    cps = _packets(groups, _room(head, _MOST_PACKETS))
     return [_frame(head, cp, (len(cps), number)) for number, cp in enumerate(cps, 1)]
 
 
@@ -100,15 +106,20 @@ def _written(value: object, zone: tzinfo) -> str:
     return "" if value is None else str(value)
 
 
-def _packets(groups: Sequence[Group]) -> list[bytes]:
-    """CP cut into pieces of at most 950 bytes, between items."""
+def _room(head: Head, packet: tuple[int, int] | None) -> int:
+    """What CP may hold behind this header: 950 bytes, and no more than leaves the data segment at 1024."""
+    return min(MAX_CP_BYTES, MAX_SEGMENT_BYTES - len(_header(head, packet)) - len(_CLOSE))
+
+
+def _packets(groups: Sequence[Group], room: int) -> list[bytes]:
+    """CP cut between items into pieces of at most `room` bytes; a longer item is a piece by itself."""
     opening = b";".join(_group(group) for group in groups[:1] if group and group[0][0] == "DataTime")
     cps: list[bytes] = []
     current = opening
     for group in groups[1:] if opening else groups:
         piece = _group(group)
         longer = current + b";" + piece if current else piece
-        if len(longer) > MAX_CP_BYTES and current != opening:
+        if len(longer) > room and current != opening:
             cps.append(current)
             longer = opening + b";" + piece if opening else piece
         current = longer
@@ -135,9 +146,20 @@ def _checked(value: str) -> str:
     return value
 
 
+def _checked_field(name: str, value: str) -> str:
+    if _UNSAFE.search(value):
+        raise ParseError(Reason.BAD_FIELD, f"{name} with a separator")
+    return f"{name}={value}"
+
+
 def _frame(head: Head, cp: bytes, packet: tuple[int, int] | None) -> bytes:
     if len(cp) > MAX_CP_BYTES:
         raise ParseError(Reason.OVERSIZED, f"CP of {len(cp)} bytes, want at most {MAX_CP_BYTES}")
+    return encode_frame(_header(head, packet) + cp + _CLOSE)
+
+
+def _header(head: Head, packet: tuple[int, int] | None) -> bytes:
+    """The segment up to the && that opens CP."""
     fields = [("QN", head.qn)] if head.qn else []
     fields += [("ST", head.st), ("CN", head.cn), ("PW", head.pw), ("MN", head.mn)]
     if head.version is not None:
@@ -145,5 +167,4 @@ def _frame(head: Head, cp: bytes, packet: tuple[int, int] | None) -> bytes:
         fields.append(("Flag", str(flag)))
     if packet is not None:
         fields += [("PNUM", str(packet[0])), ("PNO", str(packet[1]))]
-    header = ";".join(f"{name}={_checked(value)}" for name, value in fields)
-    return encode_frame(header.encode() + b";CP=&&" + cp + b"&&")
+    return ";".join(_checked_field(*field) for field in fields).encode() + b";CP=&&"

@@ -30,6 +30,8 @@ _HEADER_SEPARATOR = re.compile(rb"[;,]")
 _OPEN = re.compile(rb"CP[ \t]*=[ \t]*&&")
 _HEX_24 = re.compile(r"[0-9A-Fa-f]{1,24}")
 _PASSWORD_CHARACTERS = 6
+_SECRETS = frozenset({"PW", "NewPW", "NewSK"})
+"""Fields that are not to end up in a log."""
 _LOG = b"//"
 """What stands between two of these is a log's text and may hold separators (annex B, i11001)."""
 
@@ -41,6 +43,10 @@ class Item(msgspec.Struct, frozen=True):
     value: str
     at: int = 0
     size: int = 0
+
+    def __repr__(self) -> str:
+        value = "(not shown)" if self.name in _SECRETS else repr(self.value)
+        return f"Item({self.name}={value})"
 
 
 class Flaw(msgspec.Struct, frozen=True):
@@ -92,7 +98,6 @@ class Packet(msgspec.Struct, frozen=True, kw_only=True):
         return next((item.value for item in reversed([*self.items]) if item.name == name), None)
 
     def __repr__(self) -> str:
-        # The access password is not to end up in a log.
         return f"Packet(cn={self.cn!r}, st={self.st!r}, mn={self.mn!r}, qn={self.qn!r})"
 
 

@@ -210,7 +210,7 @@ EQUIPMENT_STATES: dict[int, Meaning] = {
 """`SBx-RS`."""
 
 TIMEOUT_S, RESENDS = 10.0, 3
-"""How long to wait for an answer, and how often to send again, where 1000 sets nothing else."""
+"""How long to wait for an answer, and how often to send again, where 1000 sets nothing else (5 s over ADSL)."""
 REALTIME_INTERVALS = range(30, 3601)
 """RtdInterval, in seconds."""
 MINUTE_INTERVALS = frozenset({1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30})
