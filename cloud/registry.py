@@ -30,6 +30,8 @@ class _Life(msgspec.Struct):
     known: set[str]
     boot_id: str
     sent_ns: int
+    past_boots: frozenset[str] = frozenset()
+    """Boots of the newest epoch that another one followed, as far as this process has seen it."""
 
 
 class Registry:
@@ -79,6 +81,11 @@ class Registry:
         life = self._gateways.get(hello.gateway)
         return life is not None and hello.epoch in life.known and hello.epoch != life.newest
 
+    def is_copy(self, hello: Hello) -> bool:
+        """Whether a boot speaks again that another one had followed: two machines take turns with one epoch."""
+        life = self._gateways.get(hello.gateway)
+        return life is not None and hello.epoch == life.newest and hello.boot_id in life.past_boots
+
     async def hello(self, conn: AsyncConnection, hello: Hello, now_ns: int, ahead_ns: int = 0) -> list[dict[str, Any]]:
         """Register what a gateway says of itself; the rows of `devices` that are new or changed.
 
@@ -113,7 +120,8 @@ class Registry:
         if not self.is_late(hello):
             held = self._gateways.get(hello.gateway)
             known = {hello.epoch} if held is None else held.known | {hello.epoch}
-            self._gateways[hello.gateway] = _Life(hello.epoch, known, hello.boot_id, hello.sent_ns)
+            past = frozenset[str]() if held is None or held.newest != hello.epoch else held.past_boots | {held.boot_id}
+            self._gateways[hello.gateway] = _Life(hello.epoch, known, hello.boot_id, hello.sent_ns, past - {hello.boot_id})
         self._devices.update((row["id"], row) for row in changed)
         declared = {each.device for each in self._declared(hello)}
         self._claims.setdefault(hello.gateway, set()).update(declared)

@@ -230,7 +230,7 @@ class Ingest:
         draft = Draft(self._ledger, now_ns)
         draft.touched.update(lanes_of(hello))
         if not self._registry.is_late(hello):
-            meet(draft, hello, over=self._registry.is_over(hello))
+            meet(draft, hello, over=self._registry.is_over(hello), copy=self._registry.is_copy(hello))
         return draft
 
     async def _register(self, welcome: Sequence[tuple[Greeting, Draft]], now_ns: int) -> None:

@@ -18,6 +18,9 @@ _RENEWAL_PAUSE_NS = 60 * SECOND_NS
 """An epoch that is fenced again and again is renewed once a minute: something is wrong that nobody here can mend."""
 
 
+_READ_BYTES = 192 * 1024
+
+
 class Fence:
     """Looks for the cloud's word that an epoch is over, and begins a new one with everything that is still held."""
 
@@ -30,16 +33,33 @@ class Fence:
         """The one that the reason is about."""
         self._renewed_ns: int | None = None
 
-    def stands(self, ack: Ack) -> bool:
-        """Whether the epoch must be given up: the cloud says so, or has records that this outbox never gave out."""
+    async def stands(self, ack: Ack, given: int) -> bool:
+        """Whether the epoch must be given up: the cloud says so, or has records that this outbox never gave out.
+
+        No record above `given` was ever sent. Raises apsw.Error.
+        """
         last = max([ack.cumulative, *(high for _, high in ack.ranges)])
-        ahead = Reason.ROLLED_BACK if last >= self._outbox.accounts[ack.lane].next_seq else None
-        self._reason, self._epoch = ack.fenced or ahead, ack.epoch
+        ahead = last >= self._outbox.accounts[ack.lane].next_seq or (last > given and await self._is_foreign(ack, given, last))
+        self._reason, self._epoch = ack.fenced or (Reason.ROLLED_BACK if ahead else None), ack.epoch
         if self._reason is None:
             return False
         extra = {"event": "uplink.fenced", "lane": ack.lane, "reason": self._reason, "last": last, "epoch": ack.epoch}
         logger.error("this epoch is not this outbox's own any more, it was restored or cloned: a new one begins", extra=extra)
         return True
+
+    async def _is_foreign(self, ack: Ack, given: int, last: int) -> bool:
+        """Whether the cloud has, under the number of a record that is held here and never left, another one.
+
+        Numbers that were declared lost unsent are settled without having been sent, and are not held.
+        """
+        said = [(1, ack.cumulative), *ack.ranges]
+        after = given
+        while blocks := await self._outbox.next_blocks(ack.lane, after, _READ_BYTES, last + 1):
+            still_open = [(max(low, given + 1), high) for block in blocks for low, high in block.open if high > given]
+            if any(low <= end and begin <= high for low, high in still_open for begin, end in said):
+                return True
+            after = blocks[-1].last_seq
+        return False
 
     def wait_s(self) -> float:
         """How long the next renewal has to wait; 0 where none is due."""

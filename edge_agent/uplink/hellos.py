@@ -51,6 +51,10 @@ class Hellos:
         asked = self._asked.get(ack.answers)
         return None if asked is None or ack.lane in asked.answered else asked
 
+    def are_meant_by(self, ack: Ack) -> bool:
+        """Whether a word is for this connection: it answers one of these hellos, or none. Another may be a copy's."""
+        return not ack.answers or ack.answers in self._asked
+
     def is_latest(self, asked: Asked) -> bool:
         """Whether no hello was sent after this one: nothing old can answer it, whatever the cloud's clock says."""
         return asked is next(reversed(self._asked.values()))

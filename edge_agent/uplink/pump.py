@@ -132,7 +132,7 @@ class Pump:
         window, lane = self._windows[_LANE[source]], _LANE[source]
         while window.may_send(1):
             last = self._outbox.accounts[lane].next_seq - 1
-            low, high = (window.live_from, last) if source is not Source.HISTORY else (1, min(last, window.live_from - 1))
+            low, high = _stretch(source, window.live_from, last)
             run = window.run(low, high)
             if run is None:
                 return None
@@ -171,6 +171,17 @@ class Pump:
         self._counts.batches_sent += 1
         self._counts.bytes_sent += len(piece.payload)
         self.stir()
+
+
+def _stretch(source: Source, live_from: int, last: int) -> tuple[int, int]:
+    """Which numbers of its lane a source sends; alarms are never history."""
+    match source:
+        case Source.EVENTS:
+            return 1, last
+        case Source.LIVE:
+            return live_from, last
+        case Source.HISTORY:
+            return 1, min(last, live_from - 1)
 
 
 class _Reader:

@@ -91,7 +91,8 @@ class Uplink:
         self._chance = chance or random.Random()  # noqa: S311 - spreads load, keeps no secret
         self._epoch = outbox.epoch
         """Of the present connection; the outbox may begin another at any time."""
-        self._windows = {lane: LaneWindow(settings.retransmit_s) for lane in Lane}
+        # Earlier runs may have sent whatever is here.
+        self._windows = {lane: LaneWindow(settings.retransmit_s, outbox.accounts[lane].next_seq - 1) for lane in Lane}
         self._hello_due = asyncio.Event()
         self._greeting = asyncio.Event()
         """Set while the cloud has been told of every device; batches wait for it."""
@@ -277,9 +278,10 @@ class Uplink:
             for ack in await self._acks.take():
                 if self._epoch != self._outbox.epoch:
                     raise _EpochOverError
-                if self._fence.stands(ack):
-                    raise _EpochOverError
                 try:
+                    meant = self._hellos.are_meant_by(ack)
+                    if meant and await self._fence.stands(ack, self._windows[ack.lane].given):
+                        raise _EpochOverError
                     await self._note_ack(ack, pump)
                 except apsw.Error as error:
                     # As if it had been lost: the same word will come again.

@@ -35,9 +35,11 @@ class LaneWindow:
     doubled or out of order: each only adds to what is settled. The answer to a hello may also take away (`forgotten`).
     """
 
-    def __init__(self, retransmit_s: float) -> None:
+    def __init__(self, retransmit_s: float, given: int = 0) -> None:
         self._patience_ns = round(retransmit_s * SECOND_NS)
         self.cumulative = 0
+        self.given = given
+        """No record above it was ever put on a link by this machine."""
         self.settled = Ranges()
         self.credit = 0
         self.welcomed = False
@@ -160,6 +162,7 @@ class LaneWindow:
 
     def on_sent(self, first_seq: int, last_seq: int) -> None:
         """A batch is on the link."""
+        self.given = max(self.given, last_seq)
         self._numbers += 1
         self._flights[first_seq] = _Flight(first_seq, last_seq, self._numbers)
         self._flying.add(first_seq, last_seq)

@@ -365,7 +365,14 @@ class World:
     def judge(self) -> None:
         """Compare the end with the model."""
         fates = self._fates()
-        broken = [key for key in self.model.broken(fates) if not (self._contested(key) or self._forgotten(key))]
+        broken = []
+        for key in self.model.broken(fates):
+            if self._contested(key):
+                self.saw("lost to a copy")
+            elif self._forgotten(key):
+                self.saw("gone with an old epoch")
+            else:
+                broken.append(key)
         if broken:
             told = [(key, self.model.numbers.get(key)) for key in broken[:3]]
             raise BrokenPromiseError("kept promise", f"{len(broken)} of {len(self.model.promised)} lost: {told}")
@@ -446,18 +453,12 @@ class World:
     def _contested(self, key: Key) -> bool:
         """Whether a copy of the disk gave the number of this record to another one: they cannot both be kept for certain."""
         copied = self.seen["cloned"] or self.seen["disk rolled back"]
-        contested = any(len(self._keys[number]) > 1 for number in self.model.numbers.get(key, ()))
-        if copied and contested:
-            self.saw("lost to a copy")
-        return bool(copied) and contested
+        return bool(copied) and any(len(self._keys[number]) > 1 for number in self.model.numbers.get(key, ()))
 
     def _forgotten(self, key: Key) -> bool:
         """Whether a cloud that was restored lost what had been acknowledged in an epoch that is over: nobody keeps that."""
         present = set(self._epochs.values())
-        forgotten = bool(self.seen["cloud restored"]) and not any(it.epoch in present for it in self.model.numbers.get(key, ()))
-        if forgotten:
-            self.saw("gone with an old epoch")
-        return forgotten
+        return bool(self.seen["cloud restored"]) and not any(it.epoch in present for it in self.model.numbers.get(key, ()))
 
     def _fail(self, check: str, detail: str) -> None:
         self.problems.append(BrokenPromiseError(check, detail))

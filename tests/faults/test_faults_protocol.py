@@ -9,7 +9,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from model import Fates, Loss, Model, Number
 from sim_loop import VirtualLoop
 from sim_run import FAMILIES, run
 from sim_world import World, opened
+
+from telemetry.records import Lane
 
 RUN = Path(__file__).with_name("sim_run.py")
 SEEDS = 160
@@ -52,6 +54,73 @@ def test_where_nothing_goes_wrong_nothing_is_repeated_lost_or_late() -> None:
     assert verdict.promised > 100
     assert set(verdict.seen) <= {"parts"}
     assert verdict.virtual_s < 300
+
+
+# Stories of their own, each once found by a seed.
+
+
+def tell(story: Callable[[World], Awaitable[None]]) -> World:
+    """Run a story from a first contact on to where nothing is owed any more."""
+
+    async def whole(world: World) -> None:
+        world.cloud.start()
+        world.edge.start()
+        await asyncio.sleep(1.0)
+        await story(world)
+        world.calm()
+        await world.settle()
+        world.judge()
+
+    with opened("a story") as world:
+        world.loop.run_until_complete(whole(world))
+    return world
+
+
+def test_many_alarms_that_waited_go_out_with_the_rest_and_not_with_the_next_connection() -> None:
+    async def story(world: World) -> None:
+        world.cut_line()
+        for _ in range(60):
+            world.alarm()
+            await asyncio.sleep(1.0)
+        world.heal_line()
+        await asyncio.sleep(70.0)
+        assert world.edge.outbox is not None
+        assert world.edge.outbox.accounts[Lane.EVENTS].depth == 0
+
+    tell(story)
+
+
+def test_records_made_on_an_old_copy_of_the_disk_are_not_taken_for_those_that_had_their_numbers() -> None:
+    async def story(world: World) -> None:
+        world.hear(7)
+        await asyncio.sleep(2.0)
+        world.keep_image()
+        world.hear(23)
+        await asyncio.sleep(2.0)
+        world.cut_line()
+        world.roll_back(down_s=0.5)
+        for count in (5, 9, 17):  # batches that end elsewhere, and more of them than there were
+            await asyncio.sleep(2.0)
+            world.hear(count)
+        await asyncio.sleep(2.0)
+        world.heal_line()
+
+    seen = tell(story).seen
+    assert (seen["lost to a copy"], seen["renewals"]) == (0, 1)
+
+
+def test_two_machines_that_take_turns_with_one_outbox_both_keep_what_they_heard() -> None:
+    async def story(world: World) -> None:
+        world.hear(7)
+        await asyncio.sleep(2.0)
+        world.clone()
+        for count in (5, 9, 17, 3, 11):
+            await asyncio.sleep(1.5)
+            world.hear(count)
+
+    seen = tell(story).seen
+    assert seen["taken over"] >= 1
+    assert (seen["lost to a copy"], seen["renewals"] >= 1) == (0, True)
 
 
 # The machinery itself.
