@@ -21,6 +21,9 @@ __all__ = ["explain"]
 
 _MEASURED = frozenset({"Rtd", "Min", "Avg", "Max", "ZsRtd", "ZsMin", "ZsAvg", "ZsMax", "Data", "DayData", "NightData", "Info"})
 
+_AMBIENT_AIR = "22"
+"""Its stations plainly send gases in other units than the annex's mg/m3 (NO2 of 112 in a frame), so none is told."""
+
 
 def explain(raw: bytes) -> list[Shown]:
     """Every field of the frame in `raw`; ParseError where it is no frame."""
@@ -43,7 +46,7 @@ def _segment(frame: Frame) -> Iterator[Shown]:
     for item in packet.header:
         yield _shown(frame, item, _header_value(item))
     for item in packet.items:
-        yield _shown(frame, item, _item_value(item))
+        yield _shown(frame, item, _item_value(item, packet.st))
 
 
 def _shown(frame: Frame, item: Item, value: str) -> Shown:
@@ -73,7 +76,7 @@ def _flag_value(text: str) -> str:
     return f"{text} {', '.join(parts)}"
 
 
-def _item_value(item: Item) -> str:
+def _item_value(item: Item, system: str) -> str:
     code, dash, kind = item.name.rpartition("-")
     if not dash:
         return _meant(item.value, _returned(item))
@@ -85,7 +88,8 @@ def _item_value(item: Item) -> str:
     if known is None:
         return item.value
     unit = known.total_unit if kind == "Cou" else known.unit if kind in _MEASURED else None
-    measured = item.value if unit in {None, "1"} else f"{item.value} {unit}"
+    told = unit not in {None, "1"} and not (system == _AMBIENT_AIR and unit == "mg/m3")
+    measured = f"{item.value} {unit}" if told else item.value
     return f"{measured}  {known.en} ({known.zh})"
 
 

@@ -2,7 +2,8 @@
 
 The units are those of the annex, as UCUM codes. Of PM10, PM2.5 and some more, the transcription at hand says ng/m3 beside
 totals in grams; the water table's own rule (ug gives g, ng gives mg) and what loggers send (PM2.5 of 207) say ug/m3, and
-so does this table.
+so does this table. No frame says its units: stations of ambient air (ST 22) plainly send gases in ug/m3, too, where the
+annex has mg/m3, so whoever stores a value takes its unit from what is known of the station.
 """
 
 import re

@@ -384,6 +384,18 @@ def test_fields_are_told_where_they_stand() -> None:
     assert fields["crc"] == (raw[-6:-2].decode(), f"{raw[-6:-2].decode()} right")
 
 
+def test_gases_of_an_air_station_are_told_without_the_annexs_unit() -> None:
+    told = {
+        st: next(
+            field.value
+            for field in LANGUAGE.explain(framed(f"ST={st};CN=2011;CP=&&a21004-Rtd=112&&".encode()))
+            if "Rtd" in field.name
+        )
+        for st in ("22", "31")
+    }
+    assert told == {"22": "112  nitrogen dioxide (二氧化氮)", "31": "112 mg/m3  nitrogen dioxide (二氧化氮)"}
+
+
 def test_a_packet_does_not_show_its_password() -> None:
     said = segment("NewPW=654321;PolId=w01018")
     told = f"{said!r} {said.header!r} {said.cp!r}"
