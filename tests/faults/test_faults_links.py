@@ -189,9 +189,7 @@ async def alarms_over_a_slow_link(
         return [alarm.result() for alarm in coming], acked, gateway.committed - acked
 
 
-async def test_a_long_way_with_jitter_is_only_long(
-    cloud: OpenCloud, mosquitto_port: int, tmp_path: Path
-) -> None:
+async def test_a_long_way_with_jitter_is_only_long(cloud: OpenCloud, mosquitto_port: int, tmp_path: Path) -> None:
     """F32, eight times faster than life: 0.25 s each way and up to 0.15 s more, against a patience of 1.5 s."""
     far = Impairment(delay_s=0.25, jitter_s=0.15)
     async with gateway_at(mosquitto_port, tmp_path, "far", far, changes={"retransmit_s": 1.5}) as gateway, gateway.running():
