@@ -1,5 +1,6 @@
 """Messages as they go over the wire: what simulated loggers and the upper side send (HJ 212-2017, clauses 6.3 and 6.4)."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, tzinfo
@@ -85,7 +86,10 @@ def encode_packet(packet: Packet) -> bytes:
 def value_groups(
     values: Mapping[str, Mapping[str, object]], data_time: datetime | None = None, zone: tzinfo = CHINA
 ) -> list[Group]:
-    """DataTime, then one item a factor: `values` by factor and class in snake_case, as the decoder gives them."""
+    """DataTime, then one item a factor: `values` by factor and class in snake_case, as the decoder gives them.
+
+    ParseError(not_a_number) for a value that is no finite number.
+    """
     groups: list[Group] = [] if data_time is None else [field_group("data_time", data_time, zone)]
     for factor, kinds in values.items():
         groups.append([(f"{factor}-{_WIRE_KINDS.get(kind, kind)}", _written(value, zone)) for kind, value in kinds.items()])
@@ -101,6 +105,8 @@ def _written(value: object, zone: tzinfo) -> str:
     if isinstance(value, datetime):
         return format_time(value, zone)
     if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ParseError(Reason.NOT_A_NUMBER, f"{value} cannot be sent")
         text = f"{value:.6f}".rstrip("0")
         return f"{text}0" if text.endswith(".") else text
     return "" if value is None else str(value)

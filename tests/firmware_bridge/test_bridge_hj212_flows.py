@@ -92,6 +92,12 @@ def test_what_would_break_the_frame_is_not_sent(name: str, value: str) -> None:
     assert refusal.value.reason is Reason.BAD_FIELD
 
 
+def test_a_value_that_is_no_finite_number_is_not_sent() -> None:
+    with pytest.raises(ParseError) as refusal:
+        value_groups({"w01018": {"rtd": float("nan")}})
+    assert refusal.value.reason is Reason.NOT_A_NUMBER
+
+
 def test_a_header_that_would_break_the_frame_is_not_sent_and_its_password_not_told() -> None:
     with pytest.raises(ParseError) as refusal:
         encode_message(msgspec.structs.replace(HEAD, pw="//secret;Flag=0//"))
