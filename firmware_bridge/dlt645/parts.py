@@ -4,6 +4,7 @@ from enum import Enum
 
 import msgspec
 
+from firmware_bridge.civil import civil_time, time_of_day
 from firmware_bridge.errors import ParseError
 from firmware_bridge.numbers import bcd_digits
 from telemetry.reason import Reason
@@ -45,14 +46,11 @@ class Part(msgspec.Struct, frozen=True):
     bits: dict[int, str] = {}
 
 
-_PATTERNS = {Form.DATE: "20{}-{}-{}", Form.TIME: "{}:{}:{}", Form.MOMENT: "20{}-{}-{}T{}:{}"}
-
-
 def read_part(part: Part, wire: bytes) -> Value:
     """The value in exactly the part's bytes, as they came.
 
-    ParseError: no_value where every byte is FF, which fills what a meter does not have; bad_field, `at` the byte of `wire` that
-    is no BCD.
+    ParseError: no_value where every byte is FF, which fills what a meter does not have, and for a time of zeros;
+    bad_field, `at` the byte of `wire` that is no BCD; implausible_time for one that the calendar does not have.
     """
     data = wire[::-1]
     if part.form is Form.BITS:
@@ -67,8 +65,9 @@ def read_part(part: Part, wire: bytes) -> Value:
     if part.form is Form.NUMBER:
         return _number(part, data)
     digits = _digits(data)
-    pattern = _PATTERNS.get(part.form)
-    return digits if pattern is None else pattern.format(*(digits[at : at + 2] for at in range(0, len(digits), 2)))
+    if part.form is Form.TIME:
+        return time_of_day(digits)
+    return digits if part.form is Form.DIGITS else civil_time(digits)
 
 
 def _digits(data: bytes) -> str:
