@@ -7,11 +7,11 @@ import zstandard
 
 from cloud.series.honest import doubted
 from telemetry import topics
+from telemetry.encoded import Envelope, envelope
 from telemetry.reason import Reason
 from telemetry.records import Lane
 from telemetry.topics import Channel
 from telemetry.wire import (
-    Envelope,
     EventsBatch,
     GatewayStatus,
     Hello,
@@ -23,7 +23,6 @@ from telemetry.wire import (
     decode_status,
     digest,
     encode,
-    envelope,
     uncompressed,
 )
 

@@ -17,6 +17,7 @@ from edge_agent.outbox.losses import Losses, joined
 from edge_agent.outbox.mark import MarkFile
 from edge_agent.outbox.spans import Spans, union
 from edge_agent.uplink.compression import decompress
+from telemetry.encoded import restamped
 from telemetry.reason import Reason
 from telemetry.records import ClockQuality, Event, Lane, LossRecord, Reading
 from telemetry.wire import (
@@ -28,7 +29,6 @@ from telemetry.wire import (
     digest,
     encode,
     group_readings,
-    restamped,
 )
 
 __all__ = ["MAX_BLOCK_BYTES", "MAX_BLOCK_RECORDS", "Ledger", "Now"]

@@ -4,8 +4,8 @@ import msgspec
 
 from edge_agent.outbox.outbox import Block
 from edge_agent.uplink.compression import compress_message
+from telemetry.encoded import part
 from telemetry.records import Lane
-from telemetry.wire import part
 
 __all__ = ["Piece", "cut"]
 

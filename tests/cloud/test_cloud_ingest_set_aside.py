@@ -12,9 +12,10 @@ from sqlalchemy.exc import StatementError
 
 from cloud.ingest import effects as ingest_effects
 from cloud.relational.tables import quarantine, refusals, transitions
+from telemetry.encoded import part
 from telemetry.reason import Reason
 from telemetry.records import Lane, Transition
-from telemetry.wire import Ack, EventsBatch, compressed, encode, part
+from telemetry.wire import Ack, EventsBatch, compressed, encode
 
 EVENTS = "gw/gw-1/up/events"
 

@@ -11,7 +11,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry import wire
+from telemetry import encoded, wire
 from telemetry.reason import Reason
 from telemetry.records import (
     Cause,
@@ -212,11 +212,11 @@ PARTS = [
 @pytest.mark.parametrize(("lane", "low", "high"), PARTS)
 def test_a_part_of_a_batch_holds_the_same_records(lane: Lane, low: int, high: int) -> None:
     whole = wire.encode(MESSAGES[lane])
-    cut = wire.part(whole, lane, low, high)
-    assert cut == wire.part(whole, lane, low, high)
+    cut = encoded.part(whole, lane, low, high)
+    assert cut == encoded.part(whole, lane, low, high)
     assert records_of(lane, cut) == {seq: record for seq, record in records_of(lane, whole).items() if low <= seq <= high}
     with pytest.raises(ValueError, match="the batch begins at"):
-        wire.part(cut, lane, low, high + 1)
+        encoded.part(cut, lane, low, high + 1)
 
 
 def records_of(lane: Lane, message: bytes) -> dict[int, Any]:
@@ -233,19 +233,19 @@ def test_an_event_that_nobody_can_read_can_be_cut_out() -> None:
     broken = bytes((wire.VERSION,)) + msgspec.msgpack.encode(plain)
     with pytest.raises(wire.WireError) as caught:
         wire.decode_events(broken, decompress)
-    told = wire.envelope(broken, Lane.EVENTS, caught.value)
+    told = encoded.envelope(broken, Lane.EVENTS, caught.value)
     assert (told.gateway, told.epoch, told.first_seq, told.count, told.reason) == ("gw-1", "e1", 7, 3, Reason.NOT_MSGPACK)
-    assert len(wire.decode_events(wire.part(broken, Lane.EVENTS, 7, 7), decompress).events) == 1
-    assert len(wire.decode_events(wire.part(broken, Lane.EVENTS, 9, 9), decompress).events) == 1
+    assert len(wire.decode_events(encoded.part(broken, Lane.EVENTS, 7, 7), decompress).events) == 1
+    assert len(wire.decode_events(encoded.part(broken, Lane.EVENTS, 9, 9), decompress).events) == 1
     with pytest.raises(wire.WireError):
-        wire.decode_events(wire.part(broken, Lane.EVENTS, 8, 8), decompress)
+        wire.decode_events(encoded.part(broken, Lane.EVENTS, 8, 8), decompress)
 
 
 def test_a_batch_without_numbers_tells_only_its_error() -> None:
     error = wire.WireError(Reason.NOT_MSGPACK, "why")
     for lane in Lane:
         with pytest.raises(wire.WireError) as caught:
-            wire.envelope(b"\x01\x90", lane, error)
+            encoded.envelope(b"\x01\x90", lane, error)
         assert caught.value is error
 
 
@@ -260,7 +260,7 @@ def test_a_restamped_batch_moves_the_gateways_own_times_only() -> None:
     )
     whole = wire.encode(wire.group_readings("gw-1", "e1", 1, [*readings(), by_device]))
     note = wire.ClockNote(boot_id="b1", quality=ClockQuality.CLOUD, shift_ns=-1000)
-    moved = wire.decode_readings(wire.restamped(whole, Lane.READINGS, note), decompress)
+    moved = wire.decode_readings(encoded.restamped(whole, Lane.READINGS, note), decompress)
     assert moved.clock == note
     before, after = (
         records_of(Lane.READINGS, whole),
@@ -269,12 +269,12 @@ def test_a_restamped_batch_moves_the_gateways_own_times_only() -> None:
     for seq in (1, 2, 3):
         assert (after[seq].time_ns, after[seq].received_ns) == (before[seq].time_ns - 1000, before[seq].received_ns - 1000)
     assert (after[4].time_ns, after[4].received_ns) == (T, T + 10**9 - 1000)
-    events = wire.decode_events(wire.restamped(wire.encode(MESSAGES["events"]), Lane.EVENTS, note), decompress)
+    events = wire.decode_events(encoded.restamped(wire.encode(MESSAGES["events"]), Lane.EVENTS, note), decompress)
     raised, lost, result = events.events
     assert (raised.event_time_ns, raised.recorded_ns, lost.time_from_ns, result.time_ns) == (T - 1000, T + 9 - 1000, T, T - 1000)
     told = msgspec.structs.replace(raised, event_time_ns=T, recorded_ns=T + 10**9)
     batch = msgspec.structs.replace(MESSAGES["events"], events=[told])
-    (moved_step,) = wire.decode_events(wire.restamped(wire.encode(batch), Lane.EVENTS, note), decompress).events
+    (moved_step,) = wire.decode_events(encoded.restamped(wire.encode(batch), Lane.EVENTS, note), decompress).events
     assert (moved_step.event_time_ns, moved_step.recorded_ns) == (T, T + 10**9 - 1000), "the device said when it was"
 
 
