@@ -9,6 +9,7 @@ from firmware_bridge.coap import CoapMessage, parse_coap
 from firmware_bridge.cursor import Shown
 from firmware_bridge.documents import CBOR, JSON, parse_document
 from firmware_bridge.errors import ParseError
+from firmware_bridge.hj212.record import LANGUAGE as HJ212
 from firmware_bridge.jt808.explain import explain as explain_jt808
 from firmware_bridge.jt808.record import record as record_jt808
 from firmware_bridge.language import Language, Record
@@ -187,6 +188,7 @@ def _explain_serial(raw: bytes, *, profile: Profile) -> list[Shown]:
 
 LANGUAGES: Mapping[str, Language] = {
     "jt808": Language(describe=record_jt808, explain=explain_jt808),
+    "hj212": HJ212,
     "modbus-rtu": Language(
         describe=_modbus_rtu, explain=partial(_explain_modbus, head=(("unit", 1),), tail=2, describe=_modbus_rtu)
     ),
