@@ -241,10 +241,10 @@ async def test_slow_flash_slows_answers_down_and_nothing_else(tmp_path: Path, ne
             for _ in range(8):
                 began = time.monotonic()
                 await ask(crew.ships.edge_folder(GATEWAY))
-                assert time.monotonic() - began < 2, "the event loop waited for the disk"
+                assert time.monotonic() - began < 3, "the event loop waited for the disk"
                 began = time.monotonic()
                 await crew.relays[GATEWAY].next_answer()  # every other one tells of an alarm
-                assert time.monotonic() - began < 6, "an answer is a few syncs away, not a queue of them"
+                assert time.monotonic() - began < 10, "an answer is a few syncs away, not a queue of them"
         await caught_up(crew)
 
 
