@@ -15,7 +15,7 @@ from edge_agent.outbox.thin import survivors
 from edge_agent.uplink.compression import decompress
 from telemetry.reason import Reason
 from telemetry.records import Lane, Reading
-from telemetry.wire import decode_readings
+from telemetry.wire import WireError, decode_readings
 
 __all__ = ["Room"]
 
@@ -110,7 +110,11 @@ class Room:
                 return
             head = ledger.blocks.holding(lane, seq)
             row = None if head is None or head.last_seq < seq else ledger.blocks.row(head.key)
-            if row is None or not (row.is_sound or ledger.is_plausible(lane, row.head)):
+            if (
+                row is None
+                or not row.first_seq <= seq <= row.last_seq
+                or not (row.is_sound or ledger.is_plausible(lane, row.head))
+            ):
                 raise DamagedError(f"{lane} {seq}: no sound block holds it")
             if newest is not None and row.last_seq >= newest:
                 return
@@ -134,7 +138,10 @@ class Room:
             if not run:
                 return False
             self._thin_from = run[-1].last_seq + 1
-            told = [reading for row in run for reading in self._open_readings(row)]
+            try:
+                told = [reading for row in run for reading in self._open_readings(row)]
+            except WireError:
+                continue  # a record among them that nobody can read: what cannot be looked at is not thinned
             kept = survivors(told)
             if len(kept) <= len(told) * _WORTH_IT:
                 self._ledger.declare(Lane.READINGS, run, Reason.THINNED, now)

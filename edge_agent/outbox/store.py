@@ -248,7 +248,8 @@ class Store:
                 return None
             head = self._ledger.blocks.holding(lane, seq)
             row = None if head is None or head.last_seq < seq else self._ledger.blocks.row(head.key)
-            if row is None:
+            # Two questions to a damaged file may find two blocks under one key.
+            if row is None or not row.first_seq <= seq <= row.last_seq:
                 raise DamagedError(f"{lane} {seq}: no block holds it")
             if row.is_sound:
                 return self._ledger.block(row)
@@ -324,8 +325,8 @@ class Store:
         may have forgotten that, too.
         """
         ledger, book, now = self._ledger, self._ledger.books[lane], self.now(now_ns)
-        if cumulative > book.account.cumulative:
-            return self.lanes
+        # Where it says more than was heard here, it may still have forgotten what it had said to have beyond that.
+        cumulative = min(cumulative, book.account.cumulative)
         again, kept_bytes = self._still_here(lane, difference(book.settled, ((1, cumulative),)))
         first_kept = again[0][0] if again else book.account.next_seq
         holes: Spans = ()

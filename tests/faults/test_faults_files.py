@@ -51,6 +51,15 @@ async def test_f18_a_flipped_byte_is_noticed_or_harmless(told: Sample, name: str
     assert wrong == []
 
 
+async def test_f18_a_block_that_claims_the_number_of_another_is_not_read_for_ever(closed: Sample) -> None:
+    """The key of a row, from 3 to 1: the table then holds two rows of one key."""
+    content = closed.files["outbox.db"]
+    places = [at for at in range(len(content) - 2) if content[at] == 3 and content[at + 1] in {11, 12}]
+    assert places, "a key before a record's header of as many bytes"
+    wrong = [problem for at in places for problem in await flip_each(closed, "outbox.db", range(at, at + 1), by=2)]
+    assert wrong == []
+
+
 def _cut_off(files: Mapping[str, bytes], name: str, step: int) -> Iterator[dict[str, bytes]]:
     """A file that ends too early, and one whose tail was never written."""
     content = files[name]
