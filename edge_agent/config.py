@@ -211,7 +211,7 @@ def _outbox(table: Table) -> OutboxLimits:
         max_bytes=max_bytes,
         events_max_bytes=table.integer("events_max_bytes", min(usual.events_max_bytes, half), low=256 * 1024, high=half),
         keep_bytes=table.integer("keep_bytes", min(usual.keep_bytes, half), low=0, high=half),
-        reserve_bytes=table.integer("reserve_bytes", usual.reserve_bytes, low=0, high=1 << 30),
+        reserve_bytes=table.integer("reserve_bytes", usual.reserve_bytes, low=1 << 20, high=1 << 30),
         commit_s=table.number("commit_s", usual.commit_s, low=0.01, high=60),
         linger_ms=table.integer("linger_ms", usual.linger_ms, low=0, high=1000),
     )

@@ -21,6 +21,7 @@ __all__ = ["Connect", "Link", "LinkDownError", "MqttDoor", "MqttLink"]
 
 logger = logging.getLogger(__name__)
 
+_USUAL_CALLS = 32
 _KEEPALIVE_S = 30
 _LEAVE_S = 0.4
 """How long a disconnect may take: a dead link never answers. With the goodbye before it, an end takes a second at most."""
@@ -132,7 +133,7 @@ class MqttDoor:
 
     def _client(self, will: bytes) -> aiomqtt.Client:
         password = self._password_file.read_text("utf-8").strip() if self._password_file else None
-        return aiomqtt.Client(
+        client = aiomqtt.Client(
             self._address.host,
             self._address.port,
             identifier=f"gw-{self._gateway}",
@@ -147,3 +148,6 @@ class MqttDoor:
             will=aiomqtt.Will(channel(self._gateway, Channel.STATUS), will, qos=1, retain=True),
             logger=logging.getLogger(f"{__name__}.mqtt"),
         )
+        # As many wait for their PUBACK as `Pace` lets go at once, and the hellos and statuses beside them: nothing to warn of.
+        client.pending_calls_threshold = _USUAL_CALLS
+        return client
