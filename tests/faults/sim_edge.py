@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+import apsw
 from sim_disk import SimDisk
 from sim_loop import SimClock
 from sim_net import Broker, GatewayLink, Line
@@ -21,6 +22,7 @@ from telemetry.wire import DeviceDeclaration, GatewayStatus
 __all__ = ["DEVICES", "GATEWAY", "EdgeHost", "Kernel"]
 
 GATEWAY = "gw-1"
+_RESTART_S = 5.0
 _FLUSH_S = 3.0
 """How long the agent gives the last commit."""
 DEVICES = ("cover-1", "cover-2", "cover-3")
@@ -146,6 +148,10 @@ class EdgeHost:
         self._latest.clear()
         try:
             await self._serve()
+        except apsw.FullError:
+            # A service manager starts it again, until there is room for the file to be opened.
+            self._saw("no room to start")
+            asyncio.get_running_loop().call_later(_RESTART_S, self.start)
         finally:
             if self.outbox is not None:
                 self.outbox._store.close()

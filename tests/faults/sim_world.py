@@ -10,8 +10,8 @@ import json
 import random
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
@@ -29,6 +29,7 @@ from sim_net import Broker
 
 from edge_agent.config import OutboxLimits
 from edge_agent.outbox.file import BASE, WIDTH
+from edge_agent.outbox.ledger import Ledger
 from edge_agent.outbox.spans import count, difference
 from edge_agent.outbox.store import Store, split_key
 from edge_agent.uplink.compression import decompress
@@ -378,7 +379,8 @@ class World:
             raise BrokenPromiseError("kept promise", f"{len(broken)} of {len(self.model.promised)} lost: {told}")
         self._judge_effects()
         self._judge_accounts()
-        reasons = ("cloned", "disk rolled back", "bits flipped")
+        # A hello that was overtaken on its way looks like one of an older copy: no broker does that, and it costs an epoch.
+        reasons = ("cloned", "disk rolled back", "bits flipped", "reordered")
         if self.seen["new epoch"] and not any(self.seen[reason] for reason in reasons):
             raise BrokenPromiseError("same epoch", f"{self.seen['new epoch']} new ones, and nothing calls for one")
         self.seen.update(f"lost: {loss.reason}" for loss in fates.losses)
@@ -473,9 +475,10 @@ class World:
         for lane, records in ((Lane.READINGS, readings), (Lane.EVENTS, events)):
             for offset, record in enumerate(records):
                 if isinstance(record, Reading | Transition):
-                    self._number(_key(record), Number(store.epoch, lane.value, before[lane] + offset))
+                    self.numbered(_key(record), Number(store.epoch, lane.value, before[lane] + offset))
 
-    def _number(self, key: Key, number: Number) -> None:
+    def numbered(self, key: Key, number: Number) -> None:
+        """A record has this number from now on."""
         self.model.numbered(key, number)
         keys = self._keys.setdefault(number, [])
         if key not in keys:
@@ -541,7 +544,7 @@ class World:
             for key, payload in rows:
                 for offset, record in _records(lane, payload):
                     if isinstance(record, Reading | Transition):
-                        self._number(_key(record), Number(store.epoch, lane.value, split_key(key)[1] + offset))
+                        self.numbered(_key(record), Number(store.epoch, lane.value, split_key(key)[1] + offset))
             learned[lane] = account.next_seq - 1
 
 
@@ -601,6 +604,7 @@ def opened(seed: object, limits: OutboxLimits | None = None) -> Iterator[World]:
     try:
         with ExitStack() as stack:
             stack.enter_context(mock.patch.object(Store, "commit", observed))
+            stack.enter_context(mock.patch.object(Store, "rescuing", _observed_rescue(world)))
             stack.enter_context(mock.patch("uuid.uuid4", side_effect=lambda: uuid.UUID(int=chance.getrandbits(128), version=4)))
             for name, value in _SMALL.items():
                 stack.enter_context(mock.patch(name, value))
@@ -616,6 +620,24 @@ def opened(seed: object, limits: OutboxLimits | None = None) -> Iterator[World]:
         loop.close()
         random.setstate(state)
         rmtree(folder)
+
+
+def _observed_rescue(world: World) -> Callable[[Store, int], AbstractContextManager[Ledger]]:
+    """What a rescue carries over may have to go in the same transaction: the numbers it had are noted as they are given."""
+    rescuing = Store.rescuing
+
+    @contextmanager
+    def observed(store: Store, now_ns: int) -> Iterator[Ledger]:
+        with rescuing(store, now_ns) as ledger:
+            yield ledger
+            for lane in Lane:
+                for key, payload in store._db.execute("SELECT key, payload FROM block"):
+                    of, first = split_key(key)
+                    for offset, record in _records(lane, payload) if of is lane else ():
+                        if isinstance(record, Reading | Transition):
+                            world.numbered(_key(record), Number(store.epoch, lane.value, first + offset))
+
+    return observed
 
 
 async def _end(world: World) -> None:
