@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud import alarms, cases
@@ -77,8 +77,11 @@ async def _keep_loss(conn: AsyncConnection, lost: Lost, now_ns: int) -> None:
     parts = lost.parts or ([(end, end - 1)] if record.open_end else [])
     for low, high in parts:
         key = {"gateway": lost.gateway, "epoch": record.epoch, "lane": record.lane.value, "seq_from": low}
-        if (await conn.execute(select(losses.c.seq_to).filter_by(**key))).first() is not None:
+        held = (await conn.execute(select(losses.c.seq_to).filter_by(**key))).first()
+        if held is not None and held.seq_to >= low:
             continue
+        if held is not None:
+            await _move_open_end(conn, key, high)
         row = {
             "seq_to": high,
             "bytes": record.bytes * (high - low + 1) // record.count,
@@ -89,6 +92,15 @@ async def _keep_loss(conn: AsyncConnection, lost: Lost, now_ns: int) -> None:
             "open_end": record.open_end and high == parts[-1][1],
         }
         await conn.execute(losses.insert().values(**key, **row))
+
+
+async def _move_open_end(conn: AsyncConnection, key: Mapping[str, Any], last: int) -> None:
+    """A row that only says that the end is open makes way for one of records up to `last`, and stands behind it."""
+    behind = {**key, "seq_from": last + 1}
+    if (await conn.execute(update(losses).filter_by(**behind).values(open_end=True))).rowcount:
+        await conn.execute(delete(losses).filter_by(**key))
+    else:
+        await conn.execute(update(losses).filter_by(**key).values(seq_from=last + 1, seq_to=last))
 
 
 def _raised(recorded: alarms.Recorded) -> list[dict[str, Any]]:
