@@ -122,7 +122,7 @@ _SINGLE: dict[int, Item] = {
     0x04000105: _number("pulse_width", 2, 0, "ms"),
     0x04000106: Item("zone_switch_time", (Part("zone_switch_time", 5, Form.MOMENT),)),
     0x04000107: Item("slot_switch_time", (Part("slot_switch_time", 5, Form.MOMENT),)),
-    0x0400010C: Item("date_time", (Part("time", 3, Form.TIME), *_DATE)),
+    0x0400010C: Item("date_time", (Part("date_time", 7, Form.CLOCK),)),
     0x04000201: _number("year_zones", 1, 0, "1"),
     0x04000202: _number("day_tables", 1, 0, "1"),
     0x04000203: _number("day_slots", 1, 0, "1"),

@@ -70,7 +70,10 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """A frame's function and what stands in its data. Readings are of `data_id`; `fields` is the rest, by name."""
+    """A frame's function and what stands in its data. Readings are of `data_id`; `fields` is the rest, by name.
+
+    `flaws` are the fields and readings that could not be read, by name; their offsets count bytes of data.
+    """
 
     function: str
     data_id: str | None = None
@@ -80,6 +83,11 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     errors: list[str] = []
     action: str | None = None
     rest: bytes = b""
+    field_flaws: list[tuple[str, Refused]] = []
+
+    @property
+    def flaws(self) -> list[tuple[str, Refused]]:
+        return [*self.field_flaws, *((each.name, each.flaw) for each in self.readings if each.flaw is not None)]
 
 
 def function_name(frame: Frame) -> str:
@@ -140,18 +148,20 @@ def _read(frame: Frame, name: str, cursor: Cursor) -> Message:
 def _question(name: str, data_id: str, item: Item | None, cursor: Cursor) -> Message:
     """A master's question: a load record is asked for by blocks, and from a time on (clause 7.1.2)."""
     fields: dict[str, Value | None] = {}
+    flaws: list[tuple[str, Refused]] = []
     if name == "read_following" and cursor.left:
         fields["sequence"] = cursor.u8("sequence")
     elif cursor.left in {1, 6}:
         fields["blocks"] = cursor.u8("blocks")
         if cursor.left:
-            fields["from"] = _value(Part("from", 5, Form.MOMENT), cursor)
-    return Message(function=name, data_id=data_id, item=item, fields=fields, rest=cursor.rest("rest") if cursor.left else b"")
+            fields["from"] = _value(Part("from", 5, Form.MOMENT), cursor, flaws)
+    rest = cursor.rest("rest") if cursor.left else b""
+    return Message(function=name, data_id=data_id, item=item, fields=fields, field_flaws=flaws, rest=rest)
 
 
 def _write(name: str, cursor: Cursor) -> Message:
     data_id = cursor.take("data_id", 4)[::-1].hex().upper()
-    fields = {part.name: _value(part, cursor) for part in (_PASSWORD, _OPERATOR)}
+    fields = {part.name: _value(part, cursor, []) for part in (_PASSWORD, _OPERATOR)}
     item = find(data_id)
     at = cursor.at
     readings, used = _readings(item, cursor.data[at:], at, 2007)
@@ -164,14 +174,16 @@ def _write(name: str, cursor: Cursor) -> Message:
 
 def _relay(name: str, cursor: Cursor) -> Message:
     """Clause 7.1.12: password, operator, command, a reserved byte, and until when the command holds."""
-    fields = {part.name: _value(part, cursor) for part in (_PASSWORD, _OPERATOR)}
+    flaws: list[tuple[str, Refused]] = []
+    fields = {part.name: _value(part, cursor, flaws) for part in (_PASSWORD, _OPERATOR)}
     command = cursor.u8("command")
     fields["command"] = command
     cursor.take("reserved", 1)
-    valid_until = {part.name: _value(part, cursor) for part in _CLOCK}
+    valid_until = {part.name: _value(part, cursor, flaws) for part in _CLOCK}
     fields["valid_until"] = None if None in valid_until.values() else f"{valid_until['date']}T{valid_until['time']}"
     action = RELAY_ACTIONS.get(command, f"0x{command:02x}")
-    return Message(function=name, fields=fields, action=action, rest=cursor.rest("rest") if cursor.left else b"")
+    rest = cursor.rest("rest") if cursor.left else b""
+    return Message(function=name, fields=fields, field_flaws=flaws, action=action, rest=rest)
 
 
 # (function, whether from the meter): the parts of its data.
@@ -194,15 +206,18 @@ _LAYOUTS: dict[tuple[str, bool], tuple[Part, ...]] = {
 
 def _fixed(frame: Frame, name: str, cursor: Cursor) -> Message:
     layout = _LAYOUTS.get((name, frame.from_meter), ()) if frame.version == 2007 else ()
-    fields = {part.name: _value(part, cursor) for part in layout}
-    return Message(function=name, fields=fields, rest=cursor.rest("rest") if cursor.left else b"")
+    flaws: list[tuple[str, Refused]] = []
+    fields = {part.name: _value(part, cursor, flaws) for part in layout}
+    return Message(function=name, fields=fields, field_flaws=flaws, rest=cursor.rest("rest") if cursor.left else b"")
 
 
-def _value(part: Part, cursor: Cursor) -> Value | None:
+def _value(part: Part, cursor: Cursor, flaws: list[tuple[str, Refused]]) -> Value | None:
+    at = cursor.at
     data = cursor.take(part.name, part.size)
     try:
         return read_part(part, data)
-    except ParseError:
+    except ParseError as error:
+        flaws.append((part.name, Refused.of(ParseError(error.reason, error.detail, at + (error.at or 0)), data)))
         return None
 
 

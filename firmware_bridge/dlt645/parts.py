@@ -1,5 +1,6 @@
 """The forms in which a DL/T 645 meter sends a value: BCD, text, times, bits; low byte first (DL/T 645-2007, annex A)."""
 
+from datetime import datetime
 from enum import Enum
 
 import msgspec
@@ -29,6 +30,8 @@ class Form(Enum):
     """hhmmss."""
     MOMENT = "moment"
     """YYMMDDhhmm."""
+    CLOCK = "clock"
+    """YYMMDDWWhhmmss, WW being the day of the week."""
     BITS = "bits"
     """A word of bits, told by the names of those that are set."""
     RAW = "raw"
@@ -67,7 +70,9 @@ def read_part(part: Part, wire: bytes) -> Value:
     digits = _digits(data)
     if part.form is Form.TIME:
         return time_of_day(digits)
-    return digits if part.form is Form.DIGITS else civil_time(digits)
+    if part.form is Form.DIGITS:
+        return digits
+    return civil_time(digits[:6] + digits[8:] if part.form is Form.CLOCK else digits)
 
 
 def _digits(data: bytes) -> str:
@@ -95,12 +100,22 @@ def write_part(part: Part, value: Value) -> bytes:
     if part.form is Form.TEXT:
         return _sized(part, value.encode("ascii", errors="replace")).ljust(part.size, b"\0")[::-1]
     digits = "".join(filter(str.isalnum, value))
+    if part.form is Form.CLOCK:
+        return _clock_bytes(part, value)
     if part.form in {Form.DATE, Form.MOMENT}:
         digits = digits.removeprefix("20").replace("T", "")
     try:
         return _sized(part, bytes.fromhex(digits.rjust(2 * part.size, "0")))[::-1]
     except ValueError as error:
         raise ParseError(Reason.WRONG_TYPE, f"{part.name}: {value!r} is no {part.form.value}") from error
+
+
+def _clock_bytes(part: Part, value: str) -> bytes:
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise ParseError(Reason.WRONG_TYPE, f"{part.name}: {value!r} is no {part.form.value}") from error
+    return bytes.fromhex(f"{at:%y%m%d}{at.isoweekday() % 7:02d}{at:%H%M%S}")[::-1]
 
 
 def _number_bytes(part: Part, value: float) -> bytes:

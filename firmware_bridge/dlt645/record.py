@@ -8,7 +8,7 @@ import msgspec
 from firmware_bridge.cursor import Cursor, Shown
 from firmware_bridge.dlt645.frames import BROADCAST, WILDCARD, Frame, parse_frame
 from firmware_bridge.dlt645.messages import Message, Reading, function_name, parse_message
-from firmware_bridge.errors import ParseError
+from firmware_bridge.errors import ParseError, Refused
 from firmware_bridge.language import Language, Record
 from telemetry.reason import Reason
 
@@ -61,7 +61,7 @@ def _header(frame: Frame, protocol: str) -> Record:
 
 
 def _fields(frame: Frame, message: Message) -> Record:
-    single = message.readings[0] if message.item is not None and message.item.labels is None and message.readings else None
+    single = _single(message)
     readings = {reading.name: reading for reading in message.readings}
     told: Record = {
         "data_id": message.data_id,
@@ -74,7 +74,7 @@ def _fields(frame: Frame, message: Message) -> Record:
         "errors": message.errors,
         "data_hex": frame.data.hex(),
         "rest_hex": message.rest.hex(),
-        "flaws": [_flaw(reading) for reading in message.readings if reading.flaw is not None],
+        "flaws": [_flaw(name, flaw) for name, flaw in message.flaws],
     }
     if message.action is not None or (frame.function == 0x13 and not frame.from_meter):
         told["action"] = message.action or ("read address (wildcard)" if frame.address == WILDCARD else "read address")
@@ -83,15 +83,20 @@ def _fields(frame: Frame, message: Message) -> Record:
     return told | {"fields": message.fields}
 
 
+def _single(message: Message) -> Reading | None:
+    """The reading that is the item itself: not one of a block, nor the weekday before a date."""
+    if message.item is None or message.item.labels is not None or not message.readings:
+        return None
+    return next((reading for reading in message.readings if reading.name == message.item.name), message.readings[0])
+
+
 def _as_printed(unit: str | None) -> str | None:
     """kWh rather than UCUM's kW.h: as the standard and every meter's plate write it."""
     return None if unit is None else unit.replace(".", "")
 
 
-def _flaw(reading: Reading) -> Record:
-    if reading.flaw is None:
-        return {}
-    return {"reason": reading.flaw.reason, "where": f"{reading.name}: {reading.flaw.detail}"}
+def _flaw(name: str, flaw: Refused) -> Record:
+    return {"reason": flaw.reason, "where": f"{name}: data {flaw.detail}"}
 
 
 def _where(at: int | None, detail: str) -> str:

@@ -89,7 +89,7 @@ _ALL = (
     Element(0x31, "QZ", "device_flow", "输水设备流量、过闸（组）流量", 9, 3, "m3/s"),
     Element(0x32, "SW", "sediment_discharge", "输沙量", 11, 3, "10*4.t"),
     Element(0x33, "UC", "wind_direction", "风向", 2, 0),
-    Element(0x34, "UE", "wind_force", "风力（级）", 2, 0),
+    Element(0x34, "UE", "wind_force", "风力（级）", 2, 0),  # codespell:ignore ue
     Element(0x35, "US", "wind_speed", "风速", 4, 1, "m/s"),
     Element(0x36, "VA", "velocity_mean", "断面平均流速", 5, 3, "m/s"),
     Element(0x37, "VJ", "velocity", "当前瞬时流速", 5, 3, "m/s"),

@@ -132,6 +132,19 @@ def test_what_a_meter_does_not_have_is_filled_with_ff() -> None:
     assert [flaw["reason"] for flaw in said["flaws"]] == [Reason.NO_VALUE]
 
 
+def test_dates_and_clocks_are_civil_times() -> None:
+    # 04000101 is YYMMDDWW, low byte first: Saturday, 23 November 2024.
+    said = record(encode_frame("1", 0x91, bytes.fromhex("01010004" + "06231124")))
+    assert (said["value"], said["values"]) == ("2024-11-23", {"weekday": 6, "date": "2024-11-23"})
+    both = commands.answer_read("1", "0400010C", "2024-11-23T10:30:15")
+    assert parse_frame(both).data[4:].hex() == "15301006231124"
+    assert record(both)["value"] == "2024-11-23T10:30:15"
+    never = record(encode_frame("1", 0x91, bytes.fromhex("00000101" + "0000000000000000")))
+    assert (never["value"], never["values"]["time"]) == (0.0, None)
+    wrong = record(encode_frame("999999999999", 0x08, bytes.fromhex("153010" + "321124")))
+    assert (wrong["fields"], wrong["flaws"][0]["reason"]) == ({"time": "10:30:15", "date": None}, Reason.IMPLAUSIBLE_TIME)
+
+
 def test_an_unknown_identifier_keeps_its_data() -> None:
     said = record(encode_frame("1", 0x91, bytes.fromhex("01028006abcd")))
     assert (said["data_id"], said["item"], said["rest_hex"]) == ("06800201", None, "abcd")
