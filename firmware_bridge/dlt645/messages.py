@@ -194,11 +194,11 @@ _LAYOUTS: dict[tuple[str, bool], tuple[Part, ...]] = {
     ("freeze", False): (Part("at", 4, Form.RAW),),
     ("set_baud", False): (Part("baud", 1, Form.BITS, bits={bit: str(baud) for bit, baud in BAUDS.items()}),),
     ("set_baud", True): (Part("baud", 1, Form.BITS, bits={bit: str(baud) for bit, baud in BAUDS.items()}),),
-    ("set_password", False): (Part("data_id", 4, Form.RAW), *_OLD_AND_NEW),
+    ("set_password", False): (Part("data_id", 4, Form.IDENTIFIER), *_OLD_AND_NEW),
     ("set_password", True): (Part("new_password", 4, Form.RAW),),
     ("clear_demand", False): (_PASSWORD, _OPERATOR),
     ("clear_meter", False): (_PASSWORD, _OPERATOR),
-    ("clear_events", False): (_PASSWORD, _OPERATOR, Part("data_id", 4, Form.RAW)),
+    ("clear_events", False): (_PASSWORD, _OPERATOR, Part("data_id", 4, Form.IDENTIFIER)),
     ("output_control", False): (Part("output", 1),),
     ("output_control", True): (Part("output", 1),),
 }

@@ -35,6 +35,9 @@ class Form(Enum):
     BITS = "bits"
     """A word of bits, told by the names of those that are set."""
     RAW = "raw"
+    """Bytes in wire order, as hex."""
+    IDENTIFIER = "identifier"
+    """Hex digits, the high byte first."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -60,7 +63,9 @@ def read_part(part: Part, wire: bytes) -> Value:
         word = int.from_bytes(data, "big")
         return [part.bits.get(bit, f"bit_{bit}") for bit in range(8 * part.size) if word >> bit & 1]
     if part.form is Form.RAW:
-        return data.hex()
+        return wire.hex()
+    if part.form is Form.IDENTIFIER:
+        return data.hex().upper()
     if data and not data.strip(b"\xff"):
         raise ParseError(Reason.NO_VALUE, f"{part.name} is filled with FF")
     if part.form is Form.TEXT:

@@ -110,6 +110,52 @@ def test_a_heat_meter_with_its_units_before_the_numbers() -> None:
     assert (values["hours"], values["time"]) == (0, "2015-07-10T12:00:53")
 
 
+# Captures in public programs that read these meters: frame, heat in kWh, volume in m3, supply and return, hours, time.
+@pytest.mark.parametrize(
+    ("text", "heat", "volume", "temperatures", "hours", "time"),
+    [
+        pytest.param(
+            "68251219241827310081 2e1f9003 1174020005 8827440505 0000000017 0000000035 085671002c 792600 642600 664707"
+            "11521703092520 0005 2a16",
+            54427.88,
+            7156.08,
+            (26.79, 26.64),
+            74766,
+            "2025-09-03T17:52:11",
+            id="units behind, of a type 25 that the tables do not name",
+        ),
+        pytest.param(
+            "6820512131170011 1181 2e1f9012 0000000005 0000000005 0000000014 0000000035 190000002c 763000 683000 730200"
+            "32411112090720 0400 e916",
+            0.0,
+            0.19,
+            (30.76, 30.68),
+            273,
+            "2007-09-12T11:41:32",
+            id="units behind, nothing used yet",
+        ),
+        pytest.param(
+            "6820380421080059 4281 2e901f00 0519285300 0519285300 1700000000 3500000000 2c42331800 031900 101900 612700"
+            "26572331031520 0301 f716",
+            5328.19,
+            1833.42,
+            (19.03, 19.1),
+            2761,
+            "2015-03-31T23:57:26",
+            id="units in front",
+        ),
+    ],
+)
+def test_heat_meters_as_they_were_captured(
+    text: str, heat: float, volume: float, temperatures: tuple[float, float], hours: int, time: str
+) -> None:
+    said = record(bytes.fromhex(text))
+    values = said["values"]
+    assert (values["heat"], values["heat_unit"], values["volume"], values["volume_unit"]) == (heat, "kWh", volume, "m3")
+    assert (values["supply_temperature"], values["return_temperature"]) == temperatures
+    assert (values["hours"], values["time"], said["flaws"]) == (hours, time, [])
+
+
 HEAT_VALUES = {
     "settle_heat": 12.5,
     "settle_heat_unit": "kW.h",

@@ -173,6 +173,7 @@ def test_opening_a_relay_as_it_was_seen_on_a_line() -> None:
     assert raw.hex().startswith("fefefefe68090051050326681c1035333333333333334d")
     said = record(raw)
     assert (said["action"], said["fields"]["valid_until"]) == ("open relay", "2024-11-23T10:30:15")
+    assert (said["fields"]["password"], said["fields"]["command"]) == ("02000000", 0x1A)
 
 
 def test_the_masters_other_frames_read_back() -> None:
@@ -182,12 +183,18 @@ def test_the_masters_other_frames_read_back() -> None:
     assert record(commands.answer_address("161"))["fields"] == {"address": "000000000161"}
     clock = record(commands.broadcast_time(NOW))
     assert (clock["broadcast"], clock["fields"]) == (True, {"time": "10:30:15", "date": "2024-11-23"})
+    cleared = record(encode_frame("1", 0x1B, bytes.fromhex("04000000" + "00000000" + "ff001103")))
+    assert (cleared["function"], cleared["fields"]["data_id"]) == ("clear_events", "031100FF")
     written = record(commands.write("1", "04000401", "42", password="04000000"))  # noqa: S106
     assert (written["value"], written["action"]) == ("000000000042", "write parameter")
     assert record(commands.confirm("1", 0x14))["ack"] is True
 
 
 def test_an_answer_of_1997_is_known_by_its_control_code() -> None:
+    # Two meters' answers as a public Android tool for them has them in its tests.
+    for text, value in (("fefefefe6885141600181568810643c37b954333bf16", 1062.48), ("6845230300181568810643c333333333c116", 0.0)):
+        captured = record(bytes.fromhex(text))
+        assert (captured["version"], captured["item"], captured["value"]) == (1997, "forward_active_energy", value)
     said = record(commands.answer_read("1", "9010", 1234.56))
     assert (said["version"], said["data_id"], said["value"], said["unit"]) == (1997, "9010", 1234.56, "kWh")
 
