@@ -12,39 +12,17 @@ from firmware_bridge.civil import civil_time
 from firmware_bridge.cursor import Cursor
 from firmware_bridge.errors import ParseError, Refused
 from firmware_bridge.numbers import bcd_digits
-from firmware_bridge.sl651.elements import ELEMENTS, Form
 from firmware_bridge.sl651.frames import Frame
+from firmware_bridge.sl651.readings import Reading, identified, read_element, read_series, step_minutes
 from firmware_bridge.sl651.tables import CLASSES, PARAMETER_FUNCTIONS, PARAMETERS, REPORTS, UNIFORM
-from firmware_bridge.sl651.values import Value, read_number, read_value
+from firmware_bridge.sl651.values import Value, read_number
 from telemetry.reason import Reason
 
-__all__ = ["Body", "Reading", "civil_or_flaw", "parse_body"]
+__all__ = ["Body", "civil_or_flaw", "parse_body"]
 
-_OBSERVED, _STATION, _MANUAL, _PICTURE, _OWN, _STEP = 0xF0, 0xF1, 0xF2, 0xF3, 0xFF, 0x04
+_OBSERVED, _STATION, _MANUAL, _PICTURE, _OWN = 0xF0, 0xF1, 0xF2, 0xF3, 0xFF
+_STEP = b"\x04\x18"
 _ELEMENT_FUNCTIONS = REPORTS | {0x35, 0x39, 0x46, 0x4B}
-
-
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """One element or parameter: None with its `flaw` where it cannot be read. `observed` is the time it belongs to.
-
-    `id` is the identifier in hex, FFxx for those a province or maker added; `unit` a UCUM code. `series` tells that `value`
-    has one entry for each time step. `at` and `size` count bytes of the body, the identifier's among them.
-    """
-
-    id: str
-    name: str
-    name_zh: str | None = None
-    ascii: str | None = None
-    value: Value | None
-    unit: str | None = None
-    observed: str | None = None
-    series: bool = False
-    decimals: int = 0
-    raw: bytes = b""
-    text: bool = False
-    flaw: Refused | None = None
-    at: int = 0
-    size: int = 0
 
 
 class Body(msgspec.Struct, kw_only=True):
@@ -166,6 +144,19 @@ def _elements(frame: Frame, cursor: Cursor, body: Body) -> None:
             _element(frame, cursor, body)
 
 
+def _element(frame: Frame, cursor: Cursor, body: Body) -> None:
+    observed = body.observed[-1] if body.observed else None
+    if frame.function in UNIFORM and body.step_minutes is not None:
+        body.readings += read_series(cursor, observed)
+        if cursor.left:
+            raise ParseError(Reason.BAD_LENGTH, f"{cursor.left} bytes behind the series", cursor.at)
+    elif cursor.data[cursor.at : cursor.at + 2] == _STEP:
+        cursor.take("step_mark", 2)
+        body.step_minutes = step_minutes(cursor.take("step", 3))
+    else:
+        body.readings.append(read_element(cursor, observed))
+
+
 def _marked(kind: int, frame: Frame, cursor: Cursor, body: Body) -> None:
     if kind == _STATION:
         _station(frame, cursor, body)
@@ -180,67 +171,10 @@ def _marked(kind: int, frame: Frame, cursor: Cursor, body: Body) -> None:
         body.picture = cursor.rest("picture")
 
 
-def _element(frame: Frame, cursor: Cursor, body: Body) -> None:
-    at = cursor.at
-    number, name, size, decimals = _identified(cursor)
-    element = ELEMENTS.get(number)
-    observed = body.observed[-1] if body.observed else None
-    if element is not None and element.form in {Form.RAIN, Form.LEVELS}:
-        # Annex C fixes these at 12 and 24 bytes; stations are found whose size byte says something else.
-        size = element.size if cursor.left >= element.size else size
-    if number == _STEP and size == 3:
-        body.step_minutes = _step(cursor.take("step", 3))
-        return
-    count = 1
-    if frame.function in UNIFORM and body.step_minutes is not None and size and cursor.left > size and not cursor.left % size:
-        count = cursor.left // size
-    data = cursor.take(f"element {name}", size * count)
-    values: list[Value | None] = []
-    flaw: Refused | None = None
-    for start in range(0, size * count, size) if size else range(1):
-        try:
-            values.append(read_value(element, data[start : start + size], decimals))
-        except ParseError as error:
-            values.append(None)
-            flaw = flaw or Refused.of(ParseError(error.reason, error.detail, at), data)
-    body.readings.append(
-        Reading(
-            id=name,
-            name=element.name if element is not None else f"element_{name.lower()}",
-            name_zh=None if element is None else element.name_zh,
-            ascii=None if element is None else element.ascii,
-            value=values if count > 1 else values[0],  # type: ignore[arg-type]
-            unit=None if element is None else element.unit,
-            observed=observed,
-            series=count > 1,
-            decimals=decimals,
-            raw=data,
-            flaw=flaw,
-            at=at,
-            size=cursor.at - at,
-        )
-    )
-
-
-def _identified(cursor: Cursor) -> tuple[int, str, int, int]:
-    """Identifier as number and as text, and its data's bytes and decimals. FF begins one of two bytes."""
-    number = cursor.u8("identifier")
-    if number == _OWN:
-        number = number << 8 | cursor.u8("identifier")
-    told = cursor.u8("size")
-    return number, f"{number:02X}", told >> 3, told & 7
-
-
-def _step(data: bytes) -> int | None:
-    """The time step ddhhmm in minutes."""
-    digits = data.hex()
-    return int(digits[:2]) * 1440 + int(digits[2:4]) * 60 + int(digits[4:]) if digits.isdecimal() else None
-
-
 def _parameters(cursor: Cursor, body: Body) -> Iterator[Reading]:
     while cursor.left >= 2:
         at = cursor.at
-        number, name, size, decimals = _identified(cursor)
+        number, name, size, decimals = identified(cursor)
         if size > cursor.left:
             why = ParseError(Reason.TRUNCATED, f"parameter {name} needs {size} bytes, {cursor.left} are left", at)
             body.flaws.append(Refused.of(why, b""))

@@ -7,8 +7,9 @@ import msgspec
 from firmware_bridge.cursor import Cursor, Shown
 from firmware_bridge.errors import ParseError
 from firmware_bridge.language import Language, Record
-from firmware_bridge.sl651.body import Body, Reading, parse_body
+from firmware_bridge.sl651.body import Body, parse_body
 from firmware_bridge.sl651.frames import ENDS, Frame, frame_size, parse_frame
+from firmware_bridge.sl651.readings import Reading
 from firmware_bridge.sl651.tables import CLASSES, FUNCTIONS
 from firmware_bridge.sl651.text import parse_text
 

@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterator
 
 from firmware_bridge.errors import ParseError, Refused
-from firmware_bridge.sl651.body import Body, Reading, civil_or_flaw
+from firmware_bridge.sl651.body import Body, civil_or_flaw
 from firmware_bridge.sl651.elements import BY_ASCII
 from firmware_bridge.sl651.frames import Frame
+from firmware_bridge.sl651.readings import Reading
 from firmware_bridge.sl651.tables import CLASSES
 from firmware_bridge.sl651.values import Value, read_text
 from telemetry.reason import Reason

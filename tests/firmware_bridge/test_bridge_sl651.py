@@ -199,6 +199,19 @@ def test_a_uniform_report_names_its_element_once() -> None:
     assert said["values"] == {"river_level": [28.96] * 11 + [28.97]}
 
 
+def test_a_uniform_report_of_two_elements_as_stations_send_it() -> None:
+    # The shape of a published frame: 22 19 (rain) and 39 22 (level) are named, then twelve pairs of values follow.
+    said = body("0418000005" + "2219" + "3922" + 12 * ("000015" + "00001234"), 0x31)
+    assert said["values"] == {"rain_5min": [1.5] * 12, "river_level": [12.34] * 12}
+    assert said["rest_hex"] == ""
+
+
+def test_a_uniform_report_that_does_not_come_out_even_is_read_as_far_as_it_goes() -> None:
+    said = body("0418000005" + "3923" + "00028960" + "000289", 0x31)
+    assert (said["values"], said["rest_hex"]) == ({"river_level": 28.96}, "000289")
+    assert [flaw["reason"] for flaw in said["flaws"]] == [Reason.BAD_LENGTH]
+
+
 def test_ascii_values_may_follow_in_a_series() -> None:
     text = b"0001241123103015ST 0012345678 H TT 2411231030 DRN05 Z 28.96 28.97 DRP 0500000014FFFFFFFFFF0000 ZT 00000400 "
     said = record(encode_frame(0x31, text, station="1", text=True))
