@@ -6,6 +6,7 @@ from firmware_bridge.cursor import Cursor
 from firmware_bridge.errors import ParseError, Refused
 from firmware_bridge.sl651.elements import ELEMENTS, Form
 from firmware_bridge.sl651.values import Value, read_value
+from telemetry.reason import Reason
 
 __all__ = ["Reading", "identified", "read_element", "read_series", "step_minutes"]
 

@@ -212,6 +212,12 @@ def test_a_uniform_report_that_does_not_come_out_even_is_read_as_far_as_it_goes(
     assert [flaw["reason"] for flaw in said["flaws"]] == [Reason.BAD_LENGTH]
 
 
+def test_a_uniform_report_without_values_is_told() -> None:
+    for empty in ("3923", "3900", "392300"):
+        said = body("0418000005" + empty, 0x31)
+        assert (said["values"], [flaw["reason"] for flaw in said["flaws"]]) == ({}, [Reason.TRUNCATED])
+
+
 def test_ascii_values_may_follow_in_a_series() -> None:
     text = b"0001241123103015ST 0012345678 H TT 2411231030 DRN05 Z 28.96 28.97 DRP 0500000014FFFFFFFFFF0000 ZT 00000400 "
     said = record(encode_frame(0x31, text, station="1", text=True))
