@@ -12,7 +12,7 @@ from edge_agent.outbox.accounts import LaneBook
 from edge_agent.outbox.blocks import Row, split_key
 from edge_agent.outbox.clocks import OLD_FORM, ClockStamp, Segment, segments
 from edge_agent.outbox.facts import DamagedError, Facts, checksum
-from edge_agent.outbox.file import BASE, WIDTH, Identity, connect, earlier_book, read_book
+from edge_agent.outbox.file import BASE, EARLIER_PAGE_BYTES, PAGE_BYTES, WIDTH, Identity, connect, earlier_book, read_book
 from edge_agent.outbox.spans import Spans
 from edge_agent.uplink.compression import decompress
 from telemetry.records import ClockQuality, Event, Lane, Reading
@@ -33,17 +33,16 @@ DAMAGE = (
 )
 """What a damaged file raises: not a database, broken pages, tables that are not there, rows that cannot be."""
 
-_PAGE = 4096
 _MAGIC = b"SQLite format 3\0"
 _FIXED = (
     (0, _MAGIC),
-    (16, _PAGE.to_bytes(2, "big")),
     (20, b"\0\x40\x20\x20"),
     (44, b"\0\0\0\4"),
     (52, bytes(4)),
     (56, b"\0\0\0\1"),
 )
 """What stands in the header of each of our files (SQLite's file format, 1.3), by offset."""
+_PAGE_SIZES = (PAGE_BYTES, EARLIER_PAGE_BYTES)
 _EARLIER_STAMP = ClockStamp("earlier", ClockQuality.SYNCED, 0)
 _UNKNOWN_STAMP = ClockStamp("unknown", ClockQuality.UNSYNCED, 0)
 
@@ -75,19 +74,25 @@ def _checkpoint(path: Path, vfs: str | None) -> None:
 
 
 def _is_fixed(header: bytes | bytearray) -> bool:
-    return all(header[at : at + len(want)] == want for at, want in _FIXED)
+    return _page_bytes(header) in _PAGE_SIZES and all(header[at : at + len(want)] == want for at, want in _FIXED)
+
+
+def _page_bytes(header: bytes | bytearray) -> int:
+    return int.from_bytes(header[16:18], "big")
 
 
 def _mend_header(path: Path) -> None:
     """Write what must stand in the header, so that what comes after it can be read."""
     with suppress(OSError), path.open("r+b") as file:
         header = bytearray(file.read(100))
-        pages = path.stat().st_size // _PAGE
+        page_bytes = _page_bytes(header) if _page_bytes(header) in _PAGE_SIZES else PAGE_BYTES
+        pages = path.stat().st_size // page_bytes
         is_cut = int.from_bytes(header[28:32], "big") > pages
         if len(header) < 100 or (_is_fixed(header) and header[18] == header[19] == 2 and not is_cut):
             return
         for at, want in _FIXED:
             header[at : at + len(want)] = want
+        header[16:18] = page_bytes.to_bytes(2, "big")
         header[18:20] = b"\2\2"
         header[28:32] = pages.to_bytes(4, "big")
         file.seek(0)

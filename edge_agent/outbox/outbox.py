@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
+_MOST_OWED = 64
+"""Acknowledgements that may wait for a commit; an older one than these is said again by the later."""
+
 
 class Outbox:
     """Everything the gateway has said and the cloud has not yet acknowledged, in one SQLite file.
@@ -41,6 +44,8 @@ class Outbox:
         self.accounts: Mapping[Lane, LaneAccount] = store.lanes
         self._stamp = store.stamp
         self._is_sound = True
+        self._owed: list[Ack] = []
+        """What the cloud has said and the next commit will settle."""
         self._watches: list[asyncio.Event] = []
 
     @classmethod
@@ -78,8 +83,13 @@ class Outbox:
 
     async def close(self) -> None:
         """Finish what is under way, then let go of file, lock and thread."""
-        await self._in_thread(self._store.close)
-        self._thread.shutdown()
+        try:
+            await self.settle()
+        except apsw.Error as error:
+            logger.warning("the last acknowledgements are not noted: %s", error, extra={"event": "outbox.ack_not_noted"})
+        finally:
+            await self._in_thread(self._store.close)
+            self._thread.shutdown()
 
     async def commit(
         self,
@@ -99,7 +109,11 @@ class Outbox:
         """
         told = stamps or [self._stamp] * (len(readings) + len(events))
         wall_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
-        await self._call(lambda store: store.commit(readings, events, states or {}, wall_ns, mono_ns=mono_ns, stamps=told))
+
+        def commit(store: Store, acks: Sequence[Ack]) -> None:
+            store.commit(readings, events, states or {}, wall_ns, mono_ns=mono_ns, stamps=told, acks=acks)
+
+        await self._with_owed(commit)
 
     async def next_block(self, lane: Lane, after_seq: int) -> Block | None:
         """The first held batch with an open record numbered above `after_seq`."""
@@ -130,10 +144,28 @@ class Outbox:
 
         On a disk without any room it has no effect either: the cloud will say it again.
         """
+        self.ack_soon(ack)
+        await self.settle()
+
+    def ack_soon(self, ack: Ack) -> None:
+        """Settle it with the next commit, or with `settle` where none comes: what is lost until then is said again."""
+        self._owed.append(ack)
+        del self._owed[:-_MOST_OWED]
+
+    @property
+    def owes(self) -> bool:
+        """Whether an acknowledgement waits for a commit."""
+        return bool(self._owed)
+
+    async def settle(self) -> None:
+        """Settle what waits for a commit without one."""
+        if not self._owed:
+            return
         now_ns = self._clock.wall_ns()
         try:
-            await self._call(lambda store: store.ack(ack, now_ns))
+            await self._with_owed(lambda store, acks: store.settle(acks, now_ns))
         except apsw.FullError as error:
+            self._owed.clear()
             logger.warning("no room to note an acknowledgement: %s", error, extra={"event": "outbox.ack_not_noted"})
 
     async def rewind(self, lane: Lane, cumulative: int) -> None:
@@ -165,6 +197,15 @@ class Outbox:
     async def advance_counter(self, counter: int) -> bool:
         """Remember a command's counter before it is acted on; False when it is a replay."""
         return await self._call(lambda store: store.advance_counter(counter))
+
+    async def _with_owed(self, work: Callable[[Store, Sequence[Ack]], object]) -> None:
+        """Do something that settles what waits; where the disk refuses, it waits on."""
+        acks, self._owed = self._owed, []
+        try:
+            await self._call(lambda store: work(store, acks))
+        except BaseException:
+            self._owed[:0] = acks
+            raise
 
     async def _call(self, work: Callable[[Store], _T]) -> _T:
         """Do something with the store on its thread."""

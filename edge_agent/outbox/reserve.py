@@ -9,10 +9,11 @@ import apsw
 
 from telemetry.clock import SECOND_NS
 
-__all__ = ["Reserve", "is_disk_full"]
+__all__ = ["RESERVE_FILE", "Reserve", "is_disk_full"]
 
 logger = logging.getLogger(__name__)
 
+RESERVE_FILE = "outbox.reserve"
 _AGAIN_NS = 60 * SECOND_NS
 
 

@@ -8,7 +8,9 @@ The agent does all this by itself. Copies that are finished with stay for a pers
 
 import logging
 import os
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from edge_agent.outbox.clocks import UNTOLD, ClockStamp
 from edge_agent.outbox.damaged import DAMAGE, Copy
 from edge_agent.outbox.file import sync_folder
 from edge_agent.outbox.mark import Mark, read_mark
-from edge_agent.outbox.reserve import is_disk_full
+from edge_agent.outbox.reserve import RESERVE_FILE, is_disk_full
 from edge_agent.outbox.spans import Spans, difference, union
 from edge_agent.outbox.store import Rescue, Store
 from telemetry.reason import Reason
@@ -44,27 +46,39 @@ _BESIDE = ("-wal", "-mark")
 def open_store(
     folder: Path, gateway: str, limits: OutboxLimits, now_ns: int, *, stamp: ClockStamp = UNTOLD, vfs: str | None = None
 ) -> Store:
-    """The outbox of `folder`: opened, made, or rebuilt from a damaged one.
+    """The outbox of `folder`: opened, made, or rebuilt from a damaged one; on a full disk with the room of the reserve.
 
     Raises OutboxError where another process holds it or it belongs to another gateway.
     """
+    make = partial(Store, folder, gateway, limits, now_ns, stamp=stamp, vfs=vfs)
+    try:
+        return _opened(folder, make, now_ns)
+    except (apsw.FullError, apsw.IOError, OSError) as error:
+        if not is_disk_full(error):
+            raise
+        logger.warning("the disk is full: opening with the room of the reserve", extra={"event": "outbox.disk_full"})
+        (folder / RESERVE_FILE).unlink(missing_ok=True)
+        return _opened(folder, make, now_ns)
+
+
+def _opened(folder: Path, make: Callable[[], Store], now_ns: int) -> Store:
     folder.mkdir(parents=True, exist_ok=True)
     _finish_set_aside(folder)
     noted = _noted_epoch(folder)
     try:
-        store = Store(folder, gateway, limits, now_ns, stamp=stamp, vfs=vfs)
+        store = make()
     except DAMAGE:
         copy = _set_aside(folder)
         extra = {"event": "outbox.damaged", "copy": str(copy)}
         logger.exception("the outbox is damaged: set aside, a new epoch begins", extra=extra)
-        store = Store(folder, gateway, limits, now_ns, stamp=stamp, vfs=vfs)
+        store = make()
     mark = read_mark(folder / _MARK_FILE)
     if mark is not None and mark.epoch == store.epoch and _is_behind(store, mark):
         extra = {"event": "outbox.behind", "epoch": store.epoch, "mark": str(mark.next_seqs), "lanes": str(store.lanes)}
         logger.error("the outbox has lost what it had synced: set aside, a new epoch begins", extra=extra)
         store.close()
         _set_aside(folder)
-        store = Store(folder, gateway, limits, now_ns, stamp=stamp, vfs=vfs)
+        store = make()
     try:
         _carry_all(store, noted, now_ns)
         _note_epoch(folder, store.epoch)

@@ -16,16 +16,16 @@ import apsw
 import msgspec
 
 from edge_agent.config import OutboxLimits
-from edge_agent.outbox.accounts import LaneAccount
+from edge_agent.outbox.accounts import LaneAccount, LaneBook
 from edge_agent.outbox.blocks import Block, Head, split_key
 from edge_agent.outbox.clocks import UNTOLD, ClockStamp
 from edge_agent.outbox.damaged import check_header
 from edge_agent.outbox.facts import DamagedError
-from edge_agent.outbox.file import Identity, OutboxError, connect, create, form_of, sync_folder, take_lock, upgrade
+from edge_agent.outbox.file import PAGE_BYTES, Identity, OutboxError, connect, create, form_of, sync_folder, take_lock, upgrade
 from edge_agent.outbox.ledger import MAX_BLOCK_BYTES, MAX_BLOCK_RECORDS, Ledger, Now
 from edge_agent.outbox.losses import LossNote
 from edge_agent.outbox.mark import MarkFile
-from edge_agent.outbox.reserve import Reserve, is_disk_full
+from edge_agent.outbox.reserve import RESERVE_FILE, Reserve, is_disk_full
 from edge_agent.outbox.room import Room
 from edge_agent.outbox.spans import Spans, difference, union
 from telemetry.reason import Reason
@@ -45,8 +45,7 @@ _ROOM_BYTES = 64 * 1024
 _ROOM_TRIES = 4
 _MOST_PAGES = 0xFFFFFFFE
 """SQLite's own limit."""
-_PAGE = 4096
-_JOURNAL_PAGES = 1000
+_JOURNAL_BYTES = 4 * 1024 * 1024
 """A longer journal is brought into the file; sooner where a quarter of the reserve is less."""
 
 
@@ -57,6 +56,7 @@ class _Work(msgspec.Struct, frozen=True):
     events: Sequence[Event]
     states: Mapping[str, bytes]
     stamps: Sequence[ClockStamp]
+    acks: Sequence[Ack] = ()
 
 
 class Rescue(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,10 +128,10 @@ class Store:
             self._lock.close()
             raise
         self.epoch = self._ledger.identity.epoch
-        self._reserve = Reserve(folder / "outbox.reserve", limits.reserve_bytes)
+        self._reserve = Reserve(folder / RESERVE_FILE, limits.reserve_bytes)
         self._reserve.take(self.now(now_ns).mono_ns)
         self._is_tight = False
-        self._journal_pages = min(_JOURNAL_PAGES, max(64, limits.reserve_bytes // 4 // _PAGE))
+        self._journal_pages = min(_JOURNAL_BYTES, max(_JOURNAL_BYTES // 16, limits.reserve_bytes // 4)) // PAGE_BYTES
 
     def _prepare(self, now_ns: int) -> None:
         form = form_of(self._db)
@@ -186,14 +186,17 @@ class Store:
         *,
         mono_ns: int | None = None,
         stamps: Sequence[ClockStamp] | None = None,
+        acks: Sequence[Ack] = (),
     ) -> Mapping[Lane, LaneAccount]:
         """Number, store and sync all of it or nothing; what the quota has no room for goes.
 
+        `acks` are settled in the same transaction, before anything has to go: one of their own would cost the flash as
+        much as the records do.
         `stamps` are the clock segments of the readings, then of the events. On a full disk the oldest records make room
         for the new ones.
         """
         now = self.now(now_ns, mono_ns)
-        work = _Work(readings, events, states, stamps or ())
+        work = _Work(readings, events, states, stamps or (), acks)
         if self._is_tight:
             self._loosen(now)
         try:
@@ -207,6 +210,7 @@ class Store:
 
     def _commit(self, work: _Work, now: Now, drop_bytes: int = 0, *, spares_events: bool = True) -> None:
         with self._ledger.transaction():
+            self._settle(work.acks)
             if drop_bytes:
                 self._room.free(drop_bytes, now, spares_events=spares_events)
             if work.states:
@@ -287,26 +291,41 @@ class Store:
 
         An acknowledgement of another epoch, or one that is older than what is known, changes nothing.
         """
-        lane, ledger = ack.lane, self._ledger
-        if ack.epoch != self.epoch or ack.cumulative >= ledger.account(lane).next_seq:
-            return self.lanes
-        ranges = union(tuple(ack.ranges))
-        quarantined = union(tuple((seq, seq) for seq, _ in ack.quarantined))
-        book, newly = ledger.books[lane].acknowledged(ack.cumulative, ranges, quarantined)
-        if book == ledger.books[lane]:
+        return self.settle([ack], now_ns)
+
+    def settle(self, acks: Sequence[Ack], now_ns: int | None = None) -> Mapping[Lane, LaneAccount]:
+        """What several acknowledgements say, in one transaction; see `ack`."""
+        if all(self._acknowledged(ack) is None for ack in acks):
             return self.lanes
         now = self.now(now_ns or 0)
 
         def settle() -> None:
-            with ledger.transaction():
-                ledger.books[lane] = book
-                for head in self._closed_by(lane, newly):
-                    ledger.books[lane] = ledger.books[lane].kept(head.size)
+            with self._ledger.transaction():
+                self._settle(acks)
                 self._room.make(now)
 
         self._with_reserve(settle, now)
         self._tidy_up()
         return self.lanes
+
+    def _settle(self, acks: Sequence[Ack]) -> None:
+        """Change the books inside the open transaction."""
+        books = self._ledger.books
+        for ack in acks:
+            if (told := self._acknowledged(ack)) is None:
+                continue
+            books[ack.lane], newly = told
+            for head in self._closed_by(ack.lane, newly):
+                books[ack.lane] = books[ack.lane].kept(head.size)
+
+    def _acknowledged(self, ack: Ack) -> tuple[LaneBook, Spans] | None:
+        """The lane's book with an acknowledgement in it, and what that settles; None where it says nothing new."""
+        book = self._ledger.books[ack.lane]
+        if ack.epoch != self.epoch or ack.cumulative >= book.account.next_seq:
+            return None
+        quarantined = union(tuple((seq, seq) for seq, _ in ack.quarantined))
+        told = book.acknowledged(ack.cumulative, union(tuple(ack.ranges)), quarantined)
+        return None if told[0] == book else told
 
     def _closed_by(self, lane: Lane, newly: Spans) -> Iterator[Head]:
         """The blocks whose last open record is in `newly`; each once."""
@@ -325,9 +344,9 @@ class Store:
         may have forgotten that, too.
         """
         ledger, book, now = self._ledger, self._ledger.books[lane], self.now(now_ns)
+        again, kept_bytes = self._still_here(lane, difference(book.settled, ((1, cumulative),)))
         # Where it says more than was heard here, it may still have forgotten what it had said to have beyond that.
         cumulative = min(cumulative, book.account.cumulative)
-        again, kept_bytes = self._still_here(lane, difference(book.settled, ((1, cumulative),)))
         first_kept = again[0][0] if again else book.account.next_seq
         holes: Spans = ()
 

@@ -23,9 +23,13 @@ class AckQueue:
             self._waiting.append(ack)
             self._some.set()
 
-    async def take(self) -> list[Ack]:
-        """Everything that waits, at least one, in as few words as say the same."""
-        await self._some.wait()
+    async def take(self, patience_s: float | None) -> list[Ack]:
+        """Everything that waits, in as few words as say the same; nothing where none comes within `patience_s`."""
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._some.wait()
+        except TimeoutError:
+            return []
         self._some.clear()
         waiting, self._waiting = self._waiting, []
         return _condensed(waiting)

@@ -40,6 +40,10 @@ _LONG_DOWN_NS = 300 * SECOND_NS
 """After so long an outage others come back at the same moment."""
 _BIG_BACKLOG = 5000
 """So many readings take a while: what the devices say at present is sent before them."""
+_LITTLE_HELD = 5000
+"""Up to so many records of a lane an acknowledgement may wait for the next commit."""
+_SETTLE_S = 1.0
+"""For so long: devices that speak at all make a commit a second."""
 _SNAPSHOT_PAUSE_NS = 600 * SECOND_NS
 _SOUND_NS = 5 * SECOND_NS
 """A connection that lasted so long was sound. One that ends at once, again and again, is tried ever more seldom: another
@@ -273,9 +277,12 @@ class Uplink:
             self._acks.put(ack)
 
     async def _note_acks(self, pump: Pump) -> None:
-        """Forget on disk first, then let the lane move on."""
+        """Note what the cloud has said; what no commit took along in time is settled without one."""
         while True:
-            for ack in await self._acks.take():
+            acks = await self._acks.take(_SETTLE_S if self._outbox.owes else None)
+            if not acks:
+                await self._settle()
+            for ack in acks:
                 if self._epoch != self._outbox.epoch:
                     raise _EpochOverError
                 try:
@@ -296,7 +303,10 @@ class Uplink:
             return
         if asked is not None:
             await self._take_answer(ack, asked)
-        await self._outbox.ack(ack)
+        if asked is None and self._can_wait(ack):
+            self._outbox.ack_soon(ack)
+        else:
+            await self._outbox.ack(ack)
         now_ns = self._clock.monotonic_ns()
         window.on_ack(ack, now_ns)
         for low, high, reason in ack.refused:
@@ -307,6 +317,17 @@ class Uplink:
         if asked is not None:
             asked.answered.add(ack.lane)
             self._welcome(ack, asked.next_seqs[ack.lane], pump, now_ns)
+
+    def _can_wait(self, ack: Ack) -> bool:
+        """Whether it may share a commit: where little is held, little is said again if the power fails before that."""
+        return not (ack.refused or ack.quarantined) and self._outbox.accounts[ack.lane].depth <= _LITTLE_HELD
+
+    async def _settle(self) -> None:
+        try:
+            await self._outbox.settle()
+        except apsw.Error as error:
+            self.counts.disk_errors += 1
+            logger.exception("acknowledgements cannot be kept", extra={"event": "uplink.ack_failed", "error": str(error)})
 
     async def _take_answer(self, ack: Ack, asked: Asked) -> None:
         """The first thing after a hello: what time it is there, and whether the cloud still knows what it knew."""

@@ -49,9 +49,8 @@ class Model:
         self.fates |= {seq: fate for seq in seqs if self.fates.get(seq) == "held"}
 
     def rewind(self, cumulative: int) -> None:
-        if cumulative <= self.cumulative:
-            self.cumulative = cumulative
-            self.fates |= {seq: "held" for seq, fate in self.fates.items() if seq > cumulative and fate != "lost"}
+        self.cumulative = min(self.cumulative, cumulative)
+        self.fates |= {seq: "held" for seq, fate in self.fates.items() if seq > cumulative and fate != "lost"}
 
     def count(self, fate: str) -> int:
         return sum(each == fate for each in self.fates.values())

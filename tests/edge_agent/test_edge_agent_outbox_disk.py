@@ -223,6 +223,20 @@ def test_on_a_real_full_disk_the_reserve_makes_room_and_sampling_goes_on(small_d
         assert (small_disk / "box" / "outbox.reserve").exists()
 
 
+def test_an_outbox_opens_on_a_full_disk_with_the_room_of_the_reserve(small_disk: Path) -> None:
+    open_(small_disk / "other", reserve_bytes=0).close()
+    with closing(open_(small_disk / "box", reserve_bytes=8 << 20)) as store:
+        store.commit(readings(500), [], {}, T0)
+    # A new outbox in place of a deleted one needs room.
+    (small_disk / "box" / "outbox.db").unlink()
+    with (small_disk / "others").open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    with closing(open_(small_disk / "box", reserve_bytes=8 << 20)) as store:
+        store.commit(readings(500), [], {}, T0)
+        assert len(held(store, READINGS)) == 500
+
+
 _OPENER = """
 import sys, time
 from pathlib import Path

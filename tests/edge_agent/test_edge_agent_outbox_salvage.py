@@ -11,7 +11,7 @@ from outbox_parts import EVENTS, READINGS, ack, assert_accounts, held, limits, l
 
 from edge_agent.outbox import salvage
 from edge_agent.outbox.clocks import ClockStamp
-from edge_agent.outbox.file import EARLIER_SCHEMA
+from edge_agent.outbox.file import EARLIER_SCHEMA, PAGE_BYTES
 from edge_agent.outbox.inspect import inspect
 from edge_agent.outbox.outbox import Outbox
 from edge_agent.outbox.salvage import open_store, renew_store
@@ -39,9 +39,9 @@ def spoil(path: Path, damage: str) -> None:
         case "header":
             data[:16] = bytes(16)
         case "middle":
-            data[4096 * 20 : len(data) // 2] = b"\xa5" * (len(data) // 2 - 4096 * 20)
+            data[PAGE_BYTES * 80 : len(data) // 2] = b"\xa5" * (len(data) // 2 - PAGE_BYTES * 80)
         case "front":
-            data[4096 : len(data) // 2] = b"\xa5" * (len(data) // 2 - 4096)
+            data[PAGE_BYTES : len(data) // 2] = b"\xa5" * (len(data) // 2 - PAGE_BYTES)
         case "tail":
             data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
         case "cut":
@@ -330,11 +330,17 @@ def test_a_flipped_bit_is_declared_or_changes_nothing(tmp_path: Path, start: int
 
 def read_all(store: Store) -> tuple[Store, dict[int, object]]:
     try:
-        store.states()
-        return store, dict(held(store, READINGS))
+        return store, everything(store)
     except salvage.DAMAGE:
         renewed = renew_store(store, T0)
-        return renewed, dict(held(renewed, READINGS))
+        return renewed, everything(renewed)
+
+
+def everything(store: Store) -> dict[int, object]:
+    """The readings, once all the rest could be read, too."""
+    store.states()
+    losses(store)
+    return {lane: dict(held(store, lane)) for lane in Lane}[READINGS]
 
 
 def test_another_gateways_outbox_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_a_restored_cloud_that_says_more_than_was_heard_may_have_forgotten_what_
     store.ack(Ack(gateway="gw-1", epoch=store.epoch, lane=Lane.READINGS, cumulative=0, ranges=[(11, 30)]))
     store.rewind(Lane.READINGS, 20)
     assert store.first_unacked(Lane.READINGS) == 1
-    assert store.lanes[Lane.READINGS].depth == 30
+    assert store.lanes[Lane.READINGS].depth == 20
     store.close()
 
 
