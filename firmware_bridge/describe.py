@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from device_profiles.model import Profile
+from firmware_bridge.cjt188.record import LANGUAGE as CJT188
 from firmware_bridge.coap import CoapMessage, parse_coap
 from firmware_bridge.cursor import Shown
+from firmware_bridge.dlt645.record import LANGUAGES as DLT645
 from firmware_bridge.documents import CBOR, JSON, parse_document
 from firmware_bridge.errors import ParseError
 from firmware_bridge.hj212.record import LANGUAGE as HJ212
@@ -27,6 +29,7 @@ from firmware_bridge.modbus.frames import (
 )
 from firmware_bridge.numbers import size_of
 from firmware_bridge.serial_layout import decode_frame
+from firmware_bridge.sl651.record import LANGUAGE as SL651
 from telemetry.reason import Reason
 
 __all__ = ["LANGUAGES", "PROTOCOLS", "with_profiles"]
@@ -189,6 +192,9 @@ def _explain_serial(raw: bytes, *, profile: Profile) -> list[Shown]:
 LANGUAGES: Mapping[str, Language] = {
     "jt808": Language(describe=record_jt808, explain=explain_jt808),
     "hj212": HJ212,
+    **DLT645,
+    "cjt188": CJT188,
+    "sl651": SL651,
     "modbus-rtu": Language(
         describe=_modbus_rtu, explain=partial(_explain_modbus, head=(("unit", 1),), tail=2, describe=_modbus_rtu)
     ),

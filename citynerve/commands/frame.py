@@ -32,7 +32,10 @@ def _group() -> None:
 @app.command()
 def decode(
     protocol: Annotated[
-        str, typer.Argument(help="jt808, hj212, modbus-rtu, modbus-tcp, coap, json, cbor, or a profile with a serial wire.")
+        str,
+        typer.Argument(
+            help="jt808, hj212, dlt645, cjt188, sl651, modbus-rtu, modbus-tcp, coap, json, cbor, or a profile with a serial wire."
+        ),
     ],
     digits: Annotated[
         list[str] | None, typer.Argument(metavar="[HEX]", help="The frame in hex; blanks and 0x do no harm.")
