@@ -1,7 +1,7 @@
 """What gateways said and nobody has worked on yet, in the order in which it will be."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
@@ -17,6 +17,8 @@ __all__ = ["IngestQueue"]
 _Queued = TypeVar("_Queued", bound=Incoming)
 
 _MOST_MESSAGES: Final = 64
+_MOST_SMALL: Final = 512
+"""Batches of readings in one group: a gateway that commits each reading by itself leaves batches of one."""
 _MOST_RECORDS: Final = 8_000
 """Records of one group, which share a commit: an alarm that comes meanwhile waits for that one, so it must be soon over."""
 _MOST_DECLARED: Final = 2_000
@@ -32,7 +34,9 @@ class IngestQueue:
     Beside events stand hellos and statuses, and take turns with them: where a district comes back in one minute, the
     alarms of those who were greeted do not wait for a thousand others to be.
 
-    Batches of a gateway that speaks of a device before declaring it are held back, in order, for `patience_s`.
+    What a gateway says after a hello that still waits stands behind that: met later, the hello would know less than the
+    books, and look like an old copy's. Batches of a gateway that speaks of a device before declaring it are held back, in
+    order, for `patience_s`.
     `records` is what waits here or was taken and not given to `done` yet.
     """
 
@@ -45,6 +49,9 @@ class IngestQueue:
         self._statuses: deque[GatewayStatus] = deque()
         self._turns = deque((self._next_events, self._next_greetings, self._next_events, self._next_statuses))
         self._readings: deque[Delivery] = deque()
+        self._unmet: Counter[str] = Counter()
+        """Hellos that wait or are being met, by gateway."""
+        self._behind: dict[str, list[Delivery | Broken]] = {}
         self._readings_came = asyncio.Event()
         self.news = asyncio.Event()
         """Set when there may be something for `urgent`; whoever else has work for the same worker sets it, too."""
@@ -54,21 +61,38 @@ class IngestQueue:
         """Take a message in."""
         self.records += _size(message)
         match message:
-            case Delivery(batch=ReadingsBatch()):
-                self._readings.append(message)
-                self._readings_came.set()
-                return
+            case Delivery() | Broken() if self._unmet[message.gateway]:
+                self._behind.setdefault(message.gateway, []).append(message)
             case Delivery() | Broken():
-                self._events.append(message)
+                self._line_up(message)
             case Greeting():
+                self._unmet[message.gateway] += 1
                 self._greetings.append(message)
             case GatewayStatus():
                 self._statuses.append(message)
         self.news.set()
 
+    def _line_up(self, message: Delivery | Broken) -> None:
+        if isinstance(message, Delivery) and isinstance(message.batch, ReadingsBatch):
+            self._readings.append(message)
+            self._readings_came.set()
+        else:
+            self._events.append(message)
+            self.news.set()
+
     def done(self, messages: Sequence[Incoming]) -> None:
         """They were worked on."""
         self.records -= sum(map(_size, messages))
+        for message in messages:
+            if isinstance(message, Greeting):
+                self._met(message.gateway)
+
+    def _met(self, gateway: str) -> None:
+        self._unmet[gateway] -= 1
+        if self._unmet[gateway] <= 0:
+            del self._unmet[gateway]
+            for message in self._behind.pop(gateway, []):
+                self._line_up(message)
 
     def greeted(self, gateway: str) -> None:
         """The gateway said hello: what it said before is due."""
@@ -115,7 +139,7 @@ class IngestQueue:
             while not self._readings:
                 self._readings_came.clear()
                 await self._readings_came.wait()
-            group = self._gather(self._readings)
+            group = self._gather(self._readings, _MOST_SMALL)
             if group:
                 return group
             self.news.set()  # whoever waits for news must know until when something is held back
@@ -141,12 +165,12 @@ class IngestQueue:
                 self._events.appendleft(delivery)
                 self.news.set()
 
-    def _gather(self, queue: deque[_Queued]) -> list[Delivery]:
+    def _gather(self, queue: deque[_Queued], most: int = _MOST_MESSAGES) -> list[Delivery]:
         """From the front of a queue, each gateway with one epoch, without those that must wait for a hello."""
         group: list[Delivery] = []
         records = 0
         epochs: dict[str, str] = {}
-        while queue and len(group) < _MOST_MESSAGES and records < _MOST_RECORDS:
+        while queue and len(group) < most and records < _MOST_RECORDS:
             delivery = queue[0]
             if not isinstance(delivery, Delivery):
                 break

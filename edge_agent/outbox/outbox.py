@@ -46,6 +46,8 @@ class Outbox:
         self._is_sound = True
         self._owed: list[Ack] = []
         """What the cloud has said and the next commit will settle."""
+        self._is_cramped = False
+        """Whether the disk had no room to settle it."""
         self._watches: list[asyncio.Event] = []
 
     @classmethod
@@ -142,7 +144,7 @@ class Outbox:
     async def ack(self, ack: Ack) -> None:
         """Settle what the cloud has for good; of another epoch, doubled, late: no effect.
 
-        On a disk without any room it has no effect either: the cloud will say it again.
+        On a disk without any room it waits for some.
         """
         self.ack_soon(ack)
         await self.settle()
@@ -165,8 +167,12 @@ class Outbox:
         try:
             await self._with_owed(lambda store, acks: store.settle(acks, now_ns))
         except apsw.FullError as error:
-            self._owed.clear()
-            logger.warning("no room to note an acknowledgement: %s", error, extra={"event": "outbox.ack_not_noted"})
+            # It waits on: the cloud need not say it again.
+            if not self._is_cramped:
+                logger.warning("no room to note an acknowledgement: %s", error, extra={"event": "outbox.ack_not_noted"})
+            self._is_cramped = True
+        else:
+            self._is_cramped = False
 
     async def rewind(self, lane: Lane, cumulative: int) -> None:
         """The cloud knows less than before: what is still kept above `cumulative` is unacknowledged again."""

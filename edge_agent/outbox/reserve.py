@@ -35,10 +35,11 @@ class Reserve:
         self.is_whole = size == 0 or (path.exists() and path.stat().st_size == size)
 
     def let_go(self, mono_ns: int) -> None:
-        """Give the room to whoever needs it now."""
+        """Give the room to whoever needs it now; what was let go of before is not put off again."""
         self._path.unlink(missing_ok=True)
+        if self.is_whole or self._next_try_ns is None:
+            self._next_try_ns = mono_ns + _AGAIN_NS
         self.is_whole = False
-        self._next_try_ns = mono_ns + _AGAIN_NS
 
     def take(self, mono_ns: int) -> None:
         """Take the room again where the disk has it twice over; asks the disk at most once a minute."""

@@ -15,6 +15,10 @@ SMALL_BACKLOG = 1000
 _MANY_RANGES = 64
 """So many gaps are enough: the cloud's account of a lane must stay short."""
 _MOST_FLIGHTS = 512
+_FIRST_FLIGHTS = 64
+_FEW_FLIGHTS = 4
+"""Batches that may wait for the cloud's word: one more for each word that comes, half as many where none does. A cloud
+that cannot keep up drops what comes on top, and must not be given all of it again at once (Chiu and Jain, 1989)."""
 _MOST_CUTS = 4096
 
 
@@ -51,6 +55,9 @@ class LaneWindow:
         """Above `cumulative`, neither settled nor in the outbox: declared lost."""
         self._flying = Ranges()
         self._flights: dict[int, _Flight] = {}
+        self._room = _FIRST_FLIGHTS
+        """Batches that may wait for the cloud's word at present."""
+        self._halved_ns = 0
         self._numbers = 0
         self._newest_settled = 0
         self._cuts: list[int] = []
@@ -60,6 +67,8 @@ class LaneWindow:
         """What the cloud said before this is of a cloud that is no more."""
         self._progress_ns = 0
         self._asked_ns = 0
+        self._probed_ns = 0
+        """When a batch last went again because nothing moved."""
         self._doubtful = False
         """The cloud seems to know less than before; only the answer to a hello is believed in that."""
 
@@ -155,7 +164,7 @@ class LaneWindow:
 
     def may_send(self, count: int) -> bool:
         """Whether a batch of so many records fits the credit; one batch does while nothing else is under way."""
-        if not self.welcomed or self.credit <= 0 or len(self._flights) >= _MOST_FLIGHTS:
+        if not self.welcomed or self.credit <= 0 or len(self._flights) >= self._room:
             return False
         in_flight = self.in_flight
         return not in_flight or in_flight + count <= self.credit
@@ -187,8 +196,10 @@ class LaneWindow:
         """
         late = [it for it in self._flights.values() if it.landed_ns is not None and now_ns - it.landed_ns >= self._patience_ns]
         lost = [flight for flight in late if flight.number < self._newest_settled]
-        if not lost and late and now_ns - self._progress_ns >= self._patience_ns:
-            lost = [min(late, key=lambda flight: flight.number)]
+        if not lost and late and now_ns - max(self._progress_ns, self._probed_ns) >= self._patience_ns:
+            lost, self._probed_ns = [min(late, key=lambda flight: flight.number)], now_ns
+        if lost and now_ns - self._halved_ns >= self._patience_ns:
+            self._room, self._halved_ns = max(_FEW_FLIGHTS, self._room // 2), now_ns
         for flight in lost:
             self._drop(flight)
         return len(lost)
@@ -212,6 +223,7 @@ class LaneWindow:
         for flight in list(self._flights.values()):
             if self.settled.covers(max(flight.first_seq, self.cumulative + 1), flight.last_seq):
                 self._newest_settled = max(self._newest_settled, flight.number)
+                self._room = min(_MOST_FLIGHTS, self._room + 1)
                 self._drop(flight)
         del self._cuts[: bisect_right(self._cuts, self.cumulative)]
         self._cuts = [seq for seq in self._cuts if not any(self.settled.covers(it, it) for it in (seq, seq + 1))]

@@ -249,7 +249,7 @@ def test_one_lost_batch_goes_again_alone_while_new_ones_keep_coming(tmp_path: Pa
                 road.lose_up = 1.0 if n == 5 else 0.0
                 await there.outbox.commit(readings(10))
                 await asyncio.sleep(1)
-            assert there.empty()
+            await when(there.empty, 5)
             assert there.uplink.counts.retransmissions == 1
 
     play(tmp_path, road, scene)
