@@ -117,13 +117,15 @@ class Agent:
 
     async def drained(self) -> None:
         """Returns once every record committed or handed over so far has left the outbox by the cloud's word."""
-        changed = self._running().outbox.watch()
+        parts = self._running()
+        changed = parts.outbox.watch()
         try:
             while self.counts().backlog:
                 changed.clear()
-                await changed.wait()
+                # What is committed may be acknowledged already, and nothing will change any more.
+                await (parts.committer.idle if parts.committer.unfinished else changed).wait()
         finally:
-            self._running().outbox.unwatch(changed)
+            parts.outbox.unwatch(changed)
 
     # The wiring.
 

@@ -66,6 +66,9 @@ class Committer:
         """How often the disk refused a commit."""
         self.last_error = ""
         """Why the disk refuses now; empty while it does not."""
+        self.idle = asyncio.Event()
+        """Set while everything handed over is committed."""
+        self.idle.set()
         self.unfinished = 0
         """Entries handed over and not committed yet."""
 
@@ -91,6 +94,7 @@ class Committer:
         patience_s = 0.0 if entry.events else self._limits.linger_ms / 1000 if awaited else self._limits.commit_s
         waiting = _Waiting(entry, loop.time() + patience_s, loop.create_future(), has_room)
         self.unfinished += 1
+        self.idle.clear()
         self._queue.put_nowait(waiting)
         return waiting.done
 
@@ -159,6 +163,8 @@ class Committer:
 
     def _settle(self, group: list[_Waiting], error: Exception | None) -> None:
         self.unfinished -= len(group)
+        if not self.unfinished:
+            self.idle.set()
         for waiting in group:
             if waiting.has_room:
                 self._room.release()
