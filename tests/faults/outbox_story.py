@@ -131,6 +131,11 @@ def decode(lane: Lane, payload: bytes) -> tuple[str, list[tuple[int, Reading | E
     return batch.epoch, [(batch.first_seq + at, row) for group in batch.groups for at, row in group.readings()]
 
 
+def _may_be_said_again(key: Key) -> bool:
+    """A hole is declared at each going back of the cloud, which may have forgotten that it was told."""
+    return isinstance(key, tuple) and Reason.MISSING in key
+
+
 def look(store: Store) -> View:
     """Reads a store to its last record, past its own way out."""
     held, losses, twice = dict[Key, Place](), list[LossRecord](), list[Key]()
@@ -146,7 +151,7 @@ def look(store: Store) -> View:
             places = {name: place for name, place in places.items() if place.seq in open_seqs}
             declared = [loss for loss in declared if key_of(loss) in places]
         if not held.keys().isdisjoint(places):
-            twice += held.keys() & places.keys()
+            twice += [key for key in held.keys() & places.keys() if not _may_be_said_again(key)]
         held |= places
         losses += declared
         counts[lane] += len(places)
