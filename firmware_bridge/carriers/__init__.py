@@ -1,0 +1,1 @@
+"""What the carriers' platforms push: OneNET of China Mobile and CTWing (AEP) of China Telecom."""
