@@ -1,0 +1,158 @@
+"""Objects 0 to 7 and 19: server, device, link, firmware, place (LwM2M 1.1 Core, appendix E; OMA registry)."""
+
+from firmware_bridge.lwm2m.model import Kind, ObjectType, executable, resource
+
+__all__ = ["CORE_OBJECTS"]
+
+_PERCENT = (0, 100)
+
+DEVICE_ERRORS = {
+    0: "none",
+    1: "low_battery",
+    2: "external_supply_off",
+    3: "gps_failure",
+    4: "low_signal",
+    5: "out_of_memory",
+    6: "sms_failure",
+    7: "ip_failure",
+    8: "peripheral_failure",
+}
+BATTERY = {0: "normal", 1: "charging", 2: "full", 3: "damaged", 4: "low", 5: "absent", 6: "unknown"}
+POWER_SOURCES = {
+    0: "dc",
+    1: "internal_battery",
+    2: "external_battery",
+    3: "fuel_cell",
+    4: "power_over_ethernet",
+    5: "usb",
+    6: "ac_mains",
+    7: "solar",
+}
+BEARERS = {
+    0: "gsm",
+    1: "td_scdma",
+    2: "wcdma",
+    3: "cdma2000",
+    4: "wimax",
+    5: "lte_tdd",
+    6: "lte_fdd",
+    7: "nb_iot",
+    21: "wlan",
+    22: "bluetooth",
+    23: "ieee_802_15_4",
+    41: "ethernet",
+    42: "dsl",
+    43: "plc",
+}
+FIRMWARE_STATES = {0: "idle", 1: "downloading", 2: "downloaded", 3: "updating"}
+FIRMWARE_RESULTS = {
+    0: "initial",
+    1: "success",
+    2: "not_enough_flash",
+    3: "out_of_memory",
+    4: "connection_lost",
+    5: "integrity_failed",
+    6: "unsupported_package",
+    7: "invalid_uri",
+    8: "update_failed",
+    9: "unsupported_protocol",
+    10: "cancelled",
+    11: "deferred",
+}
+
+CORE_OBJECTS = (
+    # The keys of object 0 are never read by a server, so no table of it is kept.
+    ObjectType.of(0, "lwm2m_security", "LwM2M 安全"),
+    ObjectType.of(
+        1,
+        "lwm2m_server",
+        "LwM2M 服务器",
+        resource(0, "short_server_id", "服务器短标识", Kind.INTEGER, within=(1, 65534)),
+        resource(1, "lifetime", "注册有效期", Kind.INTEGER, "RW", "s"),
+        resource(2, "default_minimum_period", "默认最小周期", Kind.INTEGER, "RW", "s"),
+        resource(3, "default_maximum_period", "默认最大周期", Kind.INTEGER, "RW", "s"),
+        executable(4, "disable", "停用"),
+        resource(5, "disable_timeout", "停用时长", Kind.INTEGER, "RW", "s"),
+        resource(6, "store_notifications", "离线保存通知", Kind.BOOLEAN, "RW"),
+        resource(7, "binding", "绑定方式", Kind.STRING, "RW"),
+        executable(8, "registration_update_trigger", "触发注册更新"),
+    ),
+    ObjectType.of(
+        3,
+        "device",
+        "设备",
+        resource(0, "manufacturer", "制造商", Kind.STRING),
+        resource(1, "model_number", "型号", Kind.STRING),
+        resource(2, "serial_number", "序列号", Kind.STRING),
+        resource(3, "firmware_version", "固件版本", Kind.STRING),
+        executable(4, "reboot", "重启"),
+        executable(5, "factory_reset", "恢复出厂设置"),
+        resource(6, "power_sources", "供电来源", Kind.INTEGER, within=(0, 7), multiple=True, meanings=POWER_SOURCES),
+        resource(7, "power_source_voltage", "电源电压", Kind.INTEGER, unit="mV", multiple=True),
+        resource(8, "power_source_current", "电源电流", Kind.INTEGER, unit="mA", multiple=True),
+        resource(9, "battery_level", "电池电量", Kind.INTEGER, unit="%", within=_PERCENT),
+        resource(10, "memory_free", "可用内存", Kind.INTEGER, unit="KiBy"),
+        resource(11, "error_code", "错误码", Kind.INTEGER, within=(0, 32), multiple=True, meanings=DEVICE_ERRORS),
+        executable(12, "reset_error_code", "清除错误码"),
+        resource(13, "current_time", "当前时间", Kind.TIME, "RW"),
+        resource(14, "utc_offset", "时差", Kind.STRING, "RW"),
+        resource(15, "timezone", "时区", Kind.STRING, "RW"),
+        resource(16, "bindings", "支持的绑定方式", Kind.STRING),
+        resource(17, "device_type", "设备类型", Kind.STRING),
+        resource(18, "hardware_version", "硬件版本", Kind.STRING),
+        resource(19, "software_version", "软件版本", Kind.STRING),
+        resource(20, "battery_status", "电池状态", Kind.INTEGER, within=(0, 6), meanings=BATTERY),
+        resource(21, "memory_total", "总内存", Kind.INTEGER, unit="KiBy"),
+    ),
+    ObjectType.of(
+        4,
+        "connectivity_monitoring",
+        "连接监测",
+        resource(0, "bearer", "网络承载", Kind.INTEGER, within=(0, 50), meanings=BEARERS),
+        resource(1, "available_bearers", "可用承载", Kind.INTEGER, within=(0, 50), multiple=True, meanings=BEARERS),
+        resource(2, "radio_signal", "信号强度", Kind.INTEGER, unit="dB[mW]", note="NRSRP on NB-IoT"),
+        # By bearer: RSRQ in dB, NRSRQ on NB-IoT, or a plain number, so that it has no unit here.
+        resource(3, "link_quality", "链路质量", Kind.INTEGER, note="NRSRQ on NB-IoT"),
+        resource(4, "ip_addresses", "IP 地址", Kind.STRING, multiple=True),
+        resource(5, "router_ip_addresses", "路由器 IP 地址", Kind.STRING, multiple=True),
+        resource(6, "link_utilization", "链路利用率", Kind.INTEGER, unit="%", within=_PERCENT),
+        resource(7, "apn", "接入点", Kind.STRING, multiple=True),
+        resource(8, "cell_id", "小区标识", Kind.INTEGER),
+        resource(9, "mnc", "移动网络码", Kind.INTEGER, within=(0, 999)),
+        resource(10, "mcc", "移动国家码", Kind.INTEGER, within=(0, 999)),
+        resource(11, "sinr", "信噪比", Kind.INTEGER, unit="dB"),
+        resource(12, "lac", "位置区码", Kind.INTEGER),
+        resource(13, "coverage_level", "覆盖增强等级", Kind.INTEGER),
+    ),
+    ObjectType.of(
+        5,
+        "firmware_update",
+        "固件升级",
+        resource(0, "package", "升级包", Kind.OPAQUE, "W"),
+        resource(1, "package_uri", "升级包地址", Kind.STRING, "RW"),
+        executable(2, "update", "执行升级"),
+        resource(3, "state", "升级状态", Kind.INTEGER, within=(0, 3), meanings=FIRMWARE_STATES),
+        resource(5, "result", "升级结果", Kind.INTEGER, within=(0, 11), meanings=FIRMWARE_RESULTS),
+        resource(6, "package_name", "升级包名称", Kind.STRING),
+        resource(7, "package_version", "升级包版本", Kind.STRING),
+        resource(8, "protocols", "支持的下载协议", Kind.INTEGER, multiple=True),
+        resource(9, "delivery_method", "下发方式", Kind.INTEGER, within=(0, 2), meanings={0: "pull", 1: "push", 2: "both"}),
+        executable(10, "cancel", "取消升级"),
+    ),
+    ObjectType.of(
+        6,
+        "location",
+        "位置",
+        # Numbers since the 1.0.1 text, texts before it: such a text is flawed, for its digits could be a float's bytes.
+        resource(0, "latitude", "纬度", Kind.FLOAT, unit="deg", within=(-90, 90)),
+        resource(1, "longitude", "经度", Kind.FLOAT, unit="deg", within=(-180, 180)),
+        resource(2, "altitude", "海拔", Kind.FLOAT, unit="m"),
+        resource(3, "radius", "精度半径", Kind.FLOAT, unit="m"),
+        resource(4, "velocity", "速度矢量", Kind.OPAQUE),
+        resource(5, "timestamp", "定位时间", Kind.TIME),
+        resource(6, "speed", "速度", Kind.FLOAT, unit="m/s"),
+    ),
+    ObjectType.of(7, "connectivity_statistics", "连接统计"),
+    # Carriers tunnel whole frames through it: up in 19/0/0, down in 19/1/0.
+    ObjectType.of(19, "binary_app_data_container", "二进制应用数据", resource(0, "data", "数据", Kind.OPAQUE, "RW")),
+)
