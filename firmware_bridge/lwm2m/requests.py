@@ -1,0 +1,280 @@
+"""What the server asks of a device, and what it makes of the answers (LwM2M 1.0, clause 5.4 and 5.5; RFC 7641).
+
+One request is under way with a device at a time (RFC 7252, clause 4.7: NSTART is 1); others wait in a bounded line, for a
+device in queue mode until it wakes.
+"""
+
+from collections import Counter, deque
+from enum import Enum
+
+import msgspec
+
+from firmware_bridge.coap import CoapMessage, CoapOption
+from firmware_bridge.errors import ParseError, Refused
+from firmware_bridge.lwm2m.messages import ACCEPT, CONTENT_FORMAT, OBSERVE, URI_PATH, number_option, option_number, text_option
+from firmware_bridge.lwm2m.paths import Path, format_path
+from firmware_bridge.lwm2m.payloads import Format, decode_payload
+from firmware_bridge.lwm2m.registrations import Registration
+from firmware_bridge.lwm2m.registry import type_at
+from firmware_bridge.lwm2m.values import Reading
+from telemetry.reason import Reason
+
+__all__ = ["Answered", "Operation", "Request", "Requests", "fresh"]
+
+_FRESH_AFTER_S = 128.0  # RFC 7641, clause 3.4
+
+
+class Operation(Enum):
+    """Code, Observe option, letter that the registry asks for, shortest and longest path (1.1 Core, clause 6.3)."""
+
+    READ = ("0.01", None, "R", 1, 4)
+    DISCOVER = ("0.01", None, "", 1, 3)
+    OBSERVE = ("0.01", 0, "R", 1, 4)
+    CANCEL = ("0.01", 1, "R", 1, 4)
+    REPLACE = ("0.03", None, "W", 2, 4)
+    UPDATE = ("0.02", None, "W", 2, 2)
+    EXECUTE = ("0.02", None, "E", 3, 3)
+    CREATE = ("0.02", None, "", 1, 1)
+    DELETE = ("0.04", None, "", 2, 2)
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked. `format` is the payload's, or for a read the one wanted; `until_s` is when it is not worth asking any more.
+
+    Writing one resource is REPLACE on its path; UPDATE writes some resources of an instance.
+    """
+
+    operation: Operation
+    path: Path
+    until_s: float
+    format: int | None = None
+    payload: bytes = b""
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """A device's answer or notification: its CoAP `code`, and the values of a 2.05; `refused` where those cannot be read."""
+
+    endpoint: str
+    request: Request
+    code: str
+    readings: tuple[Reading, ...] = ()
+    payload: bytes = b""
+    notification: bool = False
+    refused: Refused | None = None
+
+
+class _Observation(msgspec.Struct, kw_only=True):
+    request: Request
+    sequence: int | None
+    at_s: float
+
+
+class _UnderWay(msgspec.Struct, frozen=True, kw_only=True):
+    request: Request
+    token: bytes
+    message_id: int
+
+
+class _Line:
+    """What waits for one device, what is under way, and what it was asked to tell by itself."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Request] = deque()
+        self.under_way: _UnderWay | None = None
+        self.observations: dict[bytes, _Observation] = {}
+
+
+def fresh(before: int, before_s: float, sequence: int, now_s: float) -> bool:
+    """Whether a notification is newer than the last one (RFC 7641, clause 3.4); numbers have 24 bits and start over."""
+    forward = before < sequence and sequence - before < 2**23
+    return forward or (before > sequence and before - sequence > 2**23) or now_s > before_s + _FRESH_AFTER_S
+
+
+class Requests:
+    """Requests of all devices. Each has at most `most_waiting` in its line and `most_observed` observations.
+
+    Whoever keeps the registrations calls `forget` for a device that registered, left or ran out; so there are never more lines
+    than devices.
+
+    `first_token` should be drawn by chance where the transport is not protected (RFC 7252, clause 5.3.1). `refused` counts
+    what was not taken, expired, or was not to be believed.
+    """
+
+    def __init__(self, *, first_token: int = 1, most_waiting: int = 16, most_observed: int = 32) -> None:
+        self.refused: Counter[Reason] = Counter()
+        self._most_waiting = most_waiting
+        self._most_observed = most_observed
+        self._lines: dict[str, _Line] = {}
+        self._next = first_token
+
+    def ask(self, registration: Registration, request: Request) -> Refused | None:
+        """Put a request in the device's line; a Refused (queue_full, not_allowed, bad_field) where it cannot stand there."""
+        line = self._lines.get(registration.endpoint)
+        refusal = _flaw(request)
+        if refusal is None and line is not None and len(line.waiting) >= self._most_waiting:
+            refusal = Refused(reason=Reason.QUEUE_FULL, detail=f"{len(line.waiting)} requests wait already")
+        if refusal is None and request.operation is Operation.OBSERVE and self._observed(line) >= self._most_observed:
+            refusal = Refused(reason=Reason.QUEUE_FULL, detail=f"{self._most_observed} observations already")
+        if refusal is not None:
+            self.refused[refusal.reason] += 1
+            return refusal
+        self._lines.setdefault(registration.endpoint, _Line()).waiting.append(request)
+        return None
+
+    def _observed(self, line: _Line | None) -> int:
+        """Observations that stand, are under way, or wait."""
+        if line is None:
+            return 0
+        asked = [*line.waiting, *([line.under_way.request] if line.under_way else [])]
+        return len(line.observations) + sum(each.operation is Operation.OBSERVE for each in asked)
+
+    def due(self, registration: Registration, now_s: float) -> CoapMessage | None:
+        """The next message to send to the device: None while it sleeps, one is under way, or nothing waits."""
+        line = self._lines.get(registration.endpoint)
+        if line is None or line.under_way is not None or not registration.awake(now_s):
+            return None
+        while line.waiting:
+            request = line.waiting.popleft()
+            if request.until_s <= now_s:
+                self.refused[Reason.EXPIRED] += 1
+                continue
+            token, message_id = self._next.to_bytes(8, "big")[-4:], self._next & 0xFFFF
+            self._next = (self._next + 1) % 2**32
+            if request.operation is Operation.CANCEL:
+                token = _ended(line, request.path) or token
+            line.under_way = _UnderWay(request=request, token=token, message_id=message_id)
+            return _message(request, registration.objects.root, token, message_id)
+        return None
+
+    def expire(self, now_s: float) -> list[tuple[str, Request]]:
+        """Requests whose time is over, waiting or unanswered, by device; they are counted and forgotten."""
+        over: list[tuple[str, Request]] = []
+        for endpoint, line in self._lines.items():
+            late = [request for request in line.waiting if request.until_s <= now_s]
+            if late:
+                line.waiting = deque(request for request in line.waiting if request.until_s > now_s)
+            if line.under_way is not None and line.under_way.request.until_s <= now_s:
+                late.append(line.under_way.request)
+                line.under_way = None
+            over += ((endpoint, request) for request in late)
+        self.refused[Reason.EXPIRED] += len(over)
+        return over
+
+    def forget(self, endpoint: str) -> list[Request]:
+        """The device left or registered anew: its observations are over (1.0, clause 5.5). Gives what was not answered."""
+        line = self._lines.pop(endpoint, None)
+        if line is None:
+            return []
+        return [*([line.under_way.request] if line.under_way else []), *line.waiting]
+
+    def received(self, endpoint: str, message: CoapMessage, now_s: float) -> Answered | Refused | None:
+        """What a device's message answers. None for a bare acknowledgement: the answer comes by itself.
+
+        Refused: wrong_transaction (no such token; a confirmable message is then reset), late (an older notification than the
+        last), device_exception (a reset).
+        """
+        line = self._lines.get(endpoint)
+        found = self._matched(endpoint, line, message, now_s) if line is not None else _stranger(message)
+        if isinstance(found, Refused):
+            self.refused[found.reason] += 1
+        return found
+
+    def _matched(self, endpoint: str, line: _Line, message: CoapMessage, now_s: float) -> Answered | Refused | None:
+        under_way = line.under_way
+        if message.code == "0.00":
+            if under_way is None or message.message_id != under_way.message_id or message.type not in {"ACK", "RST"}:
+                return _stranger(message)
+            if message.type == "ACK":
+                return None
+            line.under_way = None
+            return Refused(reason=Reason.DEVICE_EXCEPTION, detail=f"{format_path(under_way.request.path)}: reset")
+        if message.code.startswith("0."):
+            return Refused(reason=Reason.UNKNOWN_MESSAGE, detail=f"{message.code} is a request")
+        if under_way is not None and message.token == under_way.token:
+            line.under_way = None
+            self._observe(line, under_way, message, now_s)
+            return _answered(endpoint, under_way.request, message, notification=False)
+        observation = line.observations.get(message.token)
+        if observation is None:
+            return _stranger(message)
+        return _notified(endpoint, line, observation, message, now_s)
+
+    def _observe(self, line: _Line, asked: _UnderWay, message: CoapMessage, now_s: float) -> None:
+        """An observation stands if the device agreed to it: a success that carries the option."""
+        sequence = option_number(message, OBSERVE)
+        if asked.request.operation is Operation.OBSERVE and message.code.startswith("2.") and sequence is not None:
+            _ended(line, asked.request.path)
+            line.observations[asked.token] = _Observation(request=asked.request, sequence=sequence, at_s=now_s)
+
+
+def _ended(line: _Line, path: Path) -> bytes | None:
+    """The token of the observation of `path`, which is over."""
+    token = next((token for token, each in line.observations.items() if each.request.path == path), None)
+    if token is not None:
+        del line.observations[token]
+    return token
+
+
+def _notified(endpoint: str, line: _Line, observation: _Observation, message: CoapMessage, now_s: float) -> Answered | Refused:
+    sequence = option_number(message, OBSERVE)
+    if sequence is None or not message.code.startswith("2."):  # RFC 7641, clause 4.2: the device has ended it
+        del line.observations[message.token]
+    elif observation.sequence is not None and not fresh(observation.sequence, observation.at_s, sequence, now_s):
+        return Refused(reason=Reason.LATE, detail=f"notification {sequence} after {observation.sequence}")
+    else:
+        observation.sequence, observation.at_s = sequence, now_s
+    return _answered(endpoint, observation.request, message, notification=True)
+
+
+def _stranger(message: CoapMessage) -> Refused:
+    return Refused(
+        reason=Reason.WRONG_TRANSACTION, detail=f"token {message.token.hex() or 'none'} answers nothing that was asked"
+    )
+
+
+def _answered(endpoint: str, request: Request, message: CoapMessage, *, notification: bool) -> Answered:
+    readings: tuple[Reading, ...] = ()
+    refused = None
+    if message.code == "2.05" and request.operation is not Operation.DISCOVER:
+        try:
+            readings = _readings(request.path, message)
+        except ParseError as error:
+            refused = Refused.of(error, message.payload)
+    return Answered(
+        endpoint=endpoint,
+        request=request,
+        code=message.code,
+        readings=readings,
+        payload=message.payload,
+        notification=notification,
+        refused=refused,
+    )
+
+
+def _readings(path: Path, message: CoapMessage) -> tuple[Reading, ...]:
+    if message.content_format is None:  # the sources name no default
+        raise ParseError(Reason.MISSING, "a payload without its content format")
+    return decode_payload(path, message.content_format, message.payload)
+
+
+def _flaw(request: Request) -> Refused | None:
+    """Why a request cannot be asked: a path of the wrong length, or a resource that does not allow it."""
+    _, _, letter, shortest, longest = request.operation.value
+    if not shortest <= len(request.path) <= longest:
+        return Refused(reason=Reason.BAD_FIELD, detail=f"{request.operation.name.lower()} of {format_path(request.path)}")
+    row = type_at(request.path)
+    if row is not None and letter not in row.operations:
+        detail = f"{format_path(request.path)} {row.name} allows {row.operations}, not {letter}"
+        return Refused(reason=Reason.NOT_ALLOWED, detail=detail)
+    return None
+
+
+def _message(request: Request, root: str, token: bytes, message_id: int) -> CoapMessage:
+    code, observe, *_ = request.operation.value
+    options: list[CoapOption] = [] if observe is None else [number_option(OBSERVE, observe)]
+    steps = [*root.strip("/").split("/"), *map(str, request.path)]
+    options += (text_option(URI_PATH, step) for step in steps if step)
+    wanted = Format.LINKS if request.operation is Operation.DISCOVER else request.format
+    if wanted is not None:
+        options.append(number_option(ACCEPT if code == "0.01" else CONTENT_FORMAT, wanted))
+    return CoapMessage(type="CON", code=code, message_id=message_id, token=token, options=tuple(options), payload=request.payload)
