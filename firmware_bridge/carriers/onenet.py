@@ -135,7 +135,7 @@ def parse_push(body: bytes) -> tuple[Message, ...]:
     """
     said = read_body(body)
     if "msg" in said:
-        return tuple(map(_pushed, _each(said["msg"])))
+        return tuple(_rule(msg) if "messageType" in msg else _pushed(msg) for msg in _each(said["msg"]))
     if "messageType" in said:
         return (_rule(said),)
     if "dp" in said:

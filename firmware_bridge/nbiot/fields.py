@@ -7,7 +7,7 @@ from firmware_bridge.errors import ParseError
 from firmware_bridge.language import Record
 from telemetry.reason import Reason
 
-__all__ = ["COMMANDS", "SAYINGS", "Layout", "is_decimal", "parameters", "read", "whole"]
+__all__ = ["BARE", "COMMANDS", "PUSHED", "SAYINGS", "Layout", "is_decimal", "parameters", "read", "whole"]
 
 Layout = tuple[tuple[str, Callable[[str], object]], ...]
 _PART = re.compile(r'\s*("[^"]*"|\([^()]*\)|[^,"()]*)\s*(?:,|$)')
@@ -120,6 +120,10 @@ BARE: Mapping[str, Layout] = {
     "NSORF": (*_SOCKET, *_REMOTE, *_PAYLOAD, ("remaining", whole)),
 }
 """Answers without a name of their own, by the command that they answer."""
+
+
+PUSHED: Layout = (*_SOCKET, *_REMOTE, *_PAYLOAD)
+"""A datagram that comes with its notice."""
 
 
 def read(layout: Layout, text: str) -> Record:

@@ -340,7 +340,7 @@ class Modem:
         if saying.name == "CEREG":
             self._lost = not fields["registered"]
         elif saying.name == "NSONMI" and (ours or self._socket is None):  # it may overtake the answer that names the socket
-            self._waiting = _count(fields.get("bytes_waiting"))
+            self._waiting = _count(fields.get("bytes_waiting", self._waiting))
         elif ours and (saying.name == "NSOCLI" or fields.get("event") == "closed"):
             self._closed = True
         self._next()

@@ -8,7 +8,7 @@ from firmware_bridge.errors import ParseError
 from firmware_bridge.language import Language, Record
 from firmware_bridge.nbiot.fields import COMMANDS, parameters, read
 from firmware_bridge.nbiot.lines import MAX_LINE_BYTES, line_text
-from firmware_bridge.nbiot.sayings import parse_saying
+from firmware_bridge.nbiot.sayings import OWN_COMMANDS, parse_saying
 from telemetry.reason import Reason
 
 __all__ = ["LANGUAGE", "record"]
@@ -37,14 +37,16 @@ def _lines(raw: bytes) -> list[tuple[tuple[int, int], Record]]:
     if len(found) > _MAX_LINES or any(len(line) > MAX_LINE_BYTES for _, line in found):
         raise ParseError(Reason.OVERSIZED, f"more than {_MAX_LINES} lines, or one of more than {MAX_LINE_BYTES} bytes")
     asked: str | None = None
+    commanded = False
     told: list[tuple[tuple[int, int], Record]] = []
     for at, line in found:
         try:
             text = line_text(line)
             command = _COMMAND.fullmatch(text)
             if command is None:
-                told.append(((at, len(line)), _saying(text, asked)))
+                told.append(((at, len(line)), _saying(text, asked, commanded=commanded)))
             else:
+                commanded = True
                 asked = command[1] and command[1].upper()
                 told.append(((at, len(line)), _command(command)))
         except ParseError as error:
@@ -52,8 +54,14 @@ def _lines(raw: bytes) -> list[tuple[tuple[int, int], Record]]:
     return told
 
 
-def _saying(text: str, asked: str | None) -> Record:
-    saying = parse_saying(text, asked)
+def _saying(text: str, asked: str | None, *, commanded: bool) -> Record:
+    """What the modem says; in answer to a command also free text, such as its maker's name."""
+    try:
+        saying = parse_saying(text, asked)
+    except ParseError as error:
+        if commanded and error.reason is Reason.UNKNOWN_MESSAGE:
+            return {"line": "answer", "text": text}
+        raise
     return {"line": saying.kind.value, "name": saying.name} | saying.fields
 
 
@@ -62,7 +70,13 @@ def _command(found: re.Match[str]) -> Record:
     record: Record = {"line": "command", "command": name or found[0], "asks": (found[2] or "").endswith("?")}
     if found[3] is None:
         return record
-    return record | (read(COMMANDS[name], found[3]) if name in COMMANDS else {"parameters": parameters(found[3])})
+    if name in OWN_COMMANDS:
+        return record | OWN_COMMANDS[name](found[3])
+    parts = parameters(found[3])
+    layout = COMMANDS.get(name)
+    if layout is None or (name.startswith("MIPL") and len(parts) != len(layout)):  # firmwares differ in the places of MIPL
+        return record | {"parameters": parts}
+    return record | read(layout, found[3])
 
 
 def _explain(raw: bytes) -> list[Shown]:

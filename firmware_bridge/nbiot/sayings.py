@@ -8,10 +8,11 @@ import msgspec
 
 from firmware_bridge.errors import ParseError
 from firmware_bridge.language import Record
-from firmware_bridge.nbiot.fields import BARE, SAYINGS, hexes, is_decimal, parameters, quoted, read, whole
+from firmware_bridge.nbiot.fields import BARE, PUSHED, SAYINGS, hexes, is_decimal, parameters, quoted, read, whole
+from firmware_bridge.nbiot.timers import granted_timers
 from telemetry.reason import Reason
 
-__all__ = ["BOOT_LINES", "CME_ERRORS", "REGISTRATIONS", "Kind", "Saying", "parse_saying"]
+__all__ = ["BOOT_LINES", "CME_ERRORS", "OWN_COMMANDS", "REGISTRATIONS", "Kind", "Saying", "parse_saying"]
 
 
 class Kind(StrEnum):
@@ -130,7 +131,20 @@ def _cereg(text: str) -> Record:
             record[name] = quoted(part)
     if len(rest) > 2 and rest[2]:
         record["act"] = whole(quoted(rest[2]))
-    return record
+    active, periodic = (quoted(part) for part in (*rest, *[""] * 7)[5:7])  # with <n> 4 and 5: what the network granted
+    return record | granted_timers(active, periodic)
+
+
+def _cpsms(text: str) -> Record:
+    """<mode>,,,<periodic update>,<active time> (3GPP TS 27.007, 7.38)."""
+    parts = [quoted(part) for part in parameters(text)] + [""] * 5
+    return {"psm": whole(parts[0]) == 1} | granted_timers(parts[4], parts[3])
+
+
+def _nsonmi(text: str) -> Record:
+    """<socket>,<bytes>; or <socket>,<host>,<port>,<len>,<hex> by later firmwares that were told to (unverified)."""
+    long = len(parameters(text)) == len(PUSHED)
+    return read(PUSHED if long else SAYINGS["NSONMI"], text)
 
 
 def _qiurc(text: str) -> Record:
@@ -167,6 +181,8 @@ def _qband(text: str) -> Record:
 _OWN: dict[str, Callable[[str], Record]] = {
     "CSQ": _csq,
     "CEREG": _cereg,
+    "CPSMS": _cpsms,
+    "NSONMI": _nsonmi,
     "CGATT": _flag("attached"),
     "NPSMR": _flag("psm"),
     "CSCON": _flag("connected"),
@@ -176,6 +192,10 @@ _OWN: dict[str, Callable[[str], Record]] = {
     "NNMI": _nnmi,
     "QBAND": _qband,
 }
+
+
+OWN_COMMANDS: dict[str, Callable[[str], Record]] = {"CPSMS": _cpsms}
+"""Commands whose parameters are read like their answers."""
 
 
 def _result(text: str) -> Saying | None:

@@ -6,7 +6,7 @@ The units of T3412 extended from 011 on come from one unverified source.
 from firmware_bridge.errors import ParseError
 from telemetry.reason import Reason
 
-__all__ = ["EDRX_NB_S1_MS", "active_time_s", "edrx_ms", "periodic_update_s"]
+__all__ = ["EDRX_NB_S1_MS", "active_time_s", "edrx_ms", "granted_timers", "periodic_update_s"]
 
 _T3324_S = {0b000: 2, 0b001: 60, 0b010: 360}
 _T3412_S = {0b000: 600, 0b001: 3600, 0b010: 36000, 0b011: 2, 0b100: 30, 0b101: 60, 0b110: 1_152_000}
@@ -42,6 +42,16 @@ def edrx_ms(digits: str) -> int:
     if cycle is None:
         raise ParseError(Reason.BAD_FIELD, f"eDRX {digits} is none of NB-S1")
     return cycle
+
+
+def granted_timers(active: str, periodic: str) -> dict[str, object]:
+    """Both timers as said and in seconds; one that is an empty text is not there. ParseError: bad_field."""
+    said: dict[str, object] = {}
+    if active:
+        said |= {"active_time": active, "active_time_s": active_time_s(active)}
+    if periodic:
+        said |= {"periodic_update": periodic, "periodic_update_s": periodic_update_s(periodic)}
+    return said
 
 
 def _seconds(digits: str, units: dict[int, int]) -> int | None:

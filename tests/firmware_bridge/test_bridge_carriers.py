@@ -151,6 +151,8 @@ def test_a_message_that_aes_hides_is_refused() -> None:
 
 
 def test_a_message_that_is_json_in_a_text_is_read() -> None:
+    rule = json.dumps({"messageType": "lifeCycle", "deviceName": "d", "data": {"status": "offline"}})
+    assert onenet.parse_push(body(msg=rule)) == (Life(kind="lifeCycle", device_id="d", online=False),)
     (message,) = onenet.verified_push(onenet.signed_push(json.dumps(LIFE), "token", "n"), "token")
     assert (message.device_id, message.time_ns) == ("2016617", 1_466_133_706_841_000_000)
 

@@ -384,6 +384,36 @@ def test_timers_read_as_the_standard_counts() -> None:
         edrx_ms("0000")
 
 
+@pytest.mark.parametrize(
+    ("lines", "want"),
+    [
+        pytest.param(
+            '+CEREG: 5,1,"5B0A","0A4B1C2D",9,,,"00100100","01000111"',
+            {"n": 5, "stat": 1, "tac_hex": "5B0A", "act": 9, "active_time_s": 240, "periodic_update_s": 252_000},
+            id="the timers that the network granted, in answer",
+        ),
+        pytest.param(
+            '+CEREG: 5,"5B0A","0A4B1C2D",9,,,"00100100","01000111"',
+            {"line": "urc", "stat": 5, "registered": "roaming", "ci_hex": "0A4B1C2D", "active_time_s": 240},
+            id="the same unasked",
+        ),
+        pytest.param('+CPSMS: 1,,,"01000111","00100100"', {"psm": True, "active_time_s": 240}, id="power saving in answer"),
+        pytest.param('AT+CPSMS=1,,,"01000111","00100100"', {"psm": True, "periodic_update_s": 252_000}, id="asked for"),
+        pytest.param("AT+CPSMS=0", {"line": "command", "psm": False}, id="switched off"),
+        pytest.param(
+            "+NSONMI:0,192.0.2.1,5683,2,ABCD", {"host": "192.0.2.1", "payload_hex": "ABCD"}, id="a notice with its bytes"
+        ),
+        pytest.param("ATI\r\nQuectel\r\nBC26\r\n\r\nOK", {"command": "ATI", "text": "BC26", "ok": True}, id="free text"),
+        pytest.param("+CSQ: 99,99", {"rssi_index": 99, "rssi_dbm": None, "ber": None}, id="no signal known"),
+        pytest.param('+NNMI: "recv",1', {"waiting": True}, id="a message to be fetched"),
+        pytest.param('AT+MIPLADDOBJ=0,3303,1,"1",0,1', {"parameters": ["0", "3303", "1", '"1"', "0", "1"]}, id="MIPL, longer"),
+        pytest.param("AT+NSORF=0,2\r\n0,192.0.2.1,5683,2,ABCD,7\r\n\r\nOK", {"remaining": 7, "len": 2}, id="a datagram"),
+    ],
+)
+def test_lines_with_more_to_them(lines: str, want: dict[str, object]) -> None:
+    assert want.items() <= record(lines.encode()).items()
+
+
 def test_power_saving_is_asked_for_as_configured() -> None:
     modem = Modem(
         ModemConfig(family="bc28", host="192.0.2.1", port=1, active_time="00100100", periodic_update="01000111", edrx="0101")
