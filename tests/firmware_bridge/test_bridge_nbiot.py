@@ -447,3 +447,18 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 @given(st.sampled_from([*HEADS, *(f"+{name}: ".encode() for name in SAYINGS)]), st.text('0123456789,:"ABF-', max_size=30))
 def test_any_parameters_are_read_or_refused(head: bytes, parameters: str) -> None:
     fuzz_one(head + parameters.encode())
+
+
+@given(st.binary(min_size=1, max_size=MAX_PAYLOAD_BYTES))
+def test_a_written_command_reads_back_as_what_was_to_be_sent(payload: bytes) -> None:
+    modem, _ = ready()
+    (command,) = (said.data for said in modem.send(payload) if isinstance(said, Write))
+    want = {"command": "NSOST", "socket": 0, "host": "192.0.2.1", "port": 5683, "len": len(payload)}
+    assert record(command).items() >= want.items()
+    assert bytes.fromhex(str(record(command)["payload_hex"])) == payload
+
+
+@pytest.mark.parametrize("family", DIALOGUES)
+def test_every_command_of_a_dialogue_is_read(family: str) -> None:
+    _, peer = ready(family)
+    assert {record(command.encode())["line"] for command in peer.commands} == {"command"}
