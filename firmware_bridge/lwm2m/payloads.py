@@ -47,7 +47,7 @@ def decode_payload(path: Path, content_format: int, payload: bytes, *, now_s: fl
         case Format.SENML_CBOR:
             return _asked(readings_of_entries(parse_cbor(payload, now_s=now_s)), path)
         case Format.JSON | Format.OLD_JSON:
-            return _asked(readings_of_entries(parse_old_json(payload, now_s=now_s)), path)
+            return _asked(readings_of_entries(parse_old_json(payload, asked=format_path(path), now_s=now_s)), path)
         case Format.TEXT | Format.OLD_TEXT | Format.OPAQUE:
             return (_single(path, payload, text=content_format != Format.OPAQUE),)
         case _:

@@ -89,12 +89,17 @@ def _labelled(fields: Mapping[object, object]) -> _Fields:
     return found
 
 
-def parse_old_json(payload: bytes, *, now_s: float | None = None) -> tuple[Entry, ...]:
-    """The values of LwM2M 1.0's own JSON: `bn`, `bt`, and `e` with `n`, `v`, `sv`, `bv`, `ov`, `t`; ParseError as above."""
+def parse_old_json(payload: bytes, *, asked: str = "", now_s: float | None = None) -> tuple[Entry, ...]:
+    """The values of LwM2M 1.0's own JSON: `bn`, `bt`, and `e` with `n`, `v`, `sv`, `bv`, `ov`, `t`; ParseError as above.
+
+    Where no base name is told, names continue the path that was `asked`.
+    """
     document = parse_document(payload, JSON)
     if not isinstance(document, dict) or "e" not in document:
         raise ParseError(Reason.BAD_FIELD, "want an object with a list e")
     base = {name: document[name] for name in ("bn", "bt") if name in document}
+    if asked:
+        base.setdefault("bn", asked)
     entries = _pack(document["e"], Reason.BAD_FIELD)
     records = [{_OLD[str(key)]: value for key, value in each.items() if key in _OLD} for each in entries]
     base_name = str(base.get("bn", ""))

@@ -238,6 +238,23 @@ def test_a_covers_boolean_is_never_told_without_its_warning() -> None:
     assert "disagree" in cover["note"]
 
 
+def test_names_of_the_older_json_continue_its_base_or_what_was_asked() -> None:
+    # LwM2M 1.0, clause 6.4.4: a device's values, and a history that goes backwards from its base time.
+    for text, path in (
+        (b'{"bn":"/3/0/","e":[{"n":"0","sv":"Open Mobile Alliance"},{"n":"9","v":100}]}', (3,)),
+        (b'{"e":[{"n":"0","sv":"Open Mobile Alliance"},{"n":"9","v":100}]}', (3, 0)),
+    ):
+        readings = decode_payload(path, Format.JSON, text)
+        assert {each.path: each.value for each in readings} == {"/3/0/0": "Open Mobile Alliance", "/3/0/9": 100}
+    history = decode_payload(
+        (3303, 0, 5700), Format.OLD_JSON, b'{"bn":"/3303/0/5700","bt":1500000000,"e":[{"v":22.4,"t":-5},{"v":22.9}]}'
+    )
+    assert [(each.path, each.value, each.time_s) for each in history] == [
+        ("/3303/0/5700", 22.4, 1499999995),
+        ("/3303/0/5700", 22.9, 1500000000),
+    ]
+
+
 def test_texts_and_opaque_payloads() -> None:
     assert decode_payload((3, 0, 9), Format.TEXT, b"87")[0].value == 87
     assert decode_payload((3303, 0, 5700), Format.OLD_TEXT, b"-3.5e0")[0].value == -3.5
