@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from device_profiles.model import Profile
+from firmware_bridge.carriers.record import LANGUAGES as CARRIERS
 from firmware_bridge.cjt188.record import LANGUAGE as CJT188
 from firmware_bridge.coap import CoapMessage, parse_coap
 from firmware_bridge.cursor import Shown
@@ -27,6 +28,7 @@ from firmware_bridge.modbus.frames import (
     parse_rtu,
     parse_tcp,
 )
+from firmware_bridge.nbiot.record import LANGUAGE as NBIOT_AT
 from firmware_bridge.numbers import size_of
 from firmware_bridge.serial_layout import decode_frame
 from firmware_bridge.sl651.record import LANGUAGE as SL651
@@ -195,6 +197,8 @@ LANGUAGES: Mapping[str, Language] = {
     **DLT645,
     "cjt188": CJT188,
     "sl651": SL651,
+    "nbiot-at": NBIOT_AT,
+    **CARRIERS,
     "modbus-rtu": Language(
         describe=_modbus_rtu, explain=partial(_explain_modbus, head=(("unit", 1),), tail=2, describe=_modbus_rtu)
     ),
