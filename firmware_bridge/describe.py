@@ -16,6 +16,7 @@ from firmware_bridge.hj212.record import LANGUAGE as HJ212
 from firmware_bridge.jt808.explain import explain as explain_jt808
 from firmware_bridge.jt808.record import record as record_jt808
 from firmware_bridge.language import Language, Record
+from firmware_bridge.lwm2m.record import LANGUAGES as LWM2M
 from firmware_bridge.modbus.frames import (
     EXCEPTIONS,
     ExceptionReply,
@@ -199,6 +200,7 @@ LANGUAGES: Mapping[str, Language] = {
     "sl651": SL651,
     "nbiot-at": NBIOT_AT,
     **CARRIERS,
+    **LWM2M,
     "modbus-rtu": Language(
         describe=_modbus_rtu, explain=partial(_explain_modbus, head=(("unit", 1),), tail=2, describe=_modbus_rtu)
     ),

@@ -34,7 +34,8 @@ def decode(
     protocol: Annotated[
         str,
         typer.Argument(
-            help="jt808, hj212, dlt645, cjt188, sl651, nbiot-at, onenet, ctwing, modbus-rtu, modbus-tcp, coap, json, cbor, "
+            help="jt808, hj212, dlt645, cjt188, sl651, nbiot-at, onenet, ctwing, lwm2m-tlv, lwm2m-json, senml-json, "
+            "senml-cbor, modbus-rtu, modbus-tcp, coap, json, cbor, "
             "or a profile with a serial wire."
         ),
     ],
