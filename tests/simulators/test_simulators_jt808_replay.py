@@ -86,8 +86,8 @@ async def test_each_terminal_has_a_connection_of_its_own_and_every_answer_is_cou
         summary = await send_frames(captured(FIRST, SECOND, REGISTER, DOWNLINK), platform.listener.address, wait_s=1)
     assert [bytes(stream) for stream in platform.streams] == [FIRST + REGISTER + DOWNLINK, SECOND]
     assert (summary.sent, summary.connections, summary.unanswered, summary.hung_up) == (4, 2, 0, 0)
-    # The platform here answers the downlink too: counted, though nobody waited for it.
-    assert summary.answers == {"0x8001": {"ok": 3}, "0x8100": {"ok": 1}}
+    # The platform here answers the downlink, too, which nobody waits for: counted where it comes before the end.
+    assert summary.answers in ({"0x8001": {"ok": ok}, "0x8100": {"ok": 1}} for ok in (2, 3))
 
 
 @pytest.mark.integration
