@@ -176,6 +176,8 @@ class Outbox:
 
     async def rewind(self, lane: Lane, cumulative: int) -> None:
         """The cloud knows less than before: what is still kept above `cumulative` is unacknowledged again."""
+        # What it said earlier of this lane is not so any more.
+        self._owed = [ack for ack in self._owed if ack.lane is not lane]
         epoch, now_ns = self.epoch, self._clock.wall_ns()
         await self._call(lambda store: store.rewind(lane, cumulative, now_ns) if store.epoch == epoch else store.lanes)
 

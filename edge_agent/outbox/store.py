@@ -234,10 +234,14 @@ class Store:
             try:
                 self._commit(work, now, wanted, spares_events=not is_last)
             except (apsw.FullError, apsw.IOError, OSError) as error:
-                if is_last or not is_disk_full(error):
+                if not is_disk_full(error):
                     raise
             else:
                 return
+        # All that could go was not enough. If the disk has room by now, the file may take it.
+        self._limit_pages(None)
+        self._commit(work, now)
+        self._limit_pages(self._ledger.pages)
 
     # What goes out.
 

@@ -219,6 +219,7 @@ class Uplink:
         return all(window.welcomed for window in self._windows.values())
 
     async def _hello(self) -> Hello:
+        await self._settle()
         lanes = await self._outbox.spans()
         return Hello(
             gateway=self._settings.gateway,
@@ -343,6 +344,8 @@ class Uplink:
         self.counts.rewinds += 1
         await self._outbox.rewind(ack.lane, ack.cumulative)
         window.rewind(ack)
+        # What was trimmed since that hello cannot be sent again: the cloud must hear what is still kept.
+        self._hello_due.set()
 
     def _welcome(self, ack: Ack, next_seq: int, pump: Pump, now_ns: int) -> None:
         account = self._outbox.accounts[ack.lane]
