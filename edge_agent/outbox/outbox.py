@@ -84,14 +84,9 @@ class Outbox:
         self._watches.remove(event)
 
     async def close(self) -> None:
-        """Finish what is under way, then let go of file, lock and thread."""
-        try:
-            await self.settle()
-        except apsw.Error as error:
-            logger.warning("the last acknowledgements are not noted: %s", error, extra={"event": "outbox.ack_not_noted"})
-        finally:
-            await self._in_thread(self._store.close)
-            self._thread.shutdown()
+        """Finish what is under way, then let go of file, lock and thread; the cloud says again what it has."""
+        await self._in_thread(self._store.close)
+        self._thread.shutdown()
 
     async def commit(
         self,

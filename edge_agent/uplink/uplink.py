@@ -320,8 +320,9 @@ class Uplink:
             self._welcome(ack, asked.next_seqs[ack.lane], pump, now_ns)
 
     def _can_wait(self, ack: Ack) -> bool:
-        """Whether it may share a commit: where little is held, little is said again if the power fails before that."""
-        return not (ack.refused or ack.quarantined) and self._outbox.accounts[ack.lane].depth <= _LITTLE_HELD
+        """Whether it may share a commit: of readings, where little is held, little is said again if the power fails before."""
+        plain = ack.lane is Lane.READINGS and not (ack.refused or ack.quarantined)
+        return plain and self._outbox.accounts[ack.lane].depth <= _LITTLE_HELD
 
     async def _settle(self) -> None:
         try:

@@ -123,6 +123,8 @@ class SimDisk:
         """Flip bits somewhere in the database; only while it is off and after `power_on` or `restore`."""
         path = self.folder / "outbox.db"
         content = bytearray(path.read_bytes())
+        if not content:
+            return  # nothing was synced yet, and nothing can rot
         for _ in range(self._chance.randint(1, most_bits)):
             content[self._chance.randrange(len(content))] ^= 1 << self._chance.randrange(8)
         path.write_bytes(content)

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import apsw
 from sim_disk import SimDisk
-from sim_loop import SimClock
+from sim_loop import SimClock, VanishedError
 from sim_net import Broker, GatewayLink, Line
 
 from edge_agent.committer import Committer, Entry
@@ -154,7 +154,8 @@ class EdgeHost:
             asyncio.get_running_loop().call_later(_RESTART_S, self.start)
         finally:
             if self.outbox is not None:
-                self.outbox._store.close()
+                with suppress(VanishedError):  # the power may fail in the last checkpoint, too
+                    self.outbox._store.close()
             self._count()
             self.outbox = self.committer = self.uplink = self.clock = None
 
