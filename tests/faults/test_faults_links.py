@@ -288,7 +288,7 @@ async def test_a_gateway_whose_address_changes_is_not_held_up_by_its_old_connect
 ) -> None:
     """F37: the broker still holds the connection from the old address when the gateway comes from a new one."""
     async with gateway_at(mosquitto_port, tmp_path, "moved", Impairment(rate_bits_s=400_000)) as gateway, gateway.running():
-        await gateway.commit(3000)
+        await gateway.commit(8000)
         await until(lambda: gateway.acked > 0)
         await gateway.proxy.change(SILENT)  # the old way is dead, and nobody tells the broker
         gateway.proxy._listener.shut()
