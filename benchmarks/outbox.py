@@ -144,18 +144,17 @@ def _mb_per_day(bytes_per_reading: float) -> float:
 
 
 def _written_by_outbox(folder: Path, group: int, commits: int) -> tuple[float, float]:
-    """Bytes of payload and bytes on the disk for each reading, of commits and acknowledgements in turn."""
+    """Bytes of payload and bytes on the disk for each reading, each commit with an acknowledgement, as the agent makes them."""
     street, clock = Street(), SystemClock()
     store = open_store(folder, GATEWAY, OutboxLimits(keep_bytes=2_000_000), clock.wall_ns())
     try:
         before, held = _written_bytes(), store.lanes[Lane.READINGS].bytes
         for done in range(1, commits + 1):
-            store.commit(street.readings(group), [], {}, clock.wall_ns())
+            cumulative = max(0, done - 1 - _ACK_LAG) * group
+            ack = Ack(gateway=GATEWAY, epoch=store.epoch, lane=Lane.READINGS, cumulative=cumulative)
+            store.commit(street.readings(group), [], {}, clock.wall_ns(), acks=[ack])
             if done == _ACK_LAG:
                 held = store.lanes[Lane.READINGS].bytes
-            if done > _ACK_LAG:
-                cumulative = (done - _ACK_LAG) * group
-                store.ack(Ack(gateway=GATEWAY, epoch=store.epoch, lane=Lane.READINGS, cumulative=cumulative))
         written = _written_bytes() - before
     finally:
         store.close()
