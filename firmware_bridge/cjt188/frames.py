@@ -9,12 +9,13 @@ the last byte of data. The two highest bytes of the address are the maker's code
 import msgspec
 
 from firmware_bridge.errors import ParseError
+from firmware_bridge.meter_line import END, check_whole, parse_woken
 from firmware_bridge.resync import ResyncFramer
 from telemetry.reason import Reason
 
 __all__ = ["ANY_TYPE", "MAX_FRAME_BYTES", "WILDCARD", "Cjt188Framer", "Frame", "encode_frame", "parse_frame"]
 
-START, END, WAKE_UP = 0x68, 0x16, 0xFE
+START, WAKE_UP = 0x68, 0xFE
 ANY_TYPE = 0xAA
 WILDCARD = "AA" * 7
 
@@ -69,26 +70,12 @@ def parse_frame(raw: bytes) -> Frame:
 
     ParseError, `at` counted in bytes of `raw`: bad_start, truncated, bad_length, bad_field (the end), bad_checksum.
     """
-    woken = len(raw) - len(raw.lstrip(b"\xfe"))
-    try:
-        return _parse(raw[woken:])
-    except ParseError as error:
-        raise ParseError(error.reason, error.detail, None if error.at is None else error.at + woken) from error
+    return parse_woken(raw, _parse)
 
 
 def _parse(raw: bytes) -> Frame:
-    # 1. Length: the frame is as long as it says.
-    size = _measure(raw[:_HEAD_BYTES])
-    if not size or len(raw) < size:
-        raise ParseError(Reason.TRUNCATED, f"{len(raw)} bytes, want {size or 'at least 13'}", len(raw))
-    if len(raw) > size:
-        raise ParseError(Reason.BAD_LENGTH, f"{len(raw) - size} bytes behind the frame", size)
-    # 2. Integrity: end byte and sum.
-    if raw[-1] != END:
-        raise ParseError(Reason.BAD_FIELD, f"ends in {raw[-1]:02x}, want 16", size - 1)
-    want = sum(raw[:-2]) & 0xFF
-    if raw[-2] != want:
-        raise ParseError(Reason.BAD_CHECKSUM, f"checksum {raw[-2]:02x}, want {want:02x}", size - 2)
+    # 1. and 2. Length, end byte and sum.
+    check_whole(raw, _measure(raw[:_HEAD_BYTES]), 13)
     # 3. to 5. Nothing more can be wrong: the address may hold wildcards, the data is for the function to judge.
     address = raw[8:1:-1].hex().upper()
     return Frame(meter_type=raw[1], address=address, control=raw[9], data=raw[_HEAD_BYTES:-_TAIL_BYTES], raw=raw)

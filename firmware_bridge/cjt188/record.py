@@ -10,7 +10,7 @@ from firmware_bridge.cjt188.tables import METER_TYPES, family
 from firmware_bridge.cursor import Cursor, Shown
 from firmware_bridge.errors import ParseError
 from firmware_bridge.language import Language, Record
-from telemetry.reason import Reason
+from firmware_bridge.meter_line import find_frame
 
 __all__ = ["LANGUAGE", "explain", "record"]
 
@@ -21,25 +21,13 @@ def record(raw: bytes) -> Record:
     `values` has every field by name, quantities with their unit as `NAME_unit`; `flaws` what could not be read, as
     {reason, where}.
     """
-    frame, at = _found(raw)
+    frame, at = find_frame(raw, length_at=10, least=13, parse=parse_frame)
     header = _header(frame) | {"trailing_hex": raw[at + len(frame.raw) :].hex()}
     try:
         message = parse_message(frame)
     except ParseError as error:
         return header | {"flaws": [{"reason": error.reason, "where": _where(error.at, error.detail)}]}
     return header | _fields(frame, message)
-
-
-def _found(raw: bytes) -> tuple[Frame, int]:
-    """The first whole frame among the bytes of a capture, and where its 68 stands."""
-    refusal: ParseError | None = None
-    for at in (at for at, byte in enumerate(raw) if byte == 0x68):
-        size = 13 + raw[at + 10] if at + 10 < len(raw) else 13
-        try:
-            return parse_frame(raw[at : at + size]), at
-        except ParseError as error:
-            refusal = refusal or ParseError(error.reason, error.detail, None if error.at is None else error.at + at)
-    raise refusal or ParseError(Reason.BAD_START, "no frame begins with 68", 0)
 
 
 def _header(frame: Frame) -> Record:
@@ -104,7 +92,7 @@ def _where(at: int | None, detail: str) -> str:
 
 def explain(raw: bytes) -> list[Shown]:
     """Every field of the frame in `raw`; ParseError where there is none."""
-    frame, start = _found(raw)
+    frame, start = find_frame(raw, length_at=10, least=13, parse=parse_frame)
     fields = [*_explained_head(frame), *_explained_data(frame)]
     fields += [Shown("checksum", len(frame.raw) - 2, 1, "right"), Shown("end", len(frame.raw) - 1, 1, "16")]
     return [_moved(field, start) for field in fields]

@@ -10,7 +10,7 @@ from firmware_bridge.dlt645.frames import BROADCAST, WILDCARD, Frame, parse_fram
 from firmware_bridge.dlt645.messages import Message, Reading, function_name, parse_message
 from firmware_bridge.errors import ParseError, Refused
 from firmware_bridge.language import Language, Record
-from telemetry.reason import Reason
+from firmware_bridge.meter_line import find_frame
 
 __all__ = ["LANGUAGES", "explain", "record"]
 
@@ -21,25 +21,13 @@ def record(raw: bytes, protocol: str = "dlt645") -> Record:
     `value` and `unit` are those of the one quantity asked for, None where it is a block or cannot be read; `values` has every
     value by name, `fields` what else stands in the data, and `flaws` what could not be read, as {reason, where}.
     """
-    frame, at = _found(raw)
+    frame, at = find_frame(raw, length_at=9, least=12, parse=parse_frame)
     header = _header(frame, protocol) | {"trailing_hex": raw[at + len(frame.raw) :].hex()}
     try:
         message = parse_message(frame)
     except ParseError as error:
         return header | {"flaws": [{"reason": error.reason, "where": _where(error.at, error.detail)}]}
     return header | _fields(frame, message)
-
-
-def _found(raw: bytes) -> tuple[Frame, int]:
-    """The first whole frame among the bytes of a capture, and where its 68 stands."""
-    refusal: ParseError | None = None
-    for at in (at for at, byte in enumerate(raw) if byte == 0x68):
-        size = 12 + raw[at + 9] if at + 9 < len(raw) else 12
-        try:
-            return parse_frame(raw[at : at + size]), at
-        except ParseError as error:
-            refusal = refusal or ParseError(error.reason, error.detail, None if error.at is None else error.at + at)
-    raise refusal or ParseError(Reason.BAD_START, "no frame begins with 68", 0)
 
 
 def _header(frame: Frame, protocol: str) -> Record:
@@ -105,7 +93,7 @@ def _where(at: int | None, detail: str) -> str:
 
 def explain(raw: bytes) -> list[Shown]:
     """Every field of the frame in `raw`, values without the offset 33; ParseError where there is none."""
-    frame, start = _found(raw)
+    frame, start = find_frame(raw, length_at=9, least=12, parse=parse_frame)
     return [_moved(field, start) for field in (*_explained_head(frame), *_explained_data(frame), *_explained_tail(frame))]
 
 
