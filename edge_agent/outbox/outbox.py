@@ -171,10 +171,13 @@ class Outbox:
 
     async def rewind(self, lane: Lane, cumulative: int) -> None:
         """The cloud knows less than before: what is still kept above `cumulative` is unacknowledged again."""
-        # What it said earlier of this lane is not so any more.
-        self._owed = [ack for ack in self._owed if ack.lane is not lane]
+        self._unsay(lane)
         epoch, now_ns = self.epoch, self._clock.wall_ns()
-        await self._call(lambda store: store.rewind(lane, cumulative, now_ns) if store.epoch == epoch else store.lanes)
+        try:
+            await self._call(lambda store: store.rewind(lane, cumulative, now_ns) if store.epoch == epoch else store.lanes)
+        finally:
+            # A commit that was under way and failed has given back what it was to settle.
+            self._unsay(lane)
 
     async def spans(self) -> dict[Lane, LaneSpan]:
         """What each lane still holds and from where on it can say it again, for the hello."""
@@ -200,6 +203,10 @@ class Outbox:
     async def advance_counter(self, counter: int) -> bool:
         """Remember a command's counter before it is acted on; False when it is a replay."""
         return await self._call(lambda store: store.advance_counter(counter))
+
+    def _unsay(self, lane: Lane) -> None:
+        """What the cloud said earlier of this lane is not so any more."""
+        self._owed = [ack for ack in self._owed if ack.lane is not lane]
 
     async def _with_owed(self, work: Callable[[Store, Sequence[Ack]], object]) -> None:
         """Do something that settles what waits; where the disk refuses, it waits on."""

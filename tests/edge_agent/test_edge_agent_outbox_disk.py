@@ -1,5 +1,6 @@
 """A disk that is full, that does not sync, or that holds more than memory could: the outbox goes on, or says that it cannot."""
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from edge_agent.outbox.store import Store
 from telemetry.clock import SECOND_NS, ManualClock
 from telemetry.reason import Reason
 from telemetry.records import Lane
+from telemetry.wire import Ack
 
 
 class Disk(apsw.VFS):
@@ -122,8 +124,6 @@ def test_a_disk_without_any_room_refuses_the_commit_and_leaves_the_store_as_it_w
 
 
 async def test_an_acknowledgement_that_the_disk_has_no_room_for_is_left_to_the_next_one(tmp_path: Path, disk: Disk) -> None:
-    from telemetry.wire import Ack
-
     outbox = await Outbox.open(tmp_path, "gw1", limits(), ManualClock(), vfs=disk.name)
     await outbox.commit(readings(10))
     word = Ack(gateway="gw1", epoch=outbox.epoch, lane=READINGS, cumulative=10)
@@ -133,6 +133,20 @@ async def test_an_acknowledgement_that_the_disk_has_no_room_for_is_left_to_the_n
     disk.is_stuck = False
     await outbox.ack(word)
     assert outbox.accounts[READINGS].depth == 0
+    await outbox.close()
+
+
+async def test_what_a_restored_cloud_said_before_does_not_come_back_with_a_failed_commit(tmp_path: Path, disk: Disk) -> None:
+    outbox = await Outbox.open(tmp_path, "gw1", limits(), ManualClock(), vfs=disk.name)
+    await outbox.commit(readings(10))
+    outbox.ack_soon(Ack(gateway="gw1", epoch=outbox.epoch, lane=READINGS, cumulative=10))
+    disk.is_stuck = True
+    failed, _ = await asyncio.gather(outbox.commit(readings(1)), outbox.rewind(READINGS, 0), return_exceptions=True)
+    assert isinstance(failed, apsw.FullError)
+    disk.is_stuck = False
+    assert not outbox.owes
+    await outbox.commit(readings(1, first=10))
+    assert outbox.accounts[READINGS].depth == 11
     await outbox.close()
 
 
