@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from device_profiles.mistakes import Findings, did_you_mean, one_of
-from device_profiles.model import Text
+from device_profiles.quantities import Text
 from device_profiles.yaml_nodes import ListNode, MapNode, Node, Scalar, Spoiled
 from telemetry.records import Value
 

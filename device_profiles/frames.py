@@ -3,8 +3,10 @@
 A wrong wire map survives every round trip, because simulator and decoder share it; only bytes worked out by another
 hand catch it. A profile's `frames.yaml` is a list under `frames`, each with a name, its source, exactly one of
 
-    serial: "AA 55 ..."        jt808: "7E ... 7E"        coap_cbor: "A2 ..."
-    coap_json: '{...}'         mqtt_json: '{...}'        modbus_rtu: ["request", "reply", "request", "reply"]
+    serial: "AA 55 ..."        jt808: "7E ... 7E"        coap_cbor: "A2 ..."        sl651: "7E 7E ..."
+    coap_json: '{...}'         mqtt_json: '{...}'        carrier_json: '{...}'      hj212: "##0101QN=..."
+    cjt188: "FE FE 68 ..."     ble: "02 01 06 ..."       lwm2m_senml: '[...]'       dlt645: ["68 ... 16", "68 ... 16"]
+    modbus_rtu: ["request", "reply", "request", "reply"]
 
 and `expect`: `values` by metric, `flaws` by metric where a value is not good, `time` and `identity` where the frame has them.
 """
@@ -24,12 +26,16 @@ from telemetry.records import Value
 
 __all__ = ["TRANSPORTS", "ExampleFrame", "load_frames"]
 
-TRANSPORTS = ("coap_cbor", "coap_json", "jt808", "modbus_rtu", "mqtt_json", "serial")
-_TEXTS = frozenset({"coap_json", "mqtt_json"})
+_BYTES = ("ble", "cjt188", "coap_cbor", "jt808", "serial", "sl651")
+_TEXTS = ("carrier_json", "coap_json", "hj212", "lwm2m_senml", "mqtt_json")
+_LISTS = ("dlt645", "modbus_rtu")
+TRANSPORTS = tuple(sorted((*_BYTES, *_TEXTS, *_LISTS)))
+"""The languages of examples: a profile's wire, and where that has several forms, `_` and the form."""
 
 
 class ExampleFrame(msgspec.Struct, frozen=True, kw_only=True):
-    """One worked or captured example. `payloads` holds one frame or document, for modbus_rtu request and reply in turns."""
+    """One worked or captured example. `payloads` holds one frame or document, for dlt645 one answer for each identifier, for
+    modbus_rtu request and reply in turns."""
 
     name: str
     source: str
@@ -79,10 +85,10 @@ def _frame(branch: Branch, profile: Profile) -> ExampleFrame:
 def _payloads(branch: Branch, transport: str) -> tuple[bytes, ...]:
     if transport in _TEXTS:
         return (branch.text(transport).encode(),)
-    if transport != "modbus_rtu":
+    if transport in _BYTES:
         return (_bytes(branch, transport, branch.text(transport)),)
     frames = tuple(_bytes(branch, transport, text) for text in branch.texts(transport))
-    if not frames or len(frames) % 2:
+    if transport == "modbus_rtu" and (not frames or len(frames) % 2):
         branch.wrong(transport, f"{len(frames)} frames", "request and reply in turns")
     return frames
 

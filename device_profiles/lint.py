@@ -8,19 +8,10 @@ import msgspec
 from device_profiles.frames import load_frames
 from device_profiles.loader import load_profile
 from device_profiles.mistakes import Findings, Mistake, ProfileError, one_of
-from device_profiles.model import (
-    Above,
-    AlarmRule,
-    Below,
-    BinaryField,
-    DocumentField,
-    Equals,
-    Profile,
-    RegisterField,
-    Speed,
-    Stale,
-    leaves,
-)
+from device_profiles.model import Above, AlarmRule, Below, Equals, Profile, Speed, Stale, leaves
+from device_profiles.wires.documents import DocumentField
+from device_profiles.wires.modbus import RegisterField
+from device_profiles.wires.serial import BinaryField
 from device_profiles.yaml_nodes import Node, line_at, read_yaml
 from telemetry.records import Priority
 

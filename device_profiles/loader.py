@@ -6,10 +6,12 @@ from pathlib import Path
 
 from device_profiles.branch import NAME, Branch
 from device_profiles.mistakes import Findings, Mistake, ProfileError, did_you_mean
-from device_profiles.model import CommandSpec, Matter, Metric, Profile, RegisterArea, Reporting
+from device_profiles.model import CommandSpec, Matter, Profile, Reporting
+from device_profiles.quantities import Metric
 from device_profiles.read_alarms import read_alarms
 from device_profiles.read_metrics import NUMERIC, read_profile_metrics, read_vocabulary
-from device_profiles.read_wire import read_wire
+from device_profiles.wires import read_wire
+from device_profiles.wires.modbus import RegisterArea
 from device_profiles.yaml_nodes import read_yaml
 
 __all__ = ["Mistake", "ProfileError", "load_matters", "load_profile", "load_vocabulary"]

@@ -20,13 +20,12 @@ from device_profiles.model import (
     Bit,
     Equals,
     Matter,
-    Metric,
-    MetricType,
     Not,
     Speed,
     Stale,
     leaves,
 )
+from device_profiles.quantities import Metric, MetricType
 from device_profiles.read_metrics import NUMERIC, shown
 from telemetry.records import Priority
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from device_profiles.branch import NAME, Branch, whole
 from device_profiles.mistakes import did_you_mean
-from device_profiles.model import Metric, MetricType, Text
+from device_profiles.quantities import Metric, MetricType, Text
 
 __all__ = ["NUMERIC", "read_profile_metrics", "read_vocabulary", "shown"]
 

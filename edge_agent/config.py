@@ -2,96 +2,18 @@
 
 import re
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
 from device_profiles.mistakes import ConfigError, Findings, Mistake, ProfileError, did_you_mean
-from device_profiles.model import Profile, Wire
+from device_profiles.model import Profile
 from device_profiles.shelf import load_catalog
 from device_profiles.toml_table import Table, read_toml
-from telemetry.broker import broker_address
+from edge_agent.link_kinds import LINK_KINDS, Admit, CoapOptions, DriverName, Jt808Options, Options, read_broker
 from telemetry.records import check_id, check_text
 
-__all__ = [
-    "Admit",
-    "AgentConfig",
-    "CoapOptions",
-    "ConfigError",
-    "DeviceConfig",
-    "DriverName",
-    "Jt808Options",
-    "LinkConfig",
-    "ModbusTcpOptions",
-    "MqttOptions",
-    "Options",
-    "OutboxLimits",
-    "SerialOptions",
-    "load_config",
-]
-
-
-class DriverName(StrEnum):
-    """The driver of a link, as `driver = "..."` names it."""
-
-    MODBUS_TCP = "modbus_tcp"
-    MODBUS_RTU = "modbus_rtu"
-    SERIAL = "serial"
-    COAP = "coap"
-    MQTT = "mqtt"
-    JT808 = "jt808"
-
-
-class Admit(StrEnum):
-    """Which vehicle terminals a listener lets in."""
-
-    LISTED = "listed"
-    ANY = "any"
-
-
-class ModbusTcpOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """A Modbus TCP server that the agent polls."""
-
-    host: str
-    port: int = 502
-
-
-class SerialOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """A serial line, for Modbus RTU and for plain serial devices; eight data bits. `parity` is N, E or O."""
-
-    port: str
-    baudrate: int = 9600
-    parity: str = "N"
-    stopbits: int = 1
-
-
-class CoapOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """A CoAP listener; port 0 takes a free one."""
-
-    host: str = "127.0.0.1"
-    port: int = 5683
-
-
-class MqttOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The broker that devices publish to, as `mqtt://host:port`; it need not be the uplink's."""
-
-    broker: str
-    username: str = ""
-    password_file: Path | None = None
-
-
-class Jt808Options(msgspec.Struct, frozen=True, kw_only=True):
-    """A JT/T 808 listener; port 0 takes a free one. `default_profile` is what a terminal that nobody listed gets."""
-
-    host: str = "127.0.0.1"
-    port: int = 7611
-    admit: Admit = Admit.LISTED
-    default_profile: str = ""
-    require_auth: bool = True
-
-
-Options = ModbusTcpOptions | SerialOptions | CoapOptions | MqttOptions | Jt808Options
+__all__ = ["AgentConfig", "ConfigError", "DeviceConfig", "LinkConfig", "OutboxLimits", "UplinkLimits", "load_config"]
 
 
 class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,7 +113,7 @@ def _agent(root: Table, folder: Path, profile_dirs: tuple[Path, ...], catalog: M
     return AgentConfig(
         gateway=gateway,
         data_dir=folder / root.text("data_dir"),
-        broker=_broker(root),
+        broker=read_broker(root),
         username=root.text("username", ""),
         password_file=root.file("password_file", folder),
         profile_dirs=profile_dirs,
@@ -235,7 +157,7 @@ def _link(table: Table, folder: Path, catalog: Mapping[str, Profile] | None) -> 
     if table.raw("driver") != driver.value:
         # Nothing else in the link can be judged without knowing its driver.
         return LinkConfig(name=name, driver=driver, devices=(), options=CoapOptions())
-    options = _options(table, driver, folder)
+    options = LINK_KINDS[driver].read(table, folder)
     devices = tuple(_device(inner, driver, catalog) for inner in table.tables("devices"))
     admits = isinstance(options, Jt808Options) and options.admit is Admit.ANY
     if isinstance(options, Jt808Options) and (options.default_profile or admits):
@@ -244,35 +166,6 @@ def _link(table: Table, folder: Path, catalog: Mapping[str, Profile] | None) -> 
         table.wrong("devices", "no device", "a [[links.devices]] table for each device of this link")
     table.finish()
     return LinkConfig(name=name, driver=driver, devices=devices, options=options)
-
-
-def _options(table: Table, driver: DriverName, folder: Path) -> Options:
-    match driver:
-        case DriverName.MODBUS_TCP:
-            return ModbusTcpOptions(host=table.text("host"), port=table.integer("port", 502, low=1, high=65535))
-        case DriverName.MODBUS_RTU | DriverName.SERIAL:
-            return SerialOptions(
-                port=table.text("port"),
-                baudrate=table.integer("baudrate", 9600, low=50, high=4_000_000),
-                parity=table.choice("parity", ("N", "E", "O"), "N"),
-                stopbits=table.integer("stopbits", 1, low=1, high=2),
-            )
-        case DriverName.COAP:
-            return CoapOptions(host=table.text("host", "127.0.0.1"), port=table.integer("port", 5683, low=0, high=65535))
-        case DriverName.MQTT:
-            return MqttOptions(
-                broker=_broker(table),
-                username=table.text("username", ""),
-                password_file=table.file("password_file", folder),
-            )
-        case DriverName.JT808:
-            return Jt808Options(
-                host=table.text("host", "127.0.0.1"),
-                port=table.integer("port", 7611, low=0, high=65535),
-                admit=Admit(table.choice("admit", list(Admit), "listed")),
-                default_profile=table.text("default_profile", ""),
-                require_auth=table.flag("require_auth", default=True),
-            )
 
 
 def _device(table: Table, driver: DriverName, catalog: Mapping[str, Profile] | None) -> DeviceConfig:
@@ -294,47 +187,20 @@ def _id(table: Table, key: str) -> str:
     return table.checked(key, lambda value: check_id(value, key), "another id")
 
 
-def _broker(table: Table) -> str:
-    return table.checked("broker", broker_address, "mqtt://host:port or mqtts://host:port")
-
-
-_WIRE_OF = {
-    DriverName.MODBUS_TCP: "modbus",
-    DriverName.MODBUS_RTU: "modbus",
-    DriverName.SERIAL: "serial",
-    DriverName.COAP: "coap",
-    DriverName.MQTT: "mqtt",
-    DriverName.JT808: "jt808",
-}
-"""The part of a profile's `wire` that a driver needs."""
-
-
 def _check_profile(table: Table, key: str, name: str, driver: DriverName, catalog: Mapping[str, Profile] | None) -> None:
     if catalog is None or (not name and key == "profile"):
         return
-    wire = _WIRE_OF[driver]
+    wire = LINK_KINDS[driver].wire
     fitting = [profile.name for profile in catalog.values() if getattr(profile.wire, wire) is not None]
     if name not in catalog:
         table.wrong(key, f"{name!r} is not in the catalog", did_you_mean(name, fitting))
     elif name not in fitting:
-        speaks = ", ".join(part for part in Wire.__struct_fields__ if getattr(catalog[name].wire, part) is not None)
+        speaks = ", ".join(catalog[name].wire.spoken())
         table.wrong(key, f"{name} speaks {speaks or 'nothing'}, not {wire}", did_you_mean(name, fitting))
 
 
-_ADDRESS: Mapping[DriverName, tuple[range | re.Pattern[str], str]] = {
-    # Modbus over Serial Line V1.02, 2.2: 0 is broadcast, 248 to 255 are reserved.
-    DriverName.MODBUS_TCP: (range(1, 248), "a unit number from 1 to 247"),
-    DriverName.MODBUS_RTU: (range(1, 248), "a unit number from 1 to 247"),
-    DriverName.SERIAL: (range(256), "a unit number from 0 to 255"),
-    # JT/T 808-2019, 4.4.3: BCD[10]; BCD[6] before.
-    DriverName.JT808: (re.compile(r"\d{1,20}"), "the terminal's phone number, up to 20 digits"),
-    DriverName.COAP: (re.compile(r"[^\s/]{1,64}"), "what the device says it is, up to 64 characters without spaces"),
-    DriverName.MQTT: (re.compile(r"[^\s/+#]{1,64}"), "the device's part of the topic, without / + # and spaces"),
-}
-
-
 def _address(table: Table, driver: DriverName) -> str:
-    allowed, wanted = _ADDRESS[driver]
+    allowed, wanted = LINK_KINDS[driver].address, LINK_KINDS[driver].wanted
     value = table.raw("address")
     # A unit number may be written as a number; a phone number may not: its leading zeros count.
     text = str(value) if isinstance(allowed, range) and isinstance(value, int) and not isinstance(value, bool) else value

@@ -13,7 +13,9 @@ from typing import Any, NoReturn, cast
 
 import cbor2
 
-from device_profiles.model import DocumentField, Metric, Profile, TimeField, TimeUnit
+from device_profiles.model import Profile
+from device_profiles.quantities import Metric
+from device_profiles.wires.documents import DocumentField, TimeField, TimeUnit
 from firmware_bridge.errors import ParseError
 from firmware_bridge.values import Decoded, Gathering, apply_scaling, undo_scaling
 from telemetry.reason import Reason

@@ -2,7 +2,7 @@
 
 import struct
 
-from device_profiles.model import NumberType, Scaling
+from device_profiles.quantities import NumberType, Scaling
 from firmware_bridge.errors import ParseError
 from telemetry.reason import Reason
 

@@ -6,7 +6,8 @@ start | ... address ... length ... fields ... | checksum | end
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from device_profiles.model import BinaryField, BinaryLayout, Profile, SerialWire
+from device_profiles.model import Profile
+from device_profiles.wires.serial import BinaryField, BinaryLayout, SerialWire
 from firmware_bridge.errors import ParseError, Refused
 from firmware_bridge.modbus.frames import crc16
 from firmware_bridge.numbers import is_sentinel, pack, size_of, unpack

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from device_profiles.model import Metric, MetricType, Scaling
+from device_profiles.quantities import Metric, MetricType, Scaling
 from firmware_bridge.errors import ParseError
 from telemetry.reason import Reason
 from telemetry.records import Flaw, Quality, Value

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
-from device_profiles.model import Text
+from device_profiles.quantities import Text
 from telemetry.records import Value
 
 __all__ = ["ACTIONS", "GENERAL", "Argument", "Deed", "How", "Kind"]

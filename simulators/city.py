@@ -1,16 +1,18 @@
 """A whole city: every device of a scenario on its real transport, and the scenario's events as they come due."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from device_profiles.mistakes import Mistake, did_you_mean
-from device_profiles.model import Profile, Text
+from device_profiles.model import Profile
+from device_profiles.quantities import Text
 from device_profiles.shelf import load_catalog
 from firmware_bridge.errors import ParseError
 from simulators.actions import ACTIONS, GENERAL
-from simulators.devices.base import Account, Device, Surroundings
+from simulators.devices.base import Account, Calling, Device, Line, Surroundings
 from simulators.devices.cover import Cover
 from simulators.devices.modbus_lines import ModbusTcpPort, RtuBus
 from simulators.devices.modbus_unit import ModbusUnit
@@ -18,15 +20,33 @@ from simulators.devices.people_counter import PeopleCounter
 from simulators.devices.toilet_node import SerialBus, ToiletNode
 from simulators.devices.vehicle import Vehicle
 from simulators.links import Endpoints, link_table
+from simulators.listener import Address
 from simulators.pace import Pace, SystemPace
-from simulators.scenario import DeviceSpec, Driver, EventSpec, LinkSpec, Scenario, ScenarioError
+from simulators.scenario import DeviceSpec, EventSpec, Scenario, ScenarioError
+from simulators.ways import WAYS, Driver
 from telemetry.clock import SECOND_NS, Clock, SystemClock
 from telemetry.records import Value
 
 __all__ = ["City", "Happening"]
 
 _HAPPENINGS_MAX = 1000
-_BUSES = (Driver.MODBUS_RTU, Driver.SERIAL)
+
+_CALLING: Mapping[Driver, Callable[[DeviceSpec, Profile, Surroundings, Callable[[], Address]], Device]] = {
+    Driver.COAP: Cover,
+    Driver.JT808: Vehicle,
+}
+"""Devices that call the agent by themselves."""
+_CALLED: Mapping[Driver, Callable[[DeviceSpec, Profile, Surroundings], Device]] = {
+    Driver.MODBUS_TCP: ModbusUnit,
+    Driver.MODBUS_RTU: ModbusUnit,
+    Driver.SERIAL: ToiletNode,
+}
+"""Devices that the agent calls, and below what carries them."""
+_LINES: Mapping[Driver, Callable[[Sequence[Any]], Line]] = {
+    Driver.MODBUS_TCP: ModbusTcpPort,
+    Driver.MODBUS_RTU: RtuBus,
+    Driver.SERIAL: SerialBus,
+}
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,25 +89,16 @@ class City:
         around = Surroundings(clock=self._clock, seed=scenario.seed, speed=scenario.speed, born_ns=self._clock.wall_ns())
         self.devices = {spec.id: self._build(spec, profiles[spec.profile], around) for spec in scenario.devices}
         self._check_values()
-        self._ports: dict[str, ModbusTcpPort] = {}
-        self._buses: dict[str, RtuBus | SerialBus] = {}
+        self._lines: list[Line] = []
 
     async def start_servers(self) -> None:
-        """Bind the Modbus TCP ports and open the serial lines, so that `places` and `agent_links` are complete."""
+        """Bind the ports and open the lines that the agent calls, so that `places` and `agent_links` are complete."""
         for link in self.scenario.links:
-            members = [self.devices[spec.id] for spec in self.scenario.devices if spec.link == link.name]
-            units = [device for device in members if isinstance(device, ModbusUnit)]
-            match link.driver:
-                case Driver.MODBUS_TCP:
-                    port = self._ports[link.name] = ModbusTcpPort(units)
-                    host, number = await port.listener.start()
-                    self.places[link.name] = f"{host}:{number}"
-                case Driver.MODBUS_RTU:
-                    self._start_bus(link, RtuBus(units))
-                case Driver.SERIAL:
-                    self._start_bus(link, SerialBus([device for device in members if isinstance(device, ToiletNode)]))
-                case Driver.COAP | Driver.JT808 | Driver.MQTT:
-                    pass
+            make = _LINES.get(link.driver)
+            if make is not None:
+                line = make([self.devices[spec.id] for spec in self.scenario.devices if spec.link == link.name])
+                self._lines.append(line)
+                self.places[link.name] = await line.start()
 
     async def run(self, endpoints: Endpoints | None = None) -> None:
         """Let the devices live and the scenario's events happen, until cancelled; then close every port and line.
@@ -100,20 +111,18 @@ class City:
             async with asyncio.TaskGroup() as group:
                 for device in self.devices.values():
                     device.body.begin(self._clock.wall_ns())
-                    if isinstance(device, (Cover, PeopleCounter, Vehicle)):
+                    if isinstance(device, Calling):
                         group.create_task(device.run(), name=f"sim {device.spec.id}")
-                for name, bus in self._buses.items():
-                    group.create_task(bus.run(), name=f"sim {name}")
+                for line in self._lines:
+                    group.create_task(line.run(), name="sim line")
                 group.create_task(self._play(), name="sim events")
         finally:
             await self.close()
 
     async def close(self) -> None:
         """Close every port and line; for a city whose servers were started and that never ran."""
-        for port in self._ports.values():
-            await port.listener.stop()
-        for bus in self._buses.values():
-            bus.close()
+        for line in self._lines:
+            await line.close()
 
     async def happenings(self) -> AsyncIterator[Happening]:
         """The scenario's events as they take place; ends with the task that reads it."""
@@ -135,22 +144,14 @@ class City:
         """The links and devices that an agent's config needs for this city, one table a link, ready to be written as TOML."""
         return [link_table(link, self.scenario.devices, self.places, self.endpoints) for link in self.scenario.links]
 
-    def _start_bus(self, link: LinkSpec, bus: RtuBus | SerialBus) -> None:
-        self._buses[link.name] = bus
-        self.places[link.name] = bus.start()
-
     def _build(self, spec: DeviceSpec, profile: Profile, around: Surroundings) -> Device:
-        match self._driver(spec):
-            case Driver.COAP:
-                return Cover(spec, profile, around, lambda: self.endpoints.listener(spec.link, Driver.COAP))
-            case Driver.JT808:
-                return Vehicle(spec, profile, around, lambda: self.endpoints.listener(spec.link, Driver.JT808))
-            case Driver.MQTT:
-                return PeopleCounter(spec, profile, around, lambda: self.endpoints.broker)
-            case Driver.MODBUS_TCP | Driver.MODBUS_RTU:
-                return ModbusUnit(spec, profile, around)
-            case Driver.SERIAL:
-                return ToiletNode(spec, profile, around)
+        driver = self._driver(spec)
+        if driver is Driver.MQTT:
+            return PeopleCounter(spec, profile, around, lambda: self.endpoints.broker)
+        calling = _CALLING.get(driver)
+        if calling is not None:
+            return calling(spec, profile, around, lambda: self.endpoints.listener(spec.link, driver))
+        return _CALLED[driver](spec, profile, around)
 
     def _driver(self, spec: DeviceSpec) -> Driver:
         return next(link.driver for link in self.scenario.links if link.name == spec.link)
@@ -205,6 +206,12 @@ def _check(scenario: Scenario, profiles: Mapping[str, Profile]) -> None:
         if spec.profile not in profiles:
             instead = did_you_mean(spec.profile, profiles)
             mistakes.append(_mistake(scenario, f"devices[{number}].profile", f"no profile {spec.profile!r}", instead))
+            continue
+        driver = next(link.driver for link in scenario.links if link.name == spec.link)
+        spoken = profiles[spec.profile].wire.spoken()
+        if WAYS[driver].wire not in spoken:
+            instead = f"a link of {' or '.join(way for way in Driver if WAYS[way].wire in spoken)}"
+            mistakes.append(_mistake(scenario, f"devices[{number}].link", f"{spec.profile} does not speak {driver}", instead))
     for number, event in enumerate(scenario.events):
         profile = profiles.get(scenario.device(event.device).profile)
         metric = event.args.get("metric")

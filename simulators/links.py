@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from simulators.listener import Address, parse_address
-from simulators.scenario import DeviceSpec, Driver, LinkSpec
+from simulators.scenario import DeviceSpec, LinkSpec
+from simulators.ways import WAYS, Driver
 
 __all__ = ["Endpoints", "link_table", "links_toml"]
-
-_USUAL: Mapping[Driver, Address] = {Driver.COAP: ("127.0.0.1", 5683), Driver.JT808: ("127.0.0.1", 7611)}
 
 
 class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +21,7 @@ class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
 
     def listener(self, link: str, driver: Driver) -> Address:
         """Where to call the agent's listener of that link."""
-        return self.listeners.get(link) or _USUAL[driver]
+        return self.listeners.get(link) or ("127.0.0.1", WAYS[driver].port or 0)
 
 
 def link_table(
@@ -39,16 +38,16 @@ def link_table(
 
 def _options(link: LinkSpec, places: Mapping[str, str], endpoints: Endpoints) -> dict[str, object]:
     match link.driver:
-        case Driver.MODBUS_TCP:
-            host, port = parse_address(places[link.name])
-            return {"host": host, "port": port}
-        case Driver.MODBUS_RTU | Driver.SERIAL:
-            return {"port": places[link.name]}
-        case Driver.COAP | Driver.JT808:
-            host, port = endpoints.listeners.get(link.name, ("127.0.0.1", 0))
-            return {"host": host, "port": port}
         case Driver.MQTT:
             return {"broker": endpoints.broker}
+        case Driver.MODBUS_TCP | Driver.MODBUS_RTU_TCP:
+            host, port = parse_address(places[link.name])
+            return {"host": host, "port": port}
+        case _ if WAYS[link.driver].port is not None:
+            host, port = endpoints.listeners.get(link.name, ("127.0.0.1", 0))
+            return {"host": host, "port": port}
+        case _:
+            return {"port": places[link.name]}
 
 
 def _device_table(device: DeviceSpec) -> dict[str, object]:

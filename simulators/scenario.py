@@ -16,7 +16,6 @@ the same bytes. Everything a person can write wrong is told at once, by file and
 
 import re
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from pathlib import Path
 
 import msgspec
@@ -25,13 +24,12 @@ from device_profiles.branch import Branch
 from device_profiles.mistakes import Findings, ProfileError, did_you_mean
 from device_profiles.yaml_nodes import read_yaml
 from simulators.actions import ACTIONS, GENERAL, Argument, Deed, Kind
+from simulators.ways import WAYS, Driver, Form
 from telemetry.records import Value
 
 __all__ = [
     "DeviceSpec",
-    "Driver",
     "EventSpec",
-    "Form",
     "LinkSpec",
     "Scenario",
     "ScenarioError",
@@ -46,41 +44,6 @@ _HERE = Path(__file__).parent / "scenarios"
 
 class ScenarioError(ProfileError):
     """A scenario cannot be used; `mistakes` holds every reason."""
-
-
-class Driver(StrEnum):
-    """How the agent reaches a link's devices; the names of the agent's drivers."""
-
-    MODBUS_TCP = "modbus_tcp"
-    MODBUS_RTU = "modbus_rtu"
-    SERIAL = "serial"
-    COAP = "coap"
-    MQTT = "mqtt"
-    JT808 = "jt808"
-
-
-class Form(StrEnum):
-    """Which variant of its language a device speaks: body of a CoAP post, or year of JT/T 808."""
-
-    JSON = "json"
-    CBOR = "cbor"
-    JT808_2013 = "2013"
-    JT808_2019 = "2019"
-
-
-_SPEAKS: Mapping[Kind, tuple[Driver, ...]] = {
-    Kind.COVER: (Driver.COAP,),
-    Kind.LAMP_LOOP: (Driver.MODBUS_TCP, Driver.MODBUS_RTU),
-    Kind.TOILET_AIR: (Driver.MODBUS_RTU, Driver.MODBUS_TCP),
-    Kind.TOILET_NODE: (Driver.SERIAL,),
-    Kind.VEHICLE: (Driver.JT808,),
-    Kind.PEOPLE_COUNTER: (Driver.MQTT,),
-}
-_FORMS: Mapping[Kind, tuple[Form, ...]] = {
-    Kind.COVER: (Form.JSON, Form.CBOR),
-    Kind.VEHICLE: (Form.JT808_2013, Form.JT808_2019),
-    Kind.PEOPLE_COUNTER: (Form.JSON,),
-}
 
 
 class LinkSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,43 +166,35 @@ class _Reader:
             latitude=place.number("latitude", low=-90, high=90),
             component_code=branch.text("component_code", ""),
             interval_s=branch.number("interval_s", 30.0, low=0.01, high=86400),
-            form=self._form(branch, kind),
+            form=self._form(branch),
         )
         place.finish()
         self._check_device(branch, device)
         branch.finish()
         self._devices.setdefault(device.id, device)
 
-    def _form(self, branch: Branch, kind: Kind) -> Form | None:
-        allowed = _FORMS.get(kind, ())
+    def _form(self, branch: Branch) -> Form | None:
+        link = self._links.get(branch.text("link"))
+        allowed = () if link is None else WAYS[link.driver].forms
         if not branch.has("form"):
             return allowed[0] if allowed else None
-        if not allowed and branch.is_sound("kind"):
-            branch.wrong("form", f"a {kind} has only one form", "nothing: leave form out")
+        if not allowed and link is not None:
+            branch.wrong("form", f"{link.driver} has only one form", "nothing: leave form out")
             return None
         return Form(branch.word("form", [str(form) for form in allowed])) if allowed else None
 
     def _check_device(self, branch: Branch, device: DeviceSpec) -> None:
         if branch.is_sound("id") and device.id in self._devices:
             branch.wrong("id", f"{device.id!r} is taken by another device", "an id of its own")
-        if not branch.is_sound("link", "kind", "address"):
+        if not branch.is_sound("link", "address"):
             return
         link = self._links.get(device.link)
         if link is None:
             branch.wrong("link", f"{device.link!r} is none of the links", did_you_mean(device.link, self._links))
             return
-        if link.driver not in _SPEAKS[device.kind]:
-            branch.wrong(
-                "link", f"a {device.kind} does not speak {link.driver}", f"a link of driver {' or '.join(_SPEAKS[device.kind])}"
-            )
-        self._check_address(branch, device, link)
-
-    def _check_address(self, branch: Branch, device: DeviceSpec, link: LinkSpec) -> None:
-        by_unit = link.driver in {Driver.MODBUS_TCP, Driver.MODBUS_RTU, Driver.SERIAL}
-        if by_unit and not (device.address.isdecimal() and 1 <= int(device.address) <= 247):
-            branch.wrong("address", f"{device.address!r} is not a unit number", 'a unit number in quotes, "1" to "247"')
-        if link.driver is Driver.JT808 and not (device.address.isdecimal() and len(device.address) <= 20):
-            branch.wrong("address", f"{device.address!r} is not a phone number", "1 to 20 digits in quotes")
+        way = WAYS[link.driver]
+        if not way.address.fullmatch(device.address):
+            branch.wrong("address", f"{device.address!r} is no address on {link.driver}", way.wanted)
         other = self._addresses.setdefault((device.link, device.address), device.id)
         if other != device.id:
             branch.wrong("address", f"{device.address!r} on {device.link} is that of {other}", "an address of its own")
@@ -260,7 +215,7 @@ class _Reader:
         return EventSpec(at_s=at_s, device=device, do=do, args=args)
 
     def _deed(self, branch: Branch, kind: Kind, do: str) -> Deed | None:
-        known = {**GENERAL, **ACTIONS[kind]}
+        known = {**GENERAL, **ACTIONS.get(kind, {})}
         if do not in known:
             branch.wrong("do", f"a {kind} cannot {do!r}", did_you_mean(do, known))
         return known.get(do)

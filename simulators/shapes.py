@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from device_profiles.model import Metric, MetricType, Profile
+from device_profiles.model import Profile
+from device_profiles.quantities import Metric, MetricType
 from simulators.physics import Rising, Shape, Steady, Wave
 
 __all__ = ["ordinary"]

@@ -148,7 +148,7 @@ def _metrics(profile: "Profile", lang: str) -> "Table":
 
 
 def _wire(profile: "Profile") -> "Table":
-    from device_profiles.describe import wire_rows
+    from device_profiles.wires import wire_rows
 
     table = _table("Wire", "transport", "metric", "where", "how")
     for row in wire_rows(profile.wire):

@@ -56,7 +56,8 @@ def run(
     from device_profiles.mistakes import ProfileError
     from simulators.city import City
     from simulators.links import Endpoints
-    from simulators.scenario import Driver, load_scenario
+    from simulators.scenario import load_scenario
+    from simulators.ways import Driver
 
     at = {Driver.COAP: _address(coap), Driver.JT808: _address(jt808)}
     try:

@@ -7,7 +7,8 @@ from citynerve.demo.accounts import Latency
 from citynerve.demo.screen import Show
 from citynerve.messages import language, say
 from cloud.feed import Feed
-from device_profiles.model import Profile, Text
+from device_profiles.model import Profile
+from device_profiles.quantities import Text
 from simulators.city import City
 from telemetry.clock import SECOND_NS, Clock
 

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import ColumnElement, case, literal
 
 from cloud.api.services import Services
-from device_profiles.model import Metric, Profile, Text
+from device_profiles.model import Profile
+from device_profiles.quantities import Metric, Text
 from telemetry.clock import SECOND_NS
 
 __all__ = [

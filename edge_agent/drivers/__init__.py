@@ -7,8 +7,9 @@ refused there with a reason.
 from collections.abc import Mapping
 
 from device_profiles.model import Profile
-from edge_agent.config import DriverName, LinkConfig
+from edge_agent.config import LinkConfig
 from edge_agent.drivers.base import Driver, LinkHealth, SetupError
+from edge_agent.link_kinds import DriverName
 from telemetry.clock import Clock
 
 __all__ = ["Driver", "LinkHealth", "SetupError", "make_driver"]
@@ -47,3 +48,5 @@ def make_driver(link: LinkConfig, catalog: Mapping[str, Profile], clock: Clock) 
             from edge_agent.drivers.jt808 import Jt808Driver
 
             return Jt808Driver(link, catalog, clock)
+        case _:
+            raise SetupError(f"link {link.name}: nothing here drives {link.driver} yet")

@@ -9,10 +9,12 @@ import msgspec
 from aiocoap import Context, Message, resource
 from aiocoap.numbers import codes
 
-from device_profiles.model import CoapWire, Profile
-from edge_agent.config import CoapOptions, DeviceConfig, LinkConfig
+from device_profiles.model import Profile
+from device_profiles.wires.coap import CoapWire
+from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers.base import LinkHealth, SetupError, Tally, profile_of, reconnecting, turn_down
 from edge_agent.heard import Heard, Inlet, Verdict
+from edge_agent.link_kinds import CoapOptions
 from firmware_bridge.documents import JSON, decode_document, identity, parse_document
 from firmware_bridge.errors import ParseError
 from telemetry.clock import Clock

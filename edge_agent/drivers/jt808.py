@@ -5,11 +5,12 @@ import socket
 from collections.abc import Callable, Mapping
 
 from device_profiles.model import Profile
-from edge_agent.config import DeviceConfig, Jt808Options, LinkConfig
+from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers.base import Deliveries, LinkHealth, SetupError, Tally, reconnecting, turn_down
 from edge_agent.drivers.jt808_fleet import Fleet
 from edge_agent.drivers.jt808_session import Session, SessionLimits
 from edge_agent.heard import Inlet
+from edge_agent.link_kinds import Jt808Options
 from telemetry.clock import Clock
 from telemetry.reason import Reason
 from telemetry.records import Command, CommandResult

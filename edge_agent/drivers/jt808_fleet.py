@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import msgspec
 
 from device_profiles.model import Profile
-from edge_agent.config import Admit, DeviceConfig, Jt808Options, LinkConfig
+from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers.base import SetupError, profile_of
+from edge_agent.link_kinds import Admit, Jt808Options
 
 __all__ = ["Fleet", "Vehicle"]
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from device_profiles.model import CommandSpec, ModbusWire, Profile, RegisterArea
+from device_profiles.model import CommandSpec, Profile
+from device_profiles.wires.modbus import ModbusWire, RegisterArea
 from edge_agent.backoff import Backoff
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers.base import Deliveries, LinkHealth, SetupError, Tally, profile_of, reconnecting, turn_down

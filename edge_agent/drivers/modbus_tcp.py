@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from pymodbus.client import AsyncModbusTcpClient
 
 from device_profiles.model import Profile
-from edge_agent.config import LinkConfig, ModbusTcpOptions
+from edge_agent.config import LinkConfig
 from edge_agent.drivers.base import SetupError
 from edge_agent.drivers.modbus_bus import ModbusDriver
 from edge_agent.drivers.modbus_line import Client, ModbusLine, TracePacket
 from edge_agent.drivers.modbus_reply import TcpFinder
+from edge_agent.link_kinds import ModbusTcpOptions
 from telemetry.clock import Clock
 
 __all__ = ["modbus_tcp"]

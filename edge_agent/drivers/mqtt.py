@@ -8,12 +8,14 @@ from collections.abc import Mapping
 import aiomqtt
 import msgspec
 
-from device_profiles.model import MqttWire, Profile
+from device_profiles.model import Profile
+from device_profiles.wires.mqtt import MqttWire
 from edge_agent.attempt import attempt
 from edge_agent.backoff import Backoff
-from edge_agent.config import DeviceConfig, LinkConfig, MqttOptions
+from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers.base import Deliveries, LinkHealth, SetupError, Tally, profile_of, reconnecting, turn_down
 from edge_agent.heard import Heard, Inlet
+from edge_agent.link_kinds import MqttOptions
 from firmware_bridge.documents import JSON, decode_document, parse_document
 from firmware_bridge.errors import ParseError
 from telemetry.broker import broker_address

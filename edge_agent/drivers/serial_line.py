@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Mapping
 import msgspec
 import serial_asyncio_fast
 
-from device_profiles.model import BinaryLayout, Profile, SerialWire
+from device_profiles.model import Profile
+from device_profiles.wires.serial import BinaryLayout, SerialWire
 from edge_agent.backoff import Backoff
-from edge_agent.config import DeviceConfig, LinkConfig, SerialOptions
+from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers.base import Deliveries, LinkHealth, SetupError, Tally, profile_of, reconnecting, turn_down
 from edge_agent.drivers.rounds import Rounds
 from edge_agent.heard import Heard, Inlet
+from edge_agent.link_kinds import SerialOptions
 from firmware_bridge.errors import ParseError, Refused
 from firmware_bridge.serial_layout import LayoutFramer, decode_frame, poll_frame
 from telemetry.clock import Clock

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from device_profiles.model import Metric
+from device_profiles.quantities import Metric
 from edge_agent.pipeline.work import Doubt, Work
 from telemetry.reason import Reason
 from telemetry.records import Flaw, Quality, Value

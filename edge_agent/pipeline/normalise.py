@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from device_profiles.model import Metric, MetricType, Profile
+from device_profiles.model import Profile
+from device_profiles.quantities import Metric, MetricType
 from edge_agent.pipeline.work import Doubt, Instant, Work
 from firmware_bridge.values import Decoded
 from telemetry.clock import SECOND_NS

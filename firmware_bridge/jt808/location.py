@@ -10,7 +10,9 @@ from functools import partial
 
 import msgspec
 
-from device_profiles.model import Jt808Wire, Metric, NumberType, Profile, Scaling
+from device_profiles.model import Profile
+from device_profiles.quantities import Metric, NumberType, Scaling
+from device_profiles.wires.jt808 import Jt808Wire
 from firmware_bridge.errors import ParseError, Refused
 from firmware_bridge.numbers import is_sentinel, pack, size_of, unpack
 from firmware_bridge.values import Decoded, Gathering, apply_scaling, undo_scaling

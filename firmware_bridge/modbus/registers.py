@@ -5,7 +5,9 @@ from typing import Literal
 
 import msgspec
 
-from device_profiles.model import ModbusWire, NumberType, Profile, RegisterArea, RegisterField
+from device_profiles.model import Profile
+from device_profiles.quantities import NumberType
+from device_profiles.wires.modbus import ModbusWire, RegisterArea, RegisterField
 from firmware_bridge.errors import ParseError
 from firmware_bridge.numbers import is_sentinel, pack, size_of, unpack
 from firmware_bridge.values import Decoded, Gathering, apply_scaling, undo_scaling

@@ -6,7 +6,8 @@ from typing import Protocol
 
 import msgspec
 
-from device_profiles.model import MetricType, Profile
+from device_profiles.model import Profile
+from device_profiles.quantities import MetricType
 from simulators.actions import ACTIONS, GENERAL, Deed, How
 from simulators.faults import Noise
 from simulators.physics import Body
@@ -15,7 +16,7 @@ from simulators.shapes import ordinary
 from telemetry.clock import SECOND_NS, Clock
 from telemetry.records import Value
 
-__all__ = ["Account", "Device", "Runnable", "Surroundings"]
+__all__ = ["Account", "Calling", "Device", "Line", "Runnable", "Surroundings"]
 
 
 class Account(msgspec.Struct, kw_only=True):
@@ -46,6 +47,18 @@ class Runnable(Protocol):
     """Something that lives until it is cancelled."""
 
     async def run(self) -> None: ...
+
+
+class Line(Runnable, Protocol):
+    """What carries the devices that an agent calls: a port, or a line that several share."""
+
+    async def start(self) -> str:
+        """Begin to listen; where the agent calls, as `HOST:PORT` or the path of a line."""
+        ...
+
+    async def close(self) -> None:
+        """Stop listening; harmless when it has stopped."""
+        ...
 
 
 class Device:
@@ -143,3 +156,11 @@ class Device:
                 case MetricType.BOOLEAN | MetricType.STRING:
                     return value
         return value
+
+
+class Calling(Device):
+    """A device that calls the agent, or a broker, by itself."""
+
+    async def run(self) -> None:
+        """Live until cancelled."""
+        raise NotImplementedError

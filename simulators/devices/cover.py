@@ -10,13 +10,15 @@ import cbor2
 import msgspec
 from aiocoap.error import Error as CoapError
 
-from device_profiles.model import CoapWire, Profile
+from device_profiles.model import Profile
+from device_profiles.wires.coap import CoapWire
 from firmware_bridge.documents import CBOR, JSON, encode_document
 from simulators.actions import How
-from simulators.devices.base import Device, Surroundings
+from simulators.devices.base import Calling, Surroundings
 from simulators.devices.memory import Kept, Memory
 from simulators.listener import Address
-from simulators.scenario import DeviceSpec, Form
+from simulators.scenario import DeviceSpec
+from simulators.ways import Form
 from telemetry.clock import SECOND_NS
 
 __all__ = ["Cover", "CoverReport"]
@@ -47,7 +49,7 @@ class _Patience(aiocoap.TransportTuning):  # type: ignore[misc]  # the library h
         self.ACK_TIMEOUT = ack_timeout_s
 
 
-class Cover(Device):
+class Cover(Calling):
     """Posts a report at power-up, every `interval_s`, and at once when something happens; keeps what was not answered."""
 
     def __init__(

@@ -42,12 +42,12 @@ class RtuBus:
         self._within_frame = False
         self.line = PtyLine()
 
-    def start(self) -> str:
+    async def start(self) -> str:
         """Begin to listen; the path that the agent opens."""
         self.line.start()
         return self.line.path
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Unplug the bus."""
         self.line.close()
 
@@ -108,6 +108,19 @@ class ModbusTcpPort:
     def __init__(self, units: Sequence[ModbusUnit], host: str = "127.0.0.1", port: int = 0) -> None:
         self._units: Mapping[int, ModbusUnit] = {unit.unit: unit for unit in units}
         self.listener = Listener(self._serve, host, port)
+
+    async def start(self) -> str:
+        """Begin to listen; `HOST:PORT` that the agent calls."""
+        host, port = await self.listener.start()
+        return f"{host}:{port}"
+
+    async def close(self) -> None:
+        """Hang up on everybody."""
+        await self.listener.stop()
+
+    async def run(self) -> None:
+        """Answer until cancelled."""
+        await asyncio.get_running_loop().create_future()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:

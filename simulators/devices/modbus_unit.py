@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from device_profiles.model import ModbusWire, Profile, RegisterArea
+from device_profiles.model import Profile
+from device_profiles.wires.modbus import ModbusWire, RegisterArea
 from firmware_bridge.errors import ParseError
 from firmware_bridge.modbus.frames import (
     ExceptionReply,

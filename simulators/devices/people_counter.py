@@ -8,11 +8,12 @@ from collections.abc import Callable
 import aiomqtt
 import msgspec
 
-from device_profiles.model import MqttWire, Profile
+from device_profiles.model import Profile
+from device_profiles.wires.mqtt import MqttWire
 from firmware_bridge.documents import encode_document
 from simulators.actions import How
 from simulators.attempt import attempt
-from simulators.devices.base import Device, Surroundings
+from simulators.devices.base import Calling, Surroundings
 from simulators.devices.memory import Kept, Memory
 from simulators.scenario import DeviceSpec
 from telemetry.broker import BrokerAddress, broker_address
@@ -34,7 +35,7 @@ class Count(msgspec.Struct, frozen=True, kw_only=True):
     whole: bool = True
 
 
-class PeopleCounter(Device):
+class PeopleCounter(Calling):
     """Publishes at power-up, every `interval_s` and at once when something happens; PUBACK confirms."""
 
     def __init__(self, spec: DeviceSpec, profile: Profile, around: Surroundings, broker: Callable[[], str]) -> None:

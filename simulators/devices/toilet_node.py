@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
-from device_profiles.model import Profile, SerialWire
+from device_profiles.model import Profile
+from device_profiles.wires.serial import SerialWire
 from firmware_bridge.serial_layout import encode_frame, poll_frame
 from simulators.actions import How
 from simulators.devices.base import Device, Surroundings
@@ -42,12 +43,12 @@ class SerialBus:
         self._heard = bytearray()
         self.line = PtyLine()
 
-    def start(self) -> str:
+    async def start(self) -> str:
         """Begin to listen; the path that the agent opens."""
         self.line.start()
         return self.line.path
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Unplug the line."""
         self.line.close()
 

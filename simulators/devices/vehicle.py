@@ -12,11 +12,12 @@ from firmware_bridge.jt808.location import encode_values
 from simulators.actions import How
 from simulators.attempt import attempt
 from simulators.devices import terminal_bodies as bodies
-from simulators.devices.base import Device, Surroundings
+from simulators.devices.base import Calling, Surroundings
 from simulators.devices.memory import Kept, Memory
 from simulators.listener import Address, close_quietly, reset
 from simulators.route import Route
-from simulators.scenario import DeviceSpec, Form
+from simulators.scenario import DeviceSpec
+from simulators.ways import Form
 from telemetry.clock import SECOND_NS
 from telemetry.records import Value
 
@@ -47,7 +48,7 @@ class _UnansweredError(Exception):
     """The platform did not answer, or said no: hang up and begin again later."""
 
 
-class Vehicle(Device):
+class Vehicle(Calling):
     """Measures every `interval_s` and at once when something happens; what is not confirmed stays in its memory."""
 
     def __init__(

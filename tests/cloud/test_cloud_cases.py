@@ -13,7 +13,8 @@ from cloud.notify.config import ChannelConfig, ChannelKind
 from cloud.relational.engine import reading, writing
 from cloud.relational.tables import alarms, case_steps, devices, notifications
 from cloud.relational.tables import cases as case_table
-from device_profiles.model import Matter, Text
+from device_profiles.model import Matter
+from device_profiles.quantities import Text
 from telemetry.reason import Reason
 
 CREW = ChannelConfig(name="crew", kind=ChannelKind.WEBHOOK, url="http://127.0.0.1:1/")

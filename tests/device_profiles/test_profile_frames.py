@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from device_profiles.frames import ExampleFrame, load_frames
-from device_profiles.model import Profile, RegisterArea
+from device_profiles.model import Profile
 from device_profiles.shelf import catalog_path, load_catalog
+from device_profiles.wires.modbus import RegisterArea
 from firmware_bridge.documents import CBOR, JSON, decode_document, identity, parse_document
 from firmware_bridge.jt808.frames import parse_frame
 from firmware_bridge.jt808.location import decode_location, parse_location
@@ -19,8 +20,6 @@ from firmware_bridge.modbus.frames import ReadReply, ReadRequest, parse_reply, p
 from firmware_bridge.modbus.registers import decode_registers, plan_reads
 from firmware_bridge.serial_layout import decode_frame
 from firmware_bridge.values import Decoded
-
-_TRANSPORTS = ("modbus", "serial", "coap", "mqtt", "jt808")
 
 Read = tuple[Decoded, str | None]
 
@@ -104,6 +103,4 @@ def test_an_example_frame_becomes_the_reading_written_beside_it(profile: Profile
 def test_every_profile_shows_every_transport_it_speaks() -> None:
     for name, profile in load_catalog().items():
         shown = {example.transport.partition("_")[0] for example in load_frames(catalog_path() / name, profile)}
-        assert shown == {
-            transport for transport in ("modbus", "serial", "coap", "mqtt", "jt808") if getattr(profile.wire, transport)
-        }
+        assert shown == set(profile.wire.spoken())

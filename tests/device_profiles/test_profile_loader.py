@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from device_profiles.frames import load_frames
 from device_profiles.loader import load_matters, load_profile, load_vocabulary
 from device_profiles.mistakes import Findings, Mistake, ProfileError
-from device_profiles.model import Above, All, Equals, MetricType, Not, NumberType, Profile, RegisterArea, Text
+from device_profiles.model import Above, All, Equals, Not, Profile
+from device_profiles.quantities import MetricType, NumberType, Text
 from device_profiles.shelf import catalog_path, load_catalog, profile_folders
+from device_profiles.wires.modbus import RegisterArea
 from device_profiles.yaml_nodes import MAX_BYTES, parse_yaml
 
 BROKEN = Path(__file__).parent / "broken"

@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 
 import aiomqtt
 
-from device_profiles.model import AlarmRule, AnyCondition, Metric, MetricType, Profile, Reporting, Text, Wire
+from device_profiles.model import AlarmRule, AnyCondition, Profile, Reporting
+from device_profiles.quantities import Metric, MetricType, Text
+from device_profiles.wires import Wire
 from edge_agent.attempt import attempt
 from edge_agent.heard import Heard
 from edge_agent.uplink.compression import decompress

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from device_profiles.model import Above, MetricType, Profile, Reporting
+from device_profiles.model import Above, Profile, Reporting
+from device_profiles.quantities import MetricType
 from edge_agent.heard import Heard
 from edge_agent.pipeline import STEPS, Memory, Work, process
 from edge_agent.pipeline.normalise import MAX_AT_ONCE, coerce

@@ -21,9 +21,10 @@ from device_profiles.model import Above, Profile, Reporting, Stale
 from edge_agent import agent as agent_module
 from edge_agent.agent import Agent
 from edge_agent.attempt import attempt
-from edge_agent.config import AgentConfig, CoapOptions, DeviceConfig, DriverName, LinkConfig, OutboxLimits
+from edge_agent.config import AgentConfig, DeviceConfig, LinkConfig, OutboxLimits
 from edge_agent.drivers.base import LinkHealth
 from edge_agent.heard import Heard, Inlet, Verdict
+from edge_agent.link_kinds import CoapOptions, DriverName
 from edge_agent.outbox.outbox import OutboxError
 from edge_agent.outbox.store import Store
 from edge_agent.refusals import OTHERS, Refusals

@@ -7,28 +7,15 @@ import socket
 import tty
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
-from device_profiles.model import (
-    BinaryField,
-    BinaryLayout,
-    CoapWire,
-    CommandSpec,
-    DocumentField,
-    Jt808Wire,
-    Metric,
-    MetricType,
-    ModbusWire,
-    MqttWire,
-    NumberType,
-    Profile,
-    RegisterArea,
-    RegisterField,
-    Reporting,
-    Scaling,
-    SerialWire,
-    Text,
-    TimeField,
-    Wire,
-)
+from device_profiles.model import CommandSpec, Profile, Reporting
+from device_profiles.quantities import Metric, MetricType, NumberType, Scaling, Text
+from device_profiles.wires import Wire
+from device_profiles.wires.coap import CoapWire
+from device_profiles.wires.documents import DocumentField, TimeField
+from device_profiles.wires.jt808 import Jt808Wire
+from device_profiles.wires.modbus import ModbusWire, RegisterArea, RegisterField
+from device_profiles.wires.mqtt import MqttWire
+from device_profiles.wires.serial import BinaryField, BinaryLayout, SerialWire
 from edge_agent.config import DeviceConfig
 from edge_agent.drivers import Driver
 from edge_agent.heard import Heard, Verdict

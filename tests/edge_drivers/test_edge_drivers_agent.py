@@ -13,21 +13,12 @@ import pytest
 from aiocoap import Context, Message
 from aiocoap.numbers import codes
 
-from device_profiles.model import Profile, RegisterArea
+from device_profiles.model import Profile
 from device_profiles.shelf import load_catalog
+from device_profiles.wires.modbus import RegisterArea
 from edge_agent.agent import Agent
-from edge_agent.config import (
-    Admit,
-    AgentConfig,
-    CoapOptions,
-    DeviceConfig,
-    DriverName,
-    Jt808Options,
-    LinkConfig,
-    ModbusTcpOptions,
-    MqttOptions,
-    SerialOptions,
-)
+from edge_agent.config import AgentConfig, DeviceConfig, LinkConfig
+from edge_agent.link_kinds import Admit, CoapOptions, DriverName, Jt808Options, ModbusTcpOptions, MqttOptions, SerialOptions
 from firmware_bridge.documents import encode_document
 from firmware_bridge.jt808.frames import encode_frame as encode_jt808
 from firmware_bridge.jt808.location import encode_values

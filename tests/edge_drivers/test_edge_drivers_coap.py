@@ -11,9 +11,10 @@ import pytest
 from aiocoap import Context, Message
 from aiocoap.numbers import codes
 
-from edge_agent.config import CoapOptions, DeviceConfig, DriverName, LinkConfig
+from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import Driver, make_driver
 from edge_agent.heard import Verdict
+from edge_agent.link_kinds import CoapOptions, DriverName
 from telemetry.clock import SECOND_NS, SystemClock
 from telemetry.reason import Reason
 

@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator
 import edge_drivers_peers as peers
 import pytest
 
-from edge_agent.config import Admit, DeviceConfig, DriverName, Jt808Options, LinkConfig
+from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import Driver, SetupError, make_driver
 from edge_agent.drivers.jt808 import Jt808Driver
 from edge_agent.drivers.jt808_session import SessionLimits
 from edge_agent.heard import Verdict
+from edge_agent.link_kinds import Admit, DriverName, Jt808Options
 from firmware_bridge.jt808.answers import authenticate_body, batch_body, register_body
 from firmware_bridge.jt808.frames import Frame, Jt808Framer, encode_frame
 from firmware_bridge.jt808.location import encode_location

@@ -10,8 +10,9 @@ import pytest
 from pymodbus.framer import FramerType
 from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 
-from edge_agent.config import DeviceConfig, DriverName, LinkConfig, ModbusTcpOptions, SerialOptions
+from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import Driver, SetupError, make_driver
+from edge_agent.link_kinds import DriverName, ModbusTcpOptions, SerialOptions
 from firmware_bridge.modbus.frames import rtu_frame, tcp_frame
 from telemetry.clock import SECOND_NS, SystemClock
 from telemetry.reason import Reason

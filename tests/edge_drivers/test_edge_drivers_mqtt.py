@@ -7,8 +7,9 @@ import aiomqtt
 import edge_drivers_peers as peers
 import pytest
 
-from edge_agent.config import DeviceConfig, DriverName, LinkConfig, MqttOptions
+from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import Driver, SetupError, make_driver
+from edge_agent.link_kinds import DriverName, MqttOptions
 from telemetry.clock import SECOND_NS, SystemClock
 from telemetry.reason import Reason
 

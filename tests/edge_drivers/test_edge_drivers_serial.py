@@ -6,8 +6,9 @@ import gc
 import edge_drivers_peers as peers
 import pytest
 
-from edge_agent.config import DeviceConfig, DriverName, LinkConfig, SerialOptions
+from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import Driver, SetupError, make_driver
+from edge_agent.link_kinds import DriverName, SerialOptions
 from firmware_bridge.serial_layout import encode_frame
 from telemetry.clock import SystemClock
 from telemetry.reason import Reason

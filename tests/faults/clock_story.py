@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
-from device_profiles.model import Above, AlarmRule, AnyCondition, Metric, MetricType, Profile, Reporting, Stale, Text, Wire
+from device_profiles.model import Above, AlarmRule, AnyCondition, Profile, Reporting, Stale
+from device_profiles.quantities import Metric, MetricType, Text
+from device_profiles.wires import Wire
 from edge_agent import agent as agent_module
 from edge_agent.agent import Agent
-from edge_agent.config import AgentConfig, CoapOptions, DeviceConfig, DriverName, LinkConfig, OutboxLimits, UplinkLimits
+from edge_agent.config import AgentConfig, DeviceConfig, LinkConfig, OutboxLimits, UplinkLimits
 from edge_agent.drivers.base import LinkHealth
 from edge_agent.heard import Heard, Inlet, Verdict
+from edge_agent.link_kinds import CoapOptions, DriverName
 from edge_agent.uplink.compression import decompress
 from edge_agent.uplink.link import Link, LinkDownError
 from edge_agent.uplink.uplink import Uplink, UplinkSettings

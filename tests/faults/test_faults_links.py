@@ -21,9 +21,10 @@ from links_road import Gateway, OpenCloud, gateway_at, until
 from benchmarks.servers import free_port, serving
 from cloud.config import ApiConfig, CloudConfig
 from device_profiles.shelf import load_catalog
-from edge_agent.config import CoapOptions, DeviceConfig, DriverName, LinkConfig
+from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import make_driver
 from edge_agent.heard import Heard, Inlet, Verdict
+from edge_agent.link_kinds import CoapOptions, DriverName
 from simulators.bad_datagrams import DatagramProxy, Weather
 from simulators.devices.base import Surroundings
 from simulators.devices.cover import Cover

@@ -1,20 +1,12 @@
 """Small profiles, made without the loader, for the tests of the codecs."""
 
-from device_profiles.model import (
-    DocumentField,
-    Jt808Wire,
-    Metric,
-    MetricType,
-    ModbusWire,
-    NumberType,
-    Profile,
-    RegisterField,
-    Reporting,
-    Scaling,
-    SerialWire,
-    Text,
-    Wire,
-)
+from device_profiles.model import Profile, Reporting
+from device_profiles.quantities import Metric, MetricType, NumberType, Scaling, Text
+from device_profiles.wires import Wire
+from device_profiles.wires.documents import DocumentField
+from device_profiles.wires.jt808 import Jt808Wire
+from device_profiles.wires.modbus import ModbusWire, RegisterField
+from device_profiles.wires.serial import SerialWire
 
 
 def metric(name: str, kind: MetricType = MetricType.FLOAT) -> Metric:

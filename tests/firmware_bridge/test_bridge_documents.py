@@ -9,7 +9,8 @@ from bridge_profiles import document_profile, field, metric
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_profiles.model import DocumentField, MetricType, Scaling, TimeField, TimeUnit
+from device_profiles.quantities import MetricType, Scaling
+from device_profiles.wires.documents import DocumentField, TimeField, TimeUnit
 from firmware_bridge.documents import CBOR, JSON, decode_document, encode_document, identity, parse_document, read_time
 from firmware_bridge.errors import ParseError
 from firmware_bridge.values import apply_scaling

@@ -8,7 +8,8 @@ from bridge_profiles import metric, modbus_profile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_profiles.model import MetricType, ModbusWire, NumberType, RegisterArea, RegisterField, Scaling
+from device_profiles.quantities import MetricType, NumberType, Scaling
+from device_profiles.wires.modbus import ModbusWire, RegisterArea, RegisterField
 from firmware_bridge.errors import ParseError, Refused
 from firmware_bridge.modbus.frames import (
     ExceptionReply,

@@ -6,8 +6,10 @@ from bridge_profiles import metric, serial_profile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_profiles.model import BinaryField, BinaryLayout, MetricType, NumberType, Profile, Scaling, SerialWire
+from device_profiles.model import Profile
+from device_profiles.quantities import MetricType, NumberType, Scaling
 from device_profiles.shelf import load_catalog
+from device_profiles.wires.serial import BinaryField, BinaryLayout, SerialWire
 from firmware_bridge.errors import ParseError, Refused
 from firmware_bridge.serial_layout import LayoutFramer, decode_frame, encode_frame, poll_frame
 from telemetry.reason import Reason

@@ -13,6 +13,7 @@ import pytest
 
 from device_profiles.shelf import load_catalog
 from simulators.city import City
+from simulators.devices.modbus_lines import RtuBus
 from simulators.links import Endpoints, links_toml
 from simulators.listener import Address, Listener
 from simulators.scenario import Scenario, load_scenario
@@ -104,7 +105,8 @@ async def test_events_happen_in_order_at_their_scaled_time_and_are_told(tmp_path
     assert city.devices["lamp-1"].values(second.time_ns)["voltage_a_v"] == 0
     host, _, port = lamp_port.rpartition(":")
     assert await ends((host, int(port)))
-    assert not city._buses["bus"].line.write(b"unplugged")
+    bus = next(line for line in city._lines if isinstance(line, RtuBus))
+    assert not bus.line.write(b"unplugged")
 
 
 async def _nobody() -> dict[str, Address]:

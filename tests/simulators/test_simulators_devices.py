@@ -30,7 +30,8 @@ from simulators.devices.people_counter import PeopleCounter
 from simulators.devices.toilet_node import SerialBus, ToiletNode
 from simulators.devices.vehicle import Vehicle
 from simulators.listener import Address, Listener
-from simulators.scenario import DeviceSpec, Form
+from simulators.scenario import DeviceSpec
+from simulators.ways import Form
 from telemetry.clock import SystemClock
 
 # The CoAP library reaches 127.0.0.1 through an IPv6 socket, as ::ffff:127.0.0.1: loopback by another name.
@@ -275,7 +276,7 @@ async def test_a_lamp_loop_does_what_it_is_ordered_and_refuses_what_it_does_not_
 async def test_two_units_share_one_serial_bus_and_each_answers_for_itself() -> None:
     units = [lamp("1"), air("2")]
     bus = RtuBus(units)
-    path = bus.start()
+    path = await bus.start()
     try:
         async with alive(bus):
             client = AsyncModbusSerialClient(path, framer=FramerType.RTU, baudrate=9600, timeout=1)
@@ -289,7 +290,7 @@ async def test_two_units_share_one_serial_bus_and_each_answers_for_itself() -> N
             client.close()
         assert [unit.account.spoken for unit in units] == [2, 3]
     finally:
-        bus.close()
+        await bus.close()
 
 
 @contextmanager
@@ -322,7 +323,7 @@ ASK_LAMP, ASK_AIR = (
 async def test_a_bad_neighbour_on_the_bus_spoils_its_own_answers_and_nobody_elses() -> None:
     bad, good = lamp("1"), air("2")
     bus = RtuBus([bad, good])
-    with opened(bus.start()) as handle:
+    with opened(await bus.start()) as handle:
         async with alive(bus):
             plain = await exchange(handle, ASK_LAMP)
             assert parse_rtu(plain).unit == 1
@@ -339,27 +340,27 @@ async def test_a_bad_neighbour_on_the_bus_spoils_its_own_answers_and_nobody_else
             assert parse_rtu(await exchange(handle, ASK_AIR)).unit == 2
             act(bad, "behave")
             assert parse_rtu(await exchange(handle, ASK_LAMP)).unit == 1
-    bus.close()
+    await bus.close()
 
 
 async def test_noise_and_half_a_request_on_the_bus_do_not_cost_the_next_request() -> None:
     bus = RtuBus([lamp("1")])
-    with opened(bus.start()) as handle:
+    with opened(await bus.start()) as handle:
         async with alive(bus):
             assert await exchange(handle, b"\x00\xff\x13" + ASK_LAMP[:5]) == b""
             assert parse_rtu(await exchange(handle, ASK_LAMP)).unit == 1
             assert parse_rtu(await exchange(handle, b"\xff" + ASK_LAMP)).unit == 1
-    bus.close()
+    await bus.close()
 
 
 async def test_a_unit_that_floods_talks_without_being_asked() -> None:
     bad = lamp("1")
     bus = RtuBus([bad])
-    with opened(bus.start()) as handle:
+    with opened(await bus.start()) as handle:
         async with alive(bus):
             act(bad, "misbehave", how="flood")
             assert len(await exchange(handle, b"", quiet_s=0.4)) > 100
-    bus.close()
+    await bus.close()
 
 
 async def test_a_tcp_unit_that_is_cut_within_a_reply_ends_the_connection_and_serves_the_next() -> None:
@@ -400,14 +401,14 @@ def node(address: str) -> ToiletNode:
 async def test_toilet_nodes_answer_their_own_poll_and_no_other() -> None:
     nodes = [node("1"), node("2")]
     bus = SerialBus(nodes)
-    with opened(bus.start()) as handle:
+    with opened(await bus.start()) as handle:
         async with alive(bus):
             act(nodes[1], "occupy")
             answers = [await exchange(handle, polled.poll or b"") for polled in nodes]
             assert await exchange(handle, node("3").poll or b"") == b""
             assert await exchange(handle, b"\xaa\x55\x01") == b""
             answers.append(await exchange(handle, nodes[0].poll or b""))
-    bus.close()
+    await bus.close()
     decoded = [decode_frame(nodes[0].profile, answer) for answer in answers]
     assert [address for address, _ in decoded] == [1, 2, 1]
     assert [d.values["cubicle_1_occupied"] for _, d in decoded] == [False, True, False]
@@ -417,14 +418,14 @@ async def test_toilet_nodes_answer_their_own_poll_and_no_other() -> None:
 async def test_a_line_that_nobody_reads_drops_bytes_and_goes_on() -> None:
     one = node("1")
     bus = SerialBus([one])
-    with opened(bus.start()) as handle:
+    with opened(await bus.start()) as handle:
         while bus.line.write(b"x" * 1000):
             pass
         assert bus.line.dropped_bytes > 0
         assert len(await exchange(handle, b"")) > 1000
         async with alive(bus):
             assert decode_frame(one.profile, await exchange(handle, one.poll or b""))[0] == 1
-    bus.close()
+    await bus.close()
 
 
 # Vehicles

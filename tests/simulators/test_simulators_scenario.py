@@ -165,10 +165,11 @@ speedx: 2
 links:
   covers: {driver: coap}
   line: {driver: telepathy}
+  bus: {driver: modbus_rtu}
 devices:
   - {id: a, kind: cover, profile: cover_nbiot, address: "1", link: covers, position: {longitude: 200, latitude: 31}}
   - {id: a, kind: cover, profile: cover_nbiot, address: "1", link: coves, position: {longitude: 120, latitude: 31}}
-  - {id: b, kind: lamp_loop, profile: lamp_loop, address: "300", link: covers, form: cbor, position: {longitude: 1, latitude: 3}}
+  - {id: b, kind: lamp_loop, profile: lamp_loop, address: "300", link: bus, form: cbor, position: {longitude: 1, latitude: 3}}
 events:
   - {at: 1, device: c, do: open}
   - {at: 2, device: a, do: opn}
@@ -185,15 +186,15 @@ def test_every_mistake_of_a_scenario_is_told_at_once_with_its_line_and_what_to_w
         (2, "seed"),
         (3, "speedx"),
         (6, "links.line.driver"),
-        (8, "devices[0].position.longitude"),
-        (9, "devices[1].id"),
-        (9, "devices[1].link"),
-        (10, "devices[2].form"),
-        (10, "devices[2].link"),
-        (12, "events[0].device"),
-        (13, "events[1].do"),
-        (14, "events[2].how"),
-        (15, "events[3].loudly"),
+        (9, "devices[0].position.longitude"),
+        (10, "devices[1].id"),
+        (10, "devices[1].link"),
+        (11, "devices[2].form"),
+        (11, "devices[2].address"),
+        (13, "events[0].device"),
+        (14, "events[1].do"),
+        (15, "events[2].how"),
+        (16, "events[3].loudly"),
     ]
     text = str(caught.value)
     assert "speed (did you mean that?)" in text
@@ -216,6 +217,12 @@ events:
 def test_a_profile_that_is_not_in_the_catalog_is_told_with_the_nearest_one() -> None:
     scenario = load_text(ONE.format(profile="cover_nbio", metric="tilt_deg", value="3"))
     with pytest.raises(ScenarioError, match="write cover_nbiot"):
+        City(scenario, catalog=CATALOG)
+
+
+def test_a_model_on_a_link_whose_language_it_does_not_speak_is_told_with_the_links_it_could_be_on() -> None:
+    scenario = load_text(ONE.format(profile="lamp_loop", metric="voltage_a_v", value="3"))
+    with pytest.raises(ScenarioError, match="lamp_loop does not speak coap; write a link of modbus_tcp or modbus_rtu"):
         City(scenario, catalog=CATALOG)
 
 

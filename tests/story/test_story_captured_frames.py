@@ -13,7 +13,8 @@ import pytest
 from cloud.config import ApiConfig, CloudConfig
 from cloud.run import Cloud
 from edge_agent.agent import Agent
-from edge_agent.config import Admit, AgentConfig, DriverName, Jt808Options, LinkConfig
+from edge_agent.config import AgentConfig, LinkConfig
+from edge_agent.link_kinds import Admit, DriverName, Jt808Options
 from simulators.jt808_replay import Captured, read_frames, send_frames
 
 pytestmark = pytest.mark.integration

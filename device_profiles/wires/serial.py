@@ -1,20 +1,75 @@
 """The fixed binary frame of a device on a serial line."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+
+import msgspec
 
 from device_profiles.branch import Branch
-from device_profiles.model import BinaryField, BinaryLayout, Metric, NumberType, SerialWire
-from device_profiles.read_fields import WIDTH_BYTES, check_number_fits, metric_fields, read_scaling, takes_bits
+from device_profiles.quantities import Metric, NumberType, Scaling
+from device_profiles.wires.fields import (
+    WIDTH_BYTES,
+    Row,
+    check_number_fits,
+    metric_fields,
+    read_scaling,
+    scaling_text,
+    takes_bits,
+)
 
-__all__ = ["read_serial"]
+__all__ = ["BinaryField", "BinaryLayout", "SerialWire", "read_serial", "serial_rows"]
 
-Metrics = Mapping[str, Metric]
+
+class BinaryField(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric in a fixed binary frame; `at` counts bytes from the frame's first. `size` is for bcd only."""
+
+    metric: str
+    at: int
+    type: NumberType
+    byte_order: str = "big"
+    size: int = 0
+    scaling: Scaling = Scaling()
+
+
+class BinaryLayout(msgspec.Struct, frozen=True, kw_only=True):
+    """A fixed frame: start bytes, the address and length positions, the checksum and the end bytes.
+
+    The length field at `length_at` (u8, or u16 when `length_size` is 2, byte order of the layout) plus `length_adds`
+    is the whole frame's size in bytes, start and end included; where there is no length field `size` is the whole
+    frame's size. `checksum` is one of "none", "sum8", "xor8", "crc16-modbus", computed over the bytes from
+    `checksum_from` to the byte before the checksum itself; crc16-modbus is sent low byte first.
+    """
+
+    start: bytes
+    end: bytes = b""
+    address_at: int
+    type_at: int | None = None
+    type_value: int = 0
+    length_at: int | None = None
+    length_size: int = 1
+    length_adds: int = 0
+    size: int = 0
+    max_size: int = 256
+    byte_order: str = "big"
+    checksum: str = "none"
+    checksum_from: int = 0
+    fields: tuple[BinaryField, ...] = ()
+
+
+class SerialWire(msgspec.Struct, frozen=True, kw_only=True):
+    """A device on a serial line that sends `layout` on its own, or answers it to `poll` (a frame with `{address}`
+    as its one-byte hole, checksum appended by the layout's rule; None when the device speaks unasked)."""
+
+    layout: BinaryLayout
+    poll: bytes | None = None
+    poll_address_at: int = 0
+    poll_s: float = 10.0
+
 
 MAX_FRAME = 1024
 _CHECKSUMS = {"none": 0, "sum8": 1, "xor8": 1, "crc16-modbus": 2}
 
 
-def read_serial(branch: Branch, metrics: Metrics) -> SerialWire:
+def read_serial(branch: Branch, metrics: Mapping[str, Metric]) -> SerialWire:
     """The layout's keys and how the device is asked, if it must be."""
     layout = _layout(branch, metrics)
     poll = branch.optional("poll")
@@ -31,7 +86,7 @@ def _poll(branch: Branch) -> tuple[bytes, int]:
     return frame, hole
 
 
-def _layout(branch: Branch, metrics: Metrics) -> BinaryLayout:
+def _layout(branch: Branch, metrics: Mapping[str, Metric]) -> BinaryLayout:
     order = branch.word("byte_order", ("big", "little"), "big")
     checksum = branch.word("checksum", _CHECKSUMS, "none")
     length = branch.optional("length")
@@ -82,7 +137,9 @@ def _header(branch: Branch, length_at: int | None, length_size: int, start: int)
     return used
 
 
-def _fields(branch: Branch, metrics: Metrics, order: str, room: int, used: dict[int, str]) -> tuple[BinaryField, ...]:
+def _fields(
+    branch: Branch, metrics: Mapping[str, Metric], order: str, room: int, used: dict[int, str]
+) -> tuple[BinaryField, ...]:
     """The fields, each inside the frame's `room` bytes before the checksum and apart from the header and one another."""
     taken: dict[int, tuple[str, BinaryField | None]] = {at: (name, None) for at, name in used.items()}
     fields = []
@@ -141,3 +198,9 @@ def _hex(branch: Branch, key: str, default: str | None = None) -> bytes:
     except ValueError:
         branch.wrong(key, f"{text!r} is not hexadecimal", 'pairs of hexadecimal digits in quotes: "AA 55"')
         return b""
+
+
+def serial_rows(wire: SerialWire) -> Iterator[Row]:
+    """The map as a person reads it."""
+    for field in wire.layout.fields:
+        yield "serial", field.metric, f"byte {field.at}", f"{field.type} {scaling_text(field.scaling)}".strip()

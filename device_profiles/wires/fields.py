@@ -4,10 +4,13 @@ from collections.abc import Iterator, Mapping
 
 from device_profiles.branch import Branch, plain_value, whole
 from device_profiles.mistakes import did_you_mean
-from device_profiles.model import Metric, MetricType, NumberType, Scaling
+from device_profiles.quantities import Metric, MetricType, NumberType, Scaling
 from telemetry.records import Value
 
-__all__ = ["WIDTH_BYTES", "check_number_fits", "metric_fields", "read_scaling", "takes_bits"]
+__all__ = ["WIDTH_BYTES", "Row", "check_number_fits", "metric_fields", "read_scaling", "scaling_text", "takes_bits"]
+
+Row = tuple[str, str, str, str]
+"""(transport, metric, where on the wire, how it becomes the metric): one field as a person reads it."""
 
 WIDTH_BYTES = {
     NumberType.U8: 1,
@@ -125,3 +128,22 @@ def check_number_fits(field: Branch, metric: Metric) -> None:
 def takes_bits(scaling: Scaling) -> bool:
     """Whether the field reads only some bits of its number."""
     return scaling.bit is not None or scaling.bits is not None
+
+
+def scaling_text(scaling: Scaling) -> str:
+    """A scaling as a person reads it."""
+    parts = []
+    if scaling.bit is not None:
+        parts.append(f"bit {scaling.bit}")
+    if scaling.bits is not None:
+        parts.append(f"bits {scaling.bits[0]} to {scaling.bits[0] + scaling.bits[1] - 1}")
+    if scaling.scale != 1:
+        parts.append(f"x {scaling.scale:g}")
+    if scaling.offset:
+        parts.append(f"{scaling.offset:+g}")
+    parts += [f"{raw} is {meaning}" for raw, meaning in scaling.enum.items()]
+    if scaling.invert:
+        parts.append("turned over")
+    if scaling.no_value:
+        parts.append(f"none at {', '.join(map(str, sorted(scaling.no_value)))}")
+    return ", ".join(parts)

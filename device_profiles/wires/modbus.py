@@ -1,54 +1,65 @@
-"""The wire maps of a profile: one reader per transport, each field checked against the metric it becomes."""
+"""Modbus: which register of which table becomes which metric, and how a unit wants to be asked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+
+import msgspec
 
 from device_profiles.branch import Branch
-from device_profiles.model import (
-    CoapWire,
-    DocumentField,
-    Metric,
-    MetricType,
-    ModbusWire,
-    MqttWire,
-    NumberType,
-    RegisterArea,
-    RegisterField,
-    Scaling,
-    TimeField,
-    TimeUnit,
-    Wire,
+from device_profiles.quantities import Metric, MetricType, NumberType, Scaling
+from device_profiles.wires.fields import (
+    WIDTH_BYTES,
+    Row,
+    check_number_fits,
+    metric_fields,
+    read_scaling,
+    scaling_text,
+    takes_bits,
 )
-from device_profiles.read_fields import WIDTH_BYTES, check_number_fits, metric_fields, read_scaling, takes_bits
-from device_profiles.read_jt808 import read_jt808
-from device_profiles.read_serial import read_serial
 
-__all__ = ["read_wire"]
+__all__ = ["ModbusWire", "RegisterArea", "RegisterField", "modbus_rows", "read_modbus"]
 
-Metrics = Mapping[str, Metric]
+
+class RegisterArea(StrEnum):
+    """The four Modbus tables (function codes 1, 2, 3, 4)."""
+
+    COIL = "coil"
+    DISCRETE = "discrete"
+    HOLDING = "holding"
+    INPUT = "input"
+
+
+class RegisterField(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric in a Modbus device: zero-based protocol address, `word_order`/`byte_order` "big" or "little"."""
+
+    metric: str
+    area: RegisterArea
+    address: int
+    type: NumberType = NumberType.U16
+    word_order: str = "big"
+    byte_order: str = "big"
+    scaling: Scaling = Scaling()
+
+
+class ModbusWire(msgspec.Struct, frozen=True, kw_only=True):
+    """How to poll a Modbus device. `max_gap` registers nobody asked for may be read to save a request,
+    `max_block` registers at most go into one; `turnaround_ms` is the silence the unit needs between requests."""
+
+    registers: tuple[RegisterField, ...]
+    poll_s: float = 5.0
+    max_gap: int = 8
+    max_block: int = 120
+    turnaround_ms: int = 0
+    timeout_s: float = 1.0
+
 
 _ONE_BIT = frozenset({RegisterArea.COIL, RegisterArea.DISCRETE})
 # Modbus Application Protocol 1.1b3, 6.3 and 6.4: at most 125 registers in one read.
 _MOST_REGISTERS = 125
 
 
-def read_wire(root: Branch, metrics: Metrics) -> Wire:
-    """The transports a model speaks; at least one."""
-    wire = root.branch("wire")
-    modbus, serial, jt808 = wire.optional("modbus"), wire.optional("serial"), wire.optional("jt808")
-    coap, mqtt = wire.optional("coap"), wire.optional("mqtt")
-    if wire.sound and not any((modbus, serial, coap, mqtt, jt808)):
-        root.wrong("wire", "no transport", "one of modbus, serial, coap, mqtt, jt808")
-    wire.finish()
-    return Wire(
-        modbus=None if modbus is None else _modbus(modbus, metrics),
-        serial=None if serial is None else read_serial(serial, metrics),
-        coap=None if coap is None else _coap(coap, metrics),
-        mqtt=None if mqtt is None else _mqtt(mqtt, metrics),
-        jt808=None if jt808 is None else read_jt808(jt808, metrics),
-    )
-
-
-def _modbus(branch: Branch, metrics: Metrics) -> ModbusWire:
+def read_modbus(branch: Branch, metrics: Mapping[str, Metric]) -> ModbusWire:
+    """The registers of a unit, each in a place of its own, and how it is polled."""
     read = [(_register(name, metric, field), field) for name, metric, field in metric_fields(branch, "registers", metrics)]
     for _, field in read:
         field.finish()
@@ -63,6 +74,12 @@ def _modbus(branch: Branch, metrics: Metrics) -> ModbusWire:
     )
     branch.finish()
     return wire
+
+
+def modbus_rows(wire: ModbusWire) -> Iterator[Row]:
+    """The map as a person reads it."""
+    for register in wire.registers:
+        yield "modbus", register.metric, f"{register.area} {register.address}", _register_text(register)
 
 
 def _register(name: str, metric: Metric | None, field: Branch) -> RegisterField:
@@ -123,53 +140,9 @@ def _check_overlaps(read: list[tuple[RegisterField, Branch]]) -> None:
         )
 
 
-def _coap(branch: Branch, metrics: Metrics) -> CoapWire:
-    wire = CoapWire(
-        path=branch.text("path").strip("/"),
-        fields=_documents(branch, metrics),
-        time=_time(branch),
-        identity=_path(branch, "identity", "id"),
-    )
-    branch.finish()
-    return wire
-
-
-def _mqtt(branch: Branch, metrics: Metrics) -> MqttWire:
-    topic = branch.text("topic")
-    if topic.split("/").count("{address}") != 1:
-        branch.wrong("topic", f"{topic!r} has no level {{address}}", '"toilet/{address}/count"')
-    for key in ("topic", "command_topic"):
-        if any(wild in branch.text(key, "") for wild in "+#"):
-            branch.wrong(key, "+ and # are for subscribers", '"toilet/{address}/count"')
-    wire = MqttWire(
-        topic=topic, fields=_documents(branch, metrics), time=_time(branch), command_topic=branch.text("command_topic", "")
-    )
-    branch.finish()
-    return wire
-
-
-def _documents(branch: Branch, metrics: Metrics) -> tuple[DocumentField, ...]:
-    fields = []
-    for name, metric, field in metric_fields(branch, "fields", metrics):
-        scaling = read_scaling(field, metric, None)
-        fields.append(DocumentField(metric=name, path=_path(field, "path"), scaling=scaling))
-        field.finish()
-    return tuple(fields)
-
-
-def _time(branch: Branch) -> TimeField | None:
-    inner = branch.optional("time")
-    if inner is None:
-        return None
-    field = TimeField(path=_path(inner, "path"), unit=inner.choice("unit", TimeUnit, TimeUnit.SECONDS))
-    inner.finish()
-    return field
-
-
-def _path(branch: Branch, key: str, default: str | None = None) -> tuple[str | int, ...]:
-    """`data.probes.0.nh3` as keys and list indexes from the root of the document."""
-    dotted = branch.text(key, default)
-    parts = dotted.split(".")
-    if dotted and not all(parts):
-        branch.wrong(key, f"{dotted!r} has an empty step", "steps joined by single dots: data.tilt")
-    return tuple(int(part) if part.isdecimal() and part.isascii() else part for part in parts)
+def _register_text(register: RegisterField) -> str:
+    if register.area in {RegisterArea.COIL, RegisterArea.DISCRETE}:
+        return scaling_text(register.scaling)
+    order = "" if register.word_order == "big" else ", low word first"
+    swapped = "" if register.byte_order == "big" else ", low byte first"
+    return f"{register.type}{order}{swapped} {scaling_text(register.scaling)}".strip()

@@ -1,21 +1,36 @@
 """Which metric each JT/T 808 location field, alarm bit, status bit and additional item becomes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+
+import msgspec
 
 from device_profiles.branch import Branch, whole
 from device_profiles.mistakes import did_you_mean
-from device_profiles.model import Jt808Wire, Metric, MetricType, NumberType, Scaling
-from device_profiles.read_fields import check_number_fits, read_scaling
+from device_profiles.quantities import Metric, MetricType, NumberType, Scaling
+from device_profiles.wires.fields import Row, check_number_fits, read_scaling, scaling_text
 
-__all__ = ["LOCATION_FIELDS", "read_jt808"]
+__all__ = ["LOCATION_FIELDS", "Jt808Wire", "jt808_rows", "read_jt808"]
 
-Metrics = Mapping[str, Metric]
+
+class Jt808Wire(msgspec.Struct, frozen=True, kw_only=True):
+    """Which metric each JT/T 808 location field and additional item becomes.
+
+    `fields` maps the names `latitude`, `longitude`, `altitude_m`, `speed_kmh`, `course_deg` to metrics, `alarm_bits`
+    and `status_bits` bit numbers to boolean metrics, `items` additional item ids to (metric, number type, scaling).
+    """
+
+    fields: Mapping[str, str]
+    alarm_bits: Mapping[int, str] = {}
+    status_bits: Mapping[int, str] = {}
+    items: Mapping[int, tuple[str, NumberType, Scaling]] = {}
+    utc_offset_h: float = 8.0
+
 
 # JT/T 808-2013 and -2019, the basic location body (message 0x0200).
 LOCATION_FIELDS = ("latitude", "longitude", "altitude_m", "speed_kmh", "course_deg")
 
 
-def read_jt808(branch: Branch, metrics: Metrics) -> Jt808Wire:
+def read_jt808(branch: Branch, metrics: Mapping[str, Metric]) -> Jt808Wire:
     """The map of one terminal model; a metric is fed from one place only."""
     fed: dict[str, str] = {}
     wire = Jt808Wire(
@@ -29,7 +44,7 @@ def read_jt808(branch: Branch, metrics: Metrics) -> Jt808Wire:
     return wire
 
 
-def _fields(branch: Branch, metrics: Metrics, fed: dict[str, str]) -> dict[str, str]:
+def _fields(branch: Branch, metrics: Mapping[str, Metric], fed: dict[str, str]) -> dict[str, str]:
     inner = branch.branch("fields")
     fields = {}
     for name in inner:
@@ -41,7 +56,7 @@ def _fields(branch: Branch, metrics: Metrics, fed: dict[str, str]) -> dict[str, 
     return fields
 
 
-def _bits(branch: Branch, key: str, metrics: Metrics, fed: dict[str, str]) -> dict[int, str]:
+def _bits(branch: Branch, key: str, metrics: Mapping[str, Metric], fed: dict[str, str]) -> dict[int, str]:
     inner = branch.optional(key)
     bits: dict[int, str] = {}
     if inner is None:
@@ -55,7 +70,7 @@ def _bits(branch: Branch, key: str, metrics: Metrics, fed: dict[str, str]) -> di
     return bits
 
 
-def _items(branch: Branch, metrics: Metrics, fed: dict[str, str]) -> dict[int, tuple[str, NumberType, Scaling]]:
+def _items(branch: Branch, metrics: Mapping[str, Metric], fed: dict[str, str]) -> dict[int, tuple[str, NumberType, Scaling]]:
     inner = branch.optional("items")
     items: dict[int, tuple[str, NumberType, Scaling]] = {}
     if inner is None:
@@ -70,7 +85,7 @@ def _items(branch: Branch, metrics: Metrics, fed: dict[str, str]) -> dict[int, t
     return items
 
 
-def _item(item: Branch, metrics: Metrics, fed: dict[str, str]) -> tuple[str, NumberType, Scaling]:
+def _item(item: Branch, metrics: Mapping[str, Metric], fed: dict[str, str]) -> tuple[str, NumberType, Scaling]:
     name = _metric(item, "metric", metrics, fed)
     kind = item.choice("type", NumberType)
     if kind is NumberType.BCD:
@@ -81,7 +96,7 @@ def _item(item: Branch, metrics: Metrics, fed: dict[str, str]) -> tuple[str, Num
     return name, kind, read_scaling(item, metric, kind)
 
 
-def _metric(branch: Branch, key: str, metrics: Metrics, fed: dict[str, str], only: MetricType | None = None) -> str:
+def _metric(branch: Branch, key: str, metrics: Mapping[str, Metric], fed: dict[str, str], only: MetricType | None = None) -> str:
     """The name of the metric under `key`, after noting whatever is wrong with it."""
     name = branch.text(key)
     metric = metrics.get(name)
@@ -94,3 +109,15 @@ def _metric(branch: Branch, key: str, metrics: Metrics, fed: dict[str, str], onl
         branch.wrong(key, f"{name} is fed by {fed[name]} already", "a metric of its own")
     fed[name] = f"{branch.where}.{key}"
     return name
+
+
+def jt808_rows(wire: Jt808Wire) -> Iterator[Row]:
+    """The map as a person reads it."""
+    for name, metric in wire.fields.items():
+        yield "jt808", metric, f"location {name}", ""
+    for bit, metric in wire.alarm_bits.items():
+        yield "jt808", metric, f"alarm bit {bit}", ""
+    for bit, metric in wire.status_bits.items():
+        yield "jt808", metric, f"status bit {bit}", ""
+    for number, (metric, kind, scaling) in wire.items.items():
+        yield "jt808", metric, f"item {number:#04x}", f"{kind} {scaling_text(scaling)}".strip()
