@@ -8,6 +8,13 @@ command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || missing="$missi
 command -v influxd >/dev/null || missing="$missing influxdb"
 command -v chromium >/dev/null || missing="$missing chromium"
 command -v strace >/dev/null || missing="$missing strace"
+# Peers that the languages are tested with: Modbus, CoAP, MQTT, YMODEM, and a C compiler for the firmware's header.
+command -v mbpoll >/dev/null || missing="$missing mbpoll"
+[ -e /usr/include/modbus/modbus.h ] || missing="$missing libmodbus-dev"
+command -v coap-client-notls >/dev/null || missing="$missing libcoap3-bin"
+command -v mosquitto_pub >/dev/null || missing="$missing mosquitto-clients"
+command -v sb >/dev/null || missing="$missing lrzsz"
+command -v gcc >/dev/null || missing="$missing gcc libc6-dev"
 # The console speaks Chinese; a page without such a font is a page of boxes.
 fc-list :lang=zh 2>/dev/null | grep -q . || missing="$missing fonts-wqy-zenhei"
 [ -n "$missing" ] || exit 0
