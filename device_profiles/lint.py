@@ -9,7 +9,9 @@ from device_profiles.frames import load_frames
 from device_profiles.loader import load_profile
 from device_profiles.mistakes import Findings, Mistake, ProfileError, one_of
 from device_profiles.model import Above, AlarmRule, Below, Equals, Profile, Speed, Stale, leaves
+from device_profiles.wires import wire_rows
 from device_profiles.wires.documents import DocumentField
+from device_profiles.wires.items import ItemField
 from device_profiles.wires.modbus import RegisterField
 from device_profiles.wires.serial import BinaryField
 from device_profiles.yaml_nodes import Node, line_at, read_yaml
@@ -80,15 +82,7 @@ def _unfed(profile: Profile) -> Iterator[_Doubt]:
 
 
 def _fed(profile: Profile) -> set[str]:
-    wire = profile.wire
-    fed = {field.metric for field in wire.modbus.registers} if wire.modbus else set()
-    fed |= {field.metric for field in wire.serial.layout.fields} if wire.serial else set()
-    for document in (wire.coap, wire.mqtt):
-        fed |= {field.metric for field in document.fields} if document else set()
-    if wire.jt808:
-        fed |= {*wire.jt808.fields.values(), *wire.jt808.alarm_bits.values(), *wire.jt808.status_bits.values()}
-        fed |= {metric for metric, _, _ in wire.jt808.items.values()}
-    return fed
+    return {metric for _, metric, _, _ in wire_rows(profile.wire)}
 
 
 def _silence(profile: Profile) -> Iterator[_Doubt]:
@@ -132,8 +126,10 @@ def _rule(rule: AlarmRule, profile: Profile) -> Iterator[_Doubt]:
 def _words(profile: Profile, metric: str) -> set[str]:
     """The texts that the wire maps' enums can make of a metric."""
     wire = profile.wire
-    fields: list[RegisterField | BinaryField | DocumentField] = [*wire.modbus.registers] if wire.modbus else []
+    fields: list[RegisterField | BinaryField | DocumentField | ItemField] = [*wire.modbus.registers] if wire.modbus else []
     fields += wire.serial.layout.fields if wire.serial else ()
-    fields += wire.coap.fields if wire.coap else ()
-    fields += wire.mqtt.fields if wire.mqtt else ()
+    for document in (wire.coap, wire.mqtt):
+        fields += document.fields if document else ()
+    for items in (wire.dlt645, wire.cjt188, wire.hj212, wire.sl651, wire.lwm2m):
+        fields += items.items if items else ()
     return {str(word) for field in fields if field.metric == metric for word in field.scaling.enum.values()}
