@@ -1,7 +1,7 @@
 """The additional items of a location that the standard names, and how each value is read.
 
-Sources: JT/T 808-2013 tables 27 to 33, JT/T 808-2019 tables 27 to 33. Ids from E1 on, and 14 to 18, 51, 56 and the
-like, are the vendors' own: the same id means different things per model, so they stay hex here.
+Sources: JT/T 808-2013 tables 27 to 33, JT/T 808-2019 tables 27 to 33; `foreign_items` has those of other published texts.
+Ids from E1 on, and 51, 56 and the like, are the vendors' own: the same id means different things per model, so they stay hex.
 """
 
 import struct
@@ -10,11 +10,12 @@ from collections.abc import Callable
 import msgspec
 
 from firmware_bridge.errors import ParseError
+from firmware_bridge.jt808.foreign_items import ForeignValue, read_foreign_item
 from telemetry.reason import Reason
 
 __all__ = ["ITEMS", "Item", "ItemValue", "read_item"]
 
-ItemValue = int | float | list[str] | list[int | None] | dict[str, int | str | None]
+ItemValue = ForeignValue | float | list[int | None] | dict[str, int | str | None]
 """A value as a person or a program reads it."""
 
 _SIGNALS = (
@@ -98,7 +99,7 @@ def read_item(number: int, data: bytes) -> tuple[str, ItemValue] | None:
     """Name and value of an item; None for a vendor's. ParseError(bad_length) where the standard's item has another size."""
     item = ITEMS.get(number)
     if item is None:
-        return None
+        return read_foreign_item(number, data)
     if item.sizes and len(data) not in item.sizes:
         raise ParseError(Reason.BAD_LENGTH, f"item {number:#04x} has {len(data)} bytes, want {' or '.join(map(str, item.sizes))}")
     return item.name, item.read(data)

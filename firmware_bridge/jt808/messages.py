@@ -10,8 +10,9 @@ import msgspec
 from firmware_bridge.cursor import Cursor
 from firmware_bridge.errors import ParseError, Refused
 from firmware_bridge.jt808.frames import Frame
+from firmware_bridge.jt808.layouts import Fields, Reader
 from firmware_bridge.jt808.location import BASE_BYTES, Location, parse_location
-from firmware_bridge.jt808.others import OTHERS, Fields, Reader
+from firmware_bridge.jt808.others import OTHERS
 from firmware_bridge.jt808.register import REGISTER_SIZES, register_layout
 from firmware_bridge.jt808.tables import MESSAGES
 from telemetry.reason import Reason

@@ -1,81 +1,16 @@
-"""The messages of JT/T 808 that the product shows by field and does not act on, as readers over a cursor.
+"""The messages of JT/T 808 that the product shows by field, as readers over a cursor: what a platform orders, what a terminal
+reports beside its place, and the answers that carry more than a result.
 
-A reader fills `fields` as it goes, so that what was read before a fault stays. Sources: JT/T 808-2013 and -2019, clause 8.
+Sources: JT/T 808-2013 and -2019, clause 8.
 """
 
-from collections.abc import Callable
-
 from firmware_bridge.cursor import Cursor
+from firmware_bridge.jt808.layouts import Fields, Reader, by_version, chain, counted, kept, plain, while_left
+from firmware_bridge.jt808.location import BASE_BYTES
+from firmware_bridge.jt808.places import areas, polygon, route
 from firmware_bridge.jt808.tables import PARAMETERS
 
-__all__ = ["OTHERS", "Fields", "Reader"]
-
-Fields = dict[str, object]
-Reader = Callable[[Cursor, int, Fields], None]
-
-
-def _plain(*layout: tuple[str, str]) -> Reader:
-    """A body of fields in a row. Kinds: b, w, d (BYTE, WORD, DWORD), t (text to the end), c (text behind its length),
-    x (hex to the end), `h6`, `t20` (so many bytes as hex or text)."""
-
-    def read(cursor: Cursor, _: int, fields: Fields) -> None:
-        for name, kind in layout:
-            fields[name] = _one(cursor, name, kind)
-
-    return read
-
-
-def _one(cursor: Cursor, name: str, kind: str) -> object:
-    width = {"b": 1, "w": 2, "d": 4}.get(kind)
-    if width is not None:
-        return cursor.number(name, width)
-    match kind[0]:
-        case "c":
-            return cursor.counted_text(name)
-        case "t":
-            return cursor.text(name, int(kind[1:]) if kind[1:] else None)
-        case _:
-            return cursor.hex(name, int(kind[1:]) if kind[1:] else cursor.left)
-
-
-def _list(name: str, count: str, *layout: tuple[str, str]) -> Reader:
-    """A count (kind b, w or d) and as many entries of `layout`."""
-
-    def read(cursor: Cursor, version: int, fields: Fields) -> None:
-        entries: list[object] = []
-        fields[f"{name}_count"] = total = cursor.number(f"{name}_count", {"b": 1, "w": 2, "d": 4}[count])
-        fields[name] = entries
-        for _ in cursor.times(total):
-            if len(layout) == 1:
-                entries.append(_one(cursor, *layout[0]))
-                continue
-            entry: Fields = {}
-            entries.append(entry)
-            _plain(*layout)(cursor, version, entry)
-
-    return read
-
-
-def _chain(*readers: Reader) -> Reader:
-    def read(cursor: Cursor, version: int, fields: Fields) -> None:
-        for reader in readers:
-            reader(cursor, version, fields)
-
-    return read
-
-
-def _by_version(older: Reader, modern: Reader) -> Reader:
-    return lambda cursor, version, fields: (modern if version == 2019 else older)(cursor, version, fields)
-
-
-def _while_left(reader: Reader) -> Reader:
-    """A part that may be left off."""
-
-    def read(cursor: Cursor, version: int, fields: Fields) -> None:
-        if cursor.left:
-            reader(cursor, version, fields)
-
-    return read
+__all__ = ["OTHERS"]
 
 
 def _parameters(cursor: Cursor, _: int, fields: Fields) -> None:
@@ -105,76 +40,13 @@ def _resend(cursor: Cursor, version: int, fields: Fields) -> None:
     modern = version == 2019
     if (cursor.left - (2 if modern else 1)) % 2:
         modern = not modern
-    _list("packets", "w" if modern else "b", ("packet", "w"))(cursor, version, fields)
-
-
-def _area_head(cursor: Cursor, fields: Fields) -> int:
-    fields["area_id"] = cursor.u32("area_id")
-    attributes = cursor.u16("attributes")
-    fields["attributes"] = attributes
-    return attributes
-
-
-def _times_and_speed(cursor: Cursor, version: int, fields: Fields, *, night: bool) -> None:
-    """What the attribute bits 0 (by time) and 1 (speed limit) add."""
-    attributes = fields["attributes"]
-    if not isinstance(attributes, int):
-        return
-    if attributes & 1:
-        _plain(("start", "h6"), ("end", "h6"))(cursor, version, fields)
-    if attributes & 2:
-        _plain(("max_speed_kmh", "w"), ("overspeed_s", "b"))(cursor, version, fields)
-        if night and version == 2019:
-            fields["night_max_speed_kmh"] = cursor.u16("night_max_speed_kmh")
-
-
-def _name_2019(cursor: Cursor, version: int, fields: Fields) -> None:
-    if version == 2019:
-        fields["area_name"] = cursor.text("area_name", cursor.u16("area_name_length"))
-
-
-def _areas(*shape: str) -> Reader:
-    """0x8600 and 0x8602: a list of circles or rectangles; `shape` names their DWORDs."""
-
-    def read(cursor: Cursor, version: int, fields: Fields) -> None:
-        fields["operation"] = cursor.u8("operation")
-        fields["areas_count"] = total = cursor.u8("areas_count")
-        areas: list[Fields] = []
-        fields["areas"] = areas
-        for _ in cursor.times(total):
-            area: Fields = {}
-            areas.append(area)
-            _area_head(cursor, area)
-            for name in shape:
-                area[name] = _degrees(cursor, name) if name.endswith("tude") else cursor.u32(name)
-            _times_and_speed(cursor, version, area, night=True)
-            _name_2019(cursor, version, area)
-
-    return read
-
-
-def _degrees(cursor: Cursor, name: str) -> float:
-    return cursor.u32(name) / 1_000_000
-
-
-def _polygon(cursor: Cursor, version: int, fields: Fields) -> None:
-    attributes = _area_head(cursor, fields)
-    _times_and_speed(cursor, version, fields, night=False)
-    fields["vertices_count"] = total = cursor.u16("vertices_count")
-    vertices: list[Fields] = []
-    fields["vertices"] = vertices
-    vertices.extend(
-        {"latitude": _degrees(cursor, "latitude"), "longitude": _degrees(cursor, "longitude")} for _ in cursor.times(total)
-    )
-    if version == 2019 and attributes & 2:
-        fields["night_max_speed_kmh"] = cursor.u16("night_max_speed_kmh")
-    _name_2019(cursor, version, fields)
+    counted("packets", "w" if modern else "b", ("packet", "w"))(cursor, version, fields)
 
 
 def _events(cursor: Cursor, version: int, fields: Fields) -> None:
     fields["operation"] = cursor.u8("operation")
     if cursor.left:
-        _list("events", "b", ("event_id", "b"), ("content", "c"))(cursor, version, fields)
+        counted("events", "b", ("event_id", "b"), ("content", "c"))(cursor, version, fields)
 
 
 def _menu(cursor: Cursor, _: int, fields: Fields) -> None:
@@ -201,75 +73,130 @@ def _can_batch(cursor: Cursor, _: int, fields: Fields) -> None:
     frames.extend({"can_id": cursor.hex("can_id", 4), "data": cursor.hex("data", 8)} for _ in cursor.times(total))
 
 
-_TEXT_2013 = _plain(("flag", "b"), ("text", "t"))
-_TEXT_2019 = _plain(("flag", "b"), ("text_type", "b"), ("text", "t"))
-_IDS = _list("ids", "b", ("area_id", "d"))
-_NOTHING = _plain()
-_PARAMETERS_ANSWER = _chain(_plain(("ack_serial", "w")), _parameters)
-_MEDIA_QUERY = _plain(("multimedia_type", "b"), ("channel", "b"), ("event", "b"), ("start_raw", "h6"), ("end_raw", "h6"))
-_RSA = _plain(("exponent", "d"), ("modulus", "h128"))
+def _answers(cursor: Cursor, _: int, fields: Fields) -> None:
+    """The candidate answers of a question, which fill the rest of its body."""
+    answers: list[Fields] = []
+    fields["answers"] = answers
+    while cursor.left:
+        answer: Fields = {"answer_id": cursor.u8("answer_id")}
+        answers.append(answer)
+        answer["text"] = cursor.text("text", cursor.u16("text_length"))
+
+
+def _waybill(cursor: Cursor, _: int, fields: Fields) -> None:
+    """0x0701; what a waybill says is the carrier's own."""
+    fields["length"] = length = cursor.u32("length")
+    fields["waybill_hex"] = cursor.hex("waybill", min(length, cursor.left))
+
+
+def _driver_identity(cursor: Cursor, version: int, fields: Fields) -> None:
+    """0x0702 behind status (1 card put in, 2 taken out) and time. What follows the result is there for a card that was read;
+    2019 adds the identity card's number. The layout of 2011, without status and time, is not told by any flag and not read."""
+    fields["read_result"] = cursor.u8("read_result")
+    kept("identity_hex", while_left(_CARD))(cursor, version, fields)
+    if cursor.left and version == 2019:
+        fields["id_number"] = cursor.text("id_number", 20)
+
+
+_CARD = plain(("driver_name", "c"), ("certificate", "t20"), ("issuer", "c"), ("valid_until_raw", "h4"))
+
+
+def _controls_2019(cursor: Cursor, _: int, fields: Fields) -> None:
+    """A control's parameter has no length of its own; the only one that the standard has is 1, the door, with one byte."""
+    fields["controls_count"] = total = cursor.u16("controls_count")
+    fields["controls_hex"] = cursor.hex("controls", cursor.left)
+    data = bytes.fromhex(str(fields["controls_hex"]))
+    if len(data) == 3 * total:
+        entries = [data[at : at + 3] for at in range(0, len(data), 3)]
+        fields["controls"] = [{"control_id": int.from_bytes(entry[:2], "big"), "value": entry[2]} for entry in entries]
+
+
+_TEXT_2013 = plain(("flag", "b"), ("text", "t"))
+_TEXT_2019 = plain(("flag", "b"), ("text_type", "b"), ("text", "t"))
+_IDS = counted("ids", "b", ("area_id", "d"))
+_NOTHING = plain()
+_PARAMETERS_ANSWER = chain(plain(("ack_serial", "w")), _parameters)
+_MEDIA_QUERY = plain(("multimedia_type", "b"), ("channel", "b"), ("event", "b"), ("start_raw", "h6"), ("end_raw", "h6"))
+_MEDIA_LIST = counted(
+    "multimedia",
+    "w",
+    ("multimedia_id", "d"),
+    ("multimedia_type", "b"),
+    ("channel", "b"),
+    ("event", "b"),
+    ("location_hex", f"h{BASE_BYTES}"),
+)
+_RSA = plain(("exponent", "d"), ("modulus", "h128"))
 
 OTHERS: dict[int, Reader] = {
     0x0004: _NOTHING,
-    0x8004: _plain(("time_utc_raw", "h6")),
+    0x8004: plain(("time_utc_raw", "h6")),
     0x0005: _resend,
     0x8003: _resend,
-    0x8100: _chain(_plain(("ack_serial", "w"), ("result", "b")), _while_left(_plain(("auth_code", "t")))),
+    0x8100: chain(plain(("ack_serial", "w"), ("result", "b")), while_left(plain(("auth_code", "t")))),
     0x8103: _parameters,
     0x8104: _NOTHING,
-    0x8106: _list("parameter_ids", "b", ("parameter_id", "d")),
+    0x8106: counted("parameter_ids", "b", ("parameter_id", "d")),
     0x0104: _PARAMETERS_ANSWER,
-    0x8105: _plain(("command", "b"), ("arguments", "t")),
+    0x8105: plain(("command", "b"), ("arguments", "t")),
     0x8107: _NOTHING,
-    0x8108: _chain(
-        _plain(("upgrade_type", "b"), ("manufacturer", "t5"), ("version", "c")),
-        _plain(("size", "d"), ("data", "x")),
+    0x8108: chain(
+        plain(("upgrade_type", "b"), ("manufacturer", "t5"), ("version", "c")),
+        plain(("size", "d"), ("data", "x")),
     ),
-    0x0108: _plain(("upgrade_type", "b"), ("result", "b")),
+    0x0108: plain(("upgrade_type", "b"), ("result", "b")),
     0x8201: _NOTHING,
-    0x8202: _chain(_plain(("interval_s", "w")), _while_left(_plain(("valid_s", "d")))),
-    0x8203: _plain(("ack_serial", "w"), ("alarms", "d")),
+    0x8202: chain(plain(("interval_s", "w")), while_left(plain(("valid_s", "d")))),
+    0x8203: plain(("ack_serial", "w"), ("alarms", "d")),
     0x8204: _NOTHING,
-    0x8300: _by_version(_TEXT_2013, _TEXT_2019),
+    0x8300: by_version(_TEXT_2013, _TEXT_2019),
     0x8301: _events,
-    0x0301: _plain(("event_id", "b")),
-    0x8302: _plain(("flag", "b"), ("question", "c"), ("answers_hex", "x")),
-    0x0302: _plain(("ack_serial", "w"), ("answer_id", "b")),
+    0x0301: plain(("event_id", "b")),
+    0x8302: chain(plain(("flag", "b"), ("question", "c")), kept("answers_hex", _answers)),
+    0x0302: plain(("ack_serial", "w"), ("answer_id", "b")),
     0x8303: _menu,
-    0x0303: _plain(("information_type", "b"), ("wanted", "b")),
+    0x0303: plain(("information_type", "b"), ("wanted", "b")),
     0x8304: _information,
-    0x8400: _plain(("callback_kind", "b"), ("phone_number", "t20")),
-    0x8401: _chain(
-        _plain(("operation", "b")),
-        _list("contacts", "b", ("contact_kind", "b"), ("phone_number", "c"), ("name", "c")),
+    0x8400: plain(("callback_kind", "b"), ("phone_number", "t20")),
+    0x8401: chain(
+        plain(("operation", "b")),
+        counted("contacts", "b", ("contact_kind", "b"), ("phone_number", "c"), ("name", "c")),
     ),
-    0x8500: _by_version(_plain(("control", "b")), _plain(("controls_count", "w"), ("controls_hex", "x"))),
-    0x8600: _areas("latitude", "longitude", "radius_m"),
+    0x8500: by_version(plain(("control", "b")), _controls_2019),
+    0x8600: areas("latitude", "longitude", "radius_m"),
     0x8601: _IDS,
-    0x8602: _areas("top_latitude", "left_longitude", "bottom_latitude", "right_longitude"),
+    0x8602: areas("top_latitude", "left_longitude", "bottom_latitude", "right_longitude"),
     0x8603: _IDS,
-    0x8604: _polygon,
+    0x8604: polygon,
     0x8605: _IDS,
     0x8607: _IDS,
-    0x8608: _chain(_plain(("area_type", "b")), _list("ids", "d", ("area_id", "d"))),
-    0x8606: _plain(("route_id", "d"), ("attributes", "w"), ("route_hex", "x")),
-    0x0702: _plain(("card_status", "b"), ("time_raw", "h6"), ("read_result", "b"), ("identity_hex", "x")),
+    0x8608: chain(plain(("area_type", "b")), counted("ids", "d", ("area_id", "d"))),
+    0x0608: plain(("area_type", "b"), ("areas_count", "d"), ("areas_hex", "x")),
+    0x8606: chain(plain(("route_id", "d"), ("attributes", "w")), kept("route_hex", route)),
+    0x8700: plain(("command", "b"), ("data_hex", "x")),
+    0x0700: plain(("ack_serial", "w"), ("command", "b"), ("data_hex", "x")),
+    0x8701: plain(("command", "b"), ("data_hex", "x")),
+    0x0701: _waybill,
+    0x8702: _NOTHING,
+    0x0702: chain(plain(("card_status", "b"), ("time_raw", "h6")), while_left(_driver_identity)),
     0x0705: _can_batch,
-    0x0800: _plain(("multimedia_id", "d"), ("multimedia_type", "b"), ("format", "b"), ("event", "b"), ("channel", "b")),
-    0x8800: _chain(_plain(("multimedia_id", "d")), _while_left(_list("packets", "b", ("packet", "w")))),
-    0x8801: _plain(
+    0x0800: plain(("multimedia_id", "d"), ("multimedia_type", "b"), ("format", "b"), ("event", "b"), ("channel", "b")),
+    0x8800: chain(plain(("multimedia_id", "d")), while_left(counted("packets", "b", ("packet", "w")))),
+    0x8801: plain(
         ("channel", "b"), ("command", "w"), ("interval_s", "w"), ("store", "b"), ("resolution", "b"), ("quality", "b"),
         ("brightness", "b"), ("contrast", "b"), ("saturation", "b"), ("chroma", "b"),
     ),
-    0x0805: _chain(
-        _plain(("ack_serial", "w"), ("result", "b")), _while_left(_list("multimedia_ids", "w", ("multimedia_id", "d")))
+    0x0805: chain(
+        plain(("ack_serial", "w"), ("result", "b")), while_left(counted("multimedia_ids", "w", ("multimedia_id", "d")))
     ),
     0x8802: _MEDIA_QUERY,
-    0x8804: _plain(("command", "b"), ("duration_s", "w"), ("store", "b"), ("sampling", "b")),
-    0x8805: _plain(("multimedia_id", "d"), ("delete", "b")),
-    0x8900: _plain(("transparent_type", "b"), ("data", "x")),
-    0x0900: _plain(("transparent_type", "b"), ("data", "x")),
-    0x0901: _plain(("length", "d"), ("data", "x")),
+    0x0802: chain(plain(("ack_serial", "w")), _MEDIA_LIST),
+    0x8803: chain(_MEDIA_QUERY, plain(("delete", "b"))),
+    0x8804: plain(("command", "b"), ("duration_s", "w"), ("store", "b"), ("sampling", "b")),
+    0x8805: plain(("multimedia_id", "d"), ("delete", "b")),
+    0x8900: plain(("transparent_type", "b"), ("data", "x")),
+    0x0900: plain(("transparent_type", "b"), ("data", "x")),
+    0x0901: plain(("length", "d"), ("data", "x")),
     0x8A00: _RSA,
     0x0A00: _RSA,
 }  # fmt: skip

@@ -220,6 +220,13 @@ PARAMETERS: dict[int, tuple[str, str]] = {
     0x0072: ("contrast", "d"),
     0x0073: ("saturation", "d"),
     0x0074: ("chroma", "d"),
+    0x0075: ("video_settings", "x"),  # 0x0075 to 0x007C: JT/T 1078-2016, clause 5.3
+    0x0076: ("video_channels", "x"),
+    0x0077: ("video_channel_settings", "x"),
+    0x0079: ("special_recording", "x"),
+    0x007A: ("video_alarm_mask", "d"),
+    0x007B: ("image_analysis", "x"),
+    0x007C: ("sleep_wake_up", "x"),
     0x0080: ("odometer_01km", "d"),
     0x0081: ("province", "w"),
     0x0082: ("city", "w"),
