@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from device_profiles.branch import NAME, Branch
 from device_profiles.mistakes import Findings, Mistake, ProfileError, did_you_mean
-from device_profiles.model import CommandSpec, Matter, Profile, Reporting
+from device_profiles.model import Matter, Profile, Reporting
 from device_profiles.quantities import Metric
 from device_profiles.read_alarms import read_alarms
+from device_profiles.read_commands import read_commands
 from device_profiles.read_metrics import NUMERIC, read_profile_metrics, read_vocabulary
 from device_profiles.wires import read_wire
-from device_profiles.wires.modbus import RegisterArea
 from device_profiles.yaml_nodes import read_yaml
 
 __all__ = ["Mistake", "ProfileError", "load_matters", "load_profile", "load_vocabulary"]
@@ -83,10 +85,8 @@ def _profile(root: Branch, words: Mapping[str, Metric], matters: Mapping[str, Ma
         reporting=_reporting(root.branch("reporting"), metrics),
         alarms=alarms,
         matters={code: matters[code] for code in sorted({rule.matter or "" for rule in alarms.values()} & matters.keys())},
-        commands=_commands(root),
     )
-    if profile.commands and profile.wire.modbus is None and root.is_sound("wire"):
-        root.wrong("commands", "no modbus wire to write them to", "wire.modbus, or no commands")
+    profile = replace(profile, commands=read_commands(root, profile.wire))
     root.finish()
     return profile
 
@@ -114,31 +114,3 @@ def _deadbands(branch: Branch, metrics: Mapping[str, Metric]) -> dict[str, float
         elif metrics[name].type not in NUMERIC:
             branch.wrong_key(name, f"{name} is a {metrics[name].type} metric", "deadbands for numbers only")
     return bands
-
-
-def _commands(root: Branch) -> dict[str, CommandSpec]:
-    inner = root.optional("commands")
-    commands: dict[str, CommandSpec] = {}
-    for name, branch in () if inner is None else inner.inner():
-        if inner is not None and not NAME.fullmatch(name):
-            inner.wrong_key(name, f"{name!r} is not a command's name", "small letters, digits and _")
-        commands[name] = _command(name, branch)
-        branch.finish()
-    return commands
-
-
-def _command(name: str, branch: Branch) -> CommandSpec:
-    area = RegisterArea(branch.word("area", ("coil", "holding")))
-    highest = 1 if area is RegisterArea.COIL else 65535
-    command = CommandSpec(
-        name=name,
-        title=branch.both("title"),
-        area=area,
-        address=branch.integer("address", low=0, high=65535),
-        argument=branch.text("argument", form=NAME, like="small letters, digits and _"),
-        low=branch.integer("low", 0, low=0, high=highest),
-        high=branch.integer("high", highest, low=0, high=highest),
-    )
-    if command.low > command.high:
-        branch.wrong("high", f"{command.high} is below low {command.low}", "low to high")
-    return command

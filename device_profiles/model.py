@@ -9,7 +9,7 @@ import msgspec
 
 from device_profiles.quantities import Metric, Text
 from device_profiles.wires import Wire
-from device_profiles.wires.modbus import RegisterArea
+from device_profiles.wires.modbus_orders import RegisterOrder
 from telemetry.records import Priority, Value
 
 __all__ = [
@@ -147,15 +147,20 @@ class Matter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CommandSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One order the device takes: a Modbus coil or register write, for now."""
+    """One order the device takes. `argument` names what the order must say, a number from `low` to `high` in the argument's own
+    unit; an order without an argument writes `low`. Where it goes is said in the device's language, one of the fields below."""
 
     name: str
     title: Text
-    area: RegisterArea
-    address: int
     argument: str = ""
-    low: int = 0
-    high: int = 65535
+    low: float = 0
+    high: float = 65535
+    register: RegisterOrder | None = None
+
+    @property
+    def where(self) -> str:
+        """Where it is written, as a person reads it."""
+        return "" if self.register is None else str(self.register)
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):

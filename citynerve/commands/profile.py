@@ -172,7 +172,7 @@ def _commands(profile: "Profile", lang: str) -> "Table":
     table = _table("Commands", "name", "argument", "writes", "meaning")
     for command in profile.commands.values():
         argument = f"{command.argument} = {command.low} .. {command.high}"
-        table.add_row(command.name, argument, f"{command.area} {command.address}", getattr(command.title, lang))
+        table.add_row(command.name, argument, command.where, getattr(command.title, lang))
     return table
 
 

@@ -157,7 +157,7 @@ class ModbusDriver:
         if unit is None:
             return turn_down(command, self._clock, Reason.UNKNOWN_DEVICE, f"{device.id} is not on link {self.name}")
         spec = unit.profile.commands.get(command.action)
-        if spec is None or spec.area not in _WRITE:
+        if spec is None or spec.register is None or spec.register.field.area not in _WRITE:
             return turn_down(command, self._clock, Reason.UNKNOWN_COMMAND, f"{unit.profile.name} takes no {command.action!r}")
         value = _argument(spec, command)
         if isinstance(value, Failure):
@@ -166,17 +166,19 @@ class ModbusDriver:
 
     async def _write(self, command: Command, unit: _Unit, spec: CommandSpec, value: int) -> CommandResult:
         timeout_s, turnaround_s = unit.wire.timeout_s, unit.wire.turnaround_ms / 1000
-        write = Request(unit=unit.number, function=_WRITE[spec.area], address=spec.address, value=value)
+        assert spec.register is not None  # noqa: S101 (the caller checked)
+        area, address = spec.register.field.area, spec.register.field.address
+        write = Request(unit=unit.number, function=_WRITE[area], address=address, value=value)
         written = await self._line.ask(write, timeout_s, turnaround_s)
         if isinstance(written, Failure) and written.reason in (Reason.DEVICE_EXCEPTION, Reason.UNREACHABLE):
             return self._result(command, Outcome.FAILED, written)
         # What counts is what the device holds afterwards, also when its answer to the write was lost.
-        read = Request(unit=unit.number, function=_READ[spec.area], address=spec.address)
+        read = Request(unit=unit.number, function=_READ[area], address=address)
         held = await self._line.ask(read, timeout_s, turnaround_s)
         if isinstance(held, Failure):
             return self._result(command, Outcome.UNKNOWN, held)
         if held[0] != value:
-            detail = f"{spec.area} {spec.address} reads back {held[0]}, want {value}"
+            detail = f"{area} {address} reads back {held[0]}, want {value}"
             return self._result(command, Outcome.FAILED, Failure(reason=Reason.CONFLICT, detail=detail))
         return self._result(command, Outcome.DONE, None)
 
@@ -225,7 +227,7 @@ def _with_failures(decoded: Decoded, wire: ModbusWire, failures: Mapping[ReadBlo
 def _argument(spec: CommandSpec, command: Command) -> int | Failure:
     """The number to write: the command's argument, or the one value that the profile allows."""
     if not spec.argument:
-        return spec.low
+        return int(spec.low)
     given = command.args.get(spec.argument)
     if given is None:
         return Failure(reason=Reason.MISSING, detail=f"{command.action} without {spec.argument!r}")
@@ -233,7 +235,6 @@ def _argument(spec: CommandSpec, command: Command) -> int | Failure:
         given = int(given)
     if not isinstance(given, int):
         return Failure(reason=Reason.WRONG_TYPE, detail=f"{spec.argument} {given!r}, want a whole number")
-    low, high = (0, 1) if spec.area is RegisterArea.COIL else (spec.low, spec.high)
-    if not low <= given <= high:
-        return Failure(reason=Reason.OUT_OF_RANGE, detail=f"{spec.argument} {given}, want {low} to {high}")
+    if not spec.low <= given <= spec.high:
+        return Failure(reason=Reason.OUT_OF_RANGE, detail=f"{spec.argument} {given}, want {spec.low:g} to {spec.high:g}")
     return int(given)

@@ -35,9 +35,7 @@ class ReadBlock(msgspec.Struct, frozen=True):
 
 def width(field: RegisterField) -> int:
     """Registers (or coils) that one field takes."""
-    if field.area in _BIT_AREAS or field.type is NumberType.BCD:
-        return 1
-    return max(1, size_of(field.type) // 2)
+    return field.width
 
 
 def plan_reads(wire: ModbusWire) -> tuple[ReadBlock, ...]:

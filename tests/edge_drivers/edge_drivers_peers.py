@@ -6,6 +6,7 @@ import os
 import socket
 import tty
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import Any
 
 from device_profiles.model import CommandSpec, Profile, Reporting
 from device_profiles.quantities import Metric, MetricType, NumberType, Scaling, Text
@@ -14,6 +15,7 @@ from device_profiles.wires.coap import CoapWire
 from device_profiles.wires.documents import DocumentField, TimeField
 from device_profiles.wires.jt808 import Jt808Wire
 from device_profiles.wires.modbus import ModbusWire, RegisterArea, RegisterField
+from device_profiles.wires.modbus_orders import RegisterOrder
 from device_profiles.wires.mqtt import MqttWire
 from device_profiles.wires.serial import BinaryField, BinaryLayout, SerialWire
 from edge_agent.config import DeviceConfig
@@ -181,6 +183,14 @@ def profile(name: str, wire: Wire, *metrics: Metric, commands: Sequence[CommandS
     )
 
 
+def command(name: str, area: RegisterArea, address: int, *, argument: str, high: int, **place: Any) -> CommandSpec:
+    """An order; `place` says how the number lies there (type, scaling, word_order)."""
+    field = RegisterField(metric=argument, area=area, address=address, **place)
+    return CommandSpec(
+        name=name, title=Text("令", name), argument=argument, low=0, high=high, register=RegisterOrder(field=field)
+    )
+
+
 def modbus_profile(name: str = "loop", *, poll_s: float = 0.05, timeout_s: float = 0.15, turnaround_ms: int = 0) -> Profile:
     """Voltage in input register 0, current in holding register 100, contactor in coil 3: three requests a round."""
     wire = ModbusWire(
@@ -193,12 +203,8 @@ def modbus_profile(name: str = "loop", *, poll_s: float = 0.05, timeout_s: float
         timeout_s=timeout_s,
         turnaround_ms=turnaround_ms,
     )
-    switch = CommandSpec(
-        name="switch", title=Text("开关", "Switch"), area=RegisterArea.COIL, address=3, argument="closed", low=0, high=1
-    )
-    limit = CommandSpec(
-        name="limit", title=Text("限值", "Limit"), area=RegisterArea.HOLDING, address=100, argument="level", low=0, high=1000
-    )
+    switch = command("switch", RegisterArea.COIL, 3, argument="closed", high=1)
+    limit = command("limit", RegisterArea.HOLDING, 100, argument="level", high=1000)
     return profile(
         name,
         Wire(modbus=wire),

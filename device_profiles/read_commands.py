@@ -1,0 +1,54 @@
+"""The orders that a model of device takes: what an order must say, and where its language writes it."""
+
+from collections.abc import Callable, Mapping
+
+from device_profiles.branch import NAME, Branch
+from device_profiles.model import CommandSpec
+from device_profiles.wires import Wire
+from device_profiles.wires.modbus_orders import RegisterOrder, order_limits, read_order
+
+__all__ = ["read_commands"]
+
+
+def read_commands(root: Branch, wire: Wire) -> dict[str, CommandSpec]:
+    """Every order under `commands`; each belongs to one of the languages that the model speaks."""
+    inner = root.optional("commands")
+    commands: dict[str, CommandSpec] = {}
+    for name, branch in () if inner is None else inner.inner():
+        if inner is not None and not NAME.fullmatch(name):
+            inner.wrong_key(name, f"{name!r} is not a command's name", "small letters, digits and _")
+        commands[name] = _command(name, branch, wire, judge_wire=root.is_sound("wire"))
+        branch.finish()
+    return commands
+
+
+def _command(name: str, branch: Branch, wire: Wire, *, judge_wire: bool) -> CommandSpec:
+    found = next((key for key in _LANGUAGES if branch.has(key)), "area")
+    language, read = _LANGUAGES[found]
+    if judge_wire and getattr(wire, language) is None:
+        branch.wrong_here(f"no {language} wire to write it to", f"wire.{language}, or no such command")
+    return read(name, branch)
+
+
+def _modbus(name: str, branch: Branch) -> CommandSpec:
+    argument = branch.text("argument", "", form=NAME, like="small letters, digits and _")
+    register = read_order(branch, argument or name)
+    low, high = _limits(branch, register, has_argument=branch.has("argument"))
+    return CommandSpec(name=name, title=branch.both("title"), argument=argument, low=low, high=high, register=register)
+
+
+def _limits(branch: Branch, register: RegisterOrder, *, has_argument: bool) -> tuple[float, float]:
+    """What the argument may be; an order without one writes its `value`."""
+    lowest, highest = order_limits(register)
+    if not has_argument:
+        value = branch.number("value", low=lowest, high=highest)
+        return value, value
+    low = branch.number("low", lowest, low=lowest, high=highest)
+    high = branch.number("high", highest, low=lowest, high=highest)
+    if low > high:
+        branch.wrong("high", f"{high:g} is below low {low:g}", "low to high")
+    return low, high
+
+
+_LANGUAGES: Mapping[str, tuple[str, Callable[[str, Branch], CommandSpec]]] = {"area": ("modbus", _modbus)}
+"""By the key that tells an order's language: the part of `wire` that it needs, and what reads it."""
