@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
@@ -19,6 +18,7 @@ __all__ = [
     "CarrierOptions",
     "CoapOptions",
     "DriverName",
+    "HydrologyOptions",
     "Jt808Options",
     "LinkKind",
     "ModbusTcpOptions",
@@ -107,10 +107,20 @@ class Jt808Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StationOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """A TCP listener that stations connect to and report by themselves; port 0 takes a free one."""
+    """A TCP listener that stations connect to and report by themselves; port 0 takes a free one. A station whose messages
+    do not have the password in `password_file`, where there is one, is refused."""
 
     host: str = "127.0.0.1"
     port: int = 0
+    password_file: Path | None = None
+
+
+class HydrologyOptions(StationOptions, frozen=True, kw_only=True):
+    """The same for SL 651, on UDP, too, where `udp` says so. A station that was answered is told to stay online, or to go
+    and save its battery."""
+
+    udp: bool = False
+    stay_online: bool = True
 
 
 class BleOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,8 +196,17 @@ def _jt808(table: Table, _folder: Path) -> Jt808Options:
     )
 
 
-def _station(table: Table, _folder: Path, *, port: int) -> StationOptions:
-    return StationOptions(**_listener(table, port))
+def _station(table: Table, folder: Path) -> StationOptions:
+    return StationOptions(**_listener(table, 9212), password_file=table.file("password_file", folder))
+
+
+def _hydrology(table: Table, folder: Path) -> HydrologyOptions:
+    return HydrologyOptions(
+        **_listener(table, 9651),
+        password_file=table.file("password_file", folder),
+        udp=table.flag("udp", default=False),
+        stay_online=table.flag("stay_online", default=True),
+    )
 
 
 def _ble(table: Table, _folder: Path) -> BleOptions:
@@ -226,12 +245,11 @@ LINK_KINDS: Mapping[DriverName, LinkKind] = {
     ),
     # JT/T 808-2019, 4.4.3: BCD[10]; BCD[6] before.
     DriverName.JT808: LinkKind("jt808", re.compile(r"\d{1,20}"), "the terminal's phone number, up to 20 digits", _jt808),
+    # HJ 212-2017, 6.3.2: up to 24 hex digits; loggers are found with other letters, shorter and longer.
     DriverName.HJ212: LinkKind(
-        "hj212", re.compile(r"[0-9A-Za-z]{14,24}"), "the station's MN, 14 to 24 letters and digits", partial(_station, port=9212)
+        "hj212", re.compile(r"[0-9A-Za-z_-]{4,32}"), "the station's MN, 4 to 32 letters, digits, _ and -", _station
     ),
-    DriverName.SL651: LinkKind(
-        "sl651", re.compile(r"[0-9A-F]{10}"), "the station's address, 10 digits", partial(_station, port=9651)
-    ),
+    DriverName.SL651: LinkKind("sl651", re.compile(r"[0-9A-F]{10}"), "the station's address, 10 digits", _hydrology),
     DriverName.BLE: LinkKind(
         "ble", re.compile(r"([0-9A-F]{2}:){5}[0-9A-F]{2}"), "the sensor's address as AA:BB:CC:DD:EE:FF", _ble
     ),

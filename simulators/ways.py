@@ -63,6 +63,6 @@ WAYS: Mapping[Driver, Way] = {
     Driver.CARRIER: Way("carrier", *_NAME, (), 8190),
     Driver.MQTT: Way("mqtt", *_NAME, (Form.JSON,)),
     Driver.JT808: Way("jt808", re.compile(r"\d{1,20}"), "1 to 20 digits in quotes", (Form.JT808_2013, Form.JT808_2019), 7611),
-    Driver.HJ212: Way("hj212", re.compile(r"[0-9A-Za-z]{14,24}"), "the station's MN, 14 to 24 letters and digits", (), 9212),
+    Driver.HJ212: Way("hj212", re.compile(r"[0-9A-Za-z_-]{4,32}"), "the station's MN, 4 to 32 letters, digits, _ and -", (), 9212),
     Driver.SL651: Way("sl651", re.compile(r"[0-9A-F]{10}"), "the station's 10 digits in quotes", (), 9651),
 }

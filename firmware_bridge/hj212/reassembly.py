@@ -23,7 +23,7 @@ class _Partial:
 
     def __init__(self, packet: Packet, now_ns: int) -> None:
         self.sender = _sender(packet)
-        self.started_ns = now_ns
+        self.started_ns = self.latest_ns = now_ns
         self.data_time = packet.value("DataTime")
         self.names: set[str] = set()
         self.packets: dict[int, Packet] = {}
@@ -36,8 +36,9 @@ class _Partial:
         same_time = data_time is not None and data_time == self.data_time
         return packet.qn in self.names or same_time
 
-    def add(self, packet: Packet, number: int) -> int:
+    def add(self, packet: Packet, number: int, now_ns: int) -> int:
         """Keep a packet; how many bytes that adds."""
+        self.latest_ns = now_ns
         self.names |= {packet.qn} if packet.qn else set()
         self.data_time = self.data_time or packet.value("DataTime")
         size = sum(len(item.name) + len(item.value) + _ITEM_BYTES for item in packet.items) + _ITEM_BYTES
@@ -62,7 +63,14 @@ class _Partial:
         flaws = tuple(flaw for _, packet in sorted(self.packets.items()) for flaw in packet.flaws)
         flag = None if first.flag is None else first.flag & ~PACKETS
         return msgspec.structs.replace(
-            first, flag=flag, pnum=None, pno=None, cp=tuple(groups), deviations=tuple(deviations), flaws=flaws
+            first,
+            flag=flag,
+            pnum=None,
+            pno=None,
+            cp=tuple(groups),
+            deviations=tuple(deviations),
+            flaws=flaws,
+            parts=tuple(packet for _, packet in sorted(self.packets.items())),
         )
 
 
@@ -114,6 +122,24 @@ class Reassembler:
             return Refused(reason=Reason.REASSEMBLY_LIMIT, detail=detail)
         return self._keep(packet, packet.pno, now_ns)
 
+    @property
+    def unfinished(self) -> int:
+        """Messages of which packets are missing."""
+        return len(self._partials)
+
+    def settle(self, now_ns: int, quiet_s: float) -> list[Packet]:
+        """The messages that can wait no longer, as far as they came: nothing was heard of them for `quiet_s`, and their
+        sender may wait for an answer before it goes on.
+
+        Each packet begins with DataTime (table C.50), so what came is true without the rest; a message without it is not
+        among them.
+        """
+        quiet_ns = round(quiet_s * SECOND_NS)
+        settled = [p for p in self._partials if p.data_time is not None and now_ns - p.latest_ns >= quiet_ns]
+        for partial in settled:
+            self._forget(partial)
+        return [partial.whole() for partial in settled]
+
     def expire(self, now_ns: int) -> list[Refused]:
         """Give up what is too old; everything given up since the last call."""
         for partial in [p for p in self._partials if now_ns - p.started_ns > self._max_age_ns]:
@@ -131,7 +157,7 @@ class Reassembler:
         if partial is None:
             partial = _Partial(packet, now_ns)
             self._partials.append(partial)
-        self._bytes += partial.add(packet, number)
+        self._bytes += partial.add(packet, number, now_ns)
         if len(partial.packets) == packet.pnum:
             self._forget(partial)
             return partial.whole()

@@ -18,7 +18,7 @@ from firmware_bridge.errors import ParseError
 from firmware_bridge.hj212.deviations import REAL_DEVICES, Deviation, Deviations
 from telemetry.reason import Reason
 
-__all__ = ["ANSWER_WANTED", "PACKETS", "STANDARDS", "Flaw", "Item", "Packet", "parse_segment"]
+__all__ = ["ANSWER_WANTED", "PACKETS", "STANDARDS", "Flaw", "Item", "Packet", "parse_segment", "without_secrets"]
 
 ANSWER_WANTED, PACKETS = 1, 2
 """The bits A and D of Flag."""
@@ -32,6 +32,7 @@ _HEX_24 = re.compile(r"[0-9A-Fa-f]{1,24}")
 _PASSWORD_CHARACTERS = 6
 _SECRETS = frozenset({"PW", "NewPW", "NewSK"})
 """Fields that are not to end up in a log."""
+_SECRET = re.compile(rb"(%b)[ \t]*=[^;,&#\r\n]*" % "|".join(sorted(_SECRETS)).encode())
 _LOG = b"//"
 """What stands between two of these is a log's text and may hold separators (annex B, i11001)."""
 
@@ -62,6 +63,7 @@ class Packet(msgspec.Struct, frozen=True, kw_only=True):
 
     Texts that are missing are empty, numbers that are missing None. `cp` holds items by their semicolons, each with its
     classes; `others` are header fields that the standard does not name; `header` is every header field as it stood.
+    `parts` are the packets that a message was put together from.
     """
 
     cn: str
@@ -77,6 +79,7 @@ class Packet(msgspec.Struct, frozen=True, kw_only=True):
     header: tuple[Item, ...] = ()
     deviations: tuple[Deviation, ...] = ()
     flaws: tuple[Flaw, ...] = ()
+    parts: tuple["Packet", ...] = ()
 
     @property
     def version(self) -> int:
@@ -166,6 +169,11 @@ def parse_segment(segment: bytes, tolerate: AbstractSet[Deviation] = REAL_DEVICE
     )
     _check(packet, reading, has_cp=opening is not None)
     return msgspec.structs.replace(packet, deviations=reading.met.met, flaws=tuple(reading.flaws))
+
+
+def without_secrets(raw: bytes) -> bytes:
+    """Bytes that came over the wire, fit for a log: passwords and keys are starred out, wherever they stand."""
+    return _SECRET.sub(rb"\1=***", raw)
 
 
 _NAMES = ("QN", "ST", "CN", "PW", "MN", "Flag", "PNUM", "PNO")

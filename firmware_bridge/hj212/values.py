@@ -107,10 +107,11 @@ _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^A-Za-z0-
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
-    """CP as values: `fields` by snake_case name, `values` by factor code and class."""
+    """CP as values: `fields` by snake_case name, `values` by factor code and class; `unreadable` says why one is None."""
 
     fields: dict[str, Value]
     values: dict[str, dict[str, Value]]
+    unreadable: dict[tuple[str, str], Reason] = {}
     deviations: tuple[Deviation, ...] = ()
     flaws: tuple[Flaw, ...] = ()
 
@@ -120,6 +121,7 @@ class _Reader:
         self.zone = zone
         self.fields: dict[str, Value] = {}
         self.values: dict[str, dict[str, Value]] = {}
+        self.unreadable: dict[tuple[str, str], Reason] = {}
         self.deviations: dict[Deviation, None] = {}
         self.flaws: list[Flaw] = []
 
@@ -133,7 +135,10 @@ class _Reader:
             place = self.fields
         if kind.name in place:
             self.deviations[Deviation.DUPLICATE_KEY] = None
-        place[kind.name] = self.value(name, kind, text)
+        place[kind.name] = value = self.value(name, kind, text)
+        self.unreadable.pop((factor, kind.name), None)
+        if value is None and place is not self.fields:
+            self.unreadable[factor, kind.name] = self.flaws[-1].reason
 
     def kind(self, name: str, known: dict[str, Kind], spellings: dict[str, str]) -> Kind:
         if name in known:
@@ -193,7 +198,13 @@ def content(packet: Packet, zone: tzinfo = CHINA) -> Content:
     reader = _Reader(zone)
     for item in packet.items:
         reader.take(item.name, item.value)
-    return Content(fields=reader.fields, values=reader.values, deviations=tuple(reader.deviations), flaws=tuple(reader.flaws))
+    return Content(
+        fields=reader.fields,
+        values=reader.values,
+        unreadable=reader.unreadable,
+        deviations=tuple(reader.deviations),
+        flaws=tuple(reader.flaws),
+    )
 
 
 def number(text: str) -> int | float:

@@ -28,7 +28,8 @@ _ELEMENT_FUNCTIONS = REPORTS | {0x35, 0x39, 0x46, 0x4B}
 class Body(msgspec.Struct, kw_only=True):
     """A body as far as it could be read; `flaws` says what could not, offsets in it count bytes of the body.
 
-    Times are civil, ISO 8601. `asked` are the identifiers a centre asks for.
+    Times are civil, ISO 8601. `asked` are the identifiers a centre asks for. `observing` is the time that the elements
+    read last belong to: None before any was told, and behind one that cannot be read.
     """
 
     serial: int | None = None
@@ -36,6 +37,7 @@ class Body(msgspec.Struct, kw_only=True):
     station: str | None = None
     station_class: int | None = None
     observed: list[str] = []
+    observing: str | None = None
     step_minutes: int | None = None
     readings: list[Reading] = []
     parameters: list[Reading] = []
@@ -145,7 +147,7 @@ def _elements(frame: Frame, cursor: Cursor, body: Body) -> None:
 
 
 def _element(frame: Frame, cursor: Cursor, body: Body) -> None:
-    observed = body.observed[-1] if body.observed else None
+    observed = body.observing
     if frame.function in UNIFORM and body.step_minutes is not None:
         body.readings += read_series(cursor, observed)
         if cursor.left:
@@ -163,8 +165,8 @@ def _marked(kind: int, frame: Frame, cursor: Cursor, body: Body) -> None:
         return
     cursor.take("mark", 2)
     if kind == _OBSERVED:
-        observed = _time(cursor, "observed", 5, body)
-        body.observed += [] if observed is None else [observed]
+        body.observing = _time(cursor, "observed", 5, body)
+        body.observed += [] if body.observing is None else [body.observing]
     elif kind == _MANUAL:
         body.manual = cursor.text("manual")
     else:

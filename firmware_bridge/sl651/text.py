@@ -66,8 +66,8 @@ def _walk(tokens: list[Token], frame: Frame, body: Body) -> None:
             body.station_class = ord(tokens[at + 2][0]) if classed else None
             at += 3 if classed else 2
         elif word in {"TT", "F0F0"}:
-            observed = civil_or_flaw(following, "observed", body.flaws, stands) if _is_time(following) else None
-            body.observed += [] if observed is None else [observed]
+            body.observing = civil_or_flaw(following, "observed", body.flaws, stands) if _is_time(following) else None
+            body.observed += [] if body.observing is None else [body.observing]
             at += 2
         elif word in {"RGZS", "F2F2"}:
             body.manual = frame.body[stands + len(word) :].decode("gb18030", errors="replace").strip()
@@ -134,7 +134,7 @@ def _reading(name: Token, words: list[Token], body: Body) -> Reading:
         ascii=word,
         value=values if len(values) > 1 else next(iter(values), None),  # type: ignore[arg-type]
         unit=None if element is None else element.unit,
-        observed=body.observed[-1] if body.observed else None,
+        observed=body.observing,
         series=len(values) > 1,
         decimals=len(last.partition(".")[2]),
         raw=" ".join(text for text, _ in words).encode(),
