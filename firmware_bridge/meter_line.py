@@ -1,16 +1,68 @@
-"""What DL/T 645 and CJ/T 188 share on the line: wake-up bytes, 68 in front, a sum and 16 behind."""
+"""What DL/T 645 and CJ/T 188 share on the line: wake-up bytes, 68 in front, a sum and 16 behind; one question at a time."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
-from firmware_bridge.errors import ParseError
+import msgspec
+
+from firmware_bridge.errors import ParseError, Refused
+from firmware_bridge.values import Decoded
 from telemetry.reason import Reason
 
-__all__ = ["END", "check_whole", "find_frame", "parse_woken"]
+__all__ = ["END", "MeterPlan", "MeterRound", "Told", "check_whole", "find_frame", "parse_woken"]
 
 END = 0x16
 
 _Frame = TypeVar("_Frame")
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What a frame was to the question in hand. `answers`: it is what the meter says to it, be it a refusal; `refused` is why
+    it was of no use, None for a good answer and for what is nothing, such as the question's own echo on a two-wire line."""
+
+    answers: bool
+    refused: Refused | None = None
+
+
+class MeterRound(Protocol):
+    """Everything asked of one meter once. Bytes and frames only: the caller keeps the time."""
+
+    def question(self) -> bytes | None:
+        """The question to send now, the same until it is answered or given up; None when the round is over."""
+        ...
+
+    def hear(self, frame: Any) -> Told:
+        """Take a frame off the line; the question in hand is done where it answers that."""
+        ...
+
+    def give_up(self) -> None:
+        """Nobody answered the question in hand: what it asked for is bad with reason timeout."""
+        ...
+
+    @property
+    def spoke(self) -> bool:
+        """Whether the meter has answered anything in this round."""
+        ...
+
+    def decoded(self) -> Decoded:
+        """The round as one reading; what was not asked is bad with reason timeout."""
+        ...
+
+
+class MeterPlan(Protocol):
+    """What is read of one meter, and what was learnt of it."""
+
+    timeout_s: float
+    """How long the meter may take to begin its answer."""
+    poll_s: float
+
+    def framer(self) -> Any:
+        """A framer of the meter's language, with `feed` and `idle`."""
+        ...
+
+    def begin(self) -> MeterRound:
+        """A new round."""
+        ...
 
 
 def parse_woken(raw: bytes, parse: Callable[[bytes], _Frame]) -> _Frame:

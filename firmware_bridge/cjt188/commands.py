@@ -26,9 +26,11 @@ _VALVE_BITS = {"open": 0b00, "closed": 0b01, "fault": 0b11}
 Values = Mapping[str, float | int | str | None]
 
 
-def question(meter_type: int, address: str, data_id: str, sequence: int = 0, *, low_first: bool = False) -> bytes:
+def question(
+    meter_type: int, address: str, data_id: str, sequence: int = 0, *, low_first: bool = False, wake_up: int = 3
+) -> bytes:
     """Ask for one identifier of 4 hex digits; `low_first` is how meters of 2018 want it."""
-    return encode_frame(meter_type, address, 0x01, _head(data_id, sequence, low_first=low_first))
+    return encode_frame(meter_type, address, 0x01, _head(data_id, sequence, low_first=low_first), wake_up=wake_up)
 
 
 def read_address(meter_type: int = ANY_TYPE, sequence: int = 0, *, low_first: bool = False) -> bytes:

@@ -27,19 +27,19 @@ __all__ = [
 ]
 
 
-def read(address: str, data_id: str) -> bytes:
+def read(address: str, data_id: str, *, wake_up: int = 4) -> bytes:
     """Ask for one identifier of 8 hex digits."""
-    return encode_frame(address, 0x11, _id_bytes(data_id, 4))
+    return encode_frame(address, 0x11, _id_bytes(data_id, 4), wake_up=wake_up)
 
 
-def read_following(address: str, data_id: str, sequence: int) -> bytes:
+def read_following(address: str, data_id: str, sequence: int, *, wake_up: int = 4) -> bytes:
     """Ask for what an answer with `more` left over; `sequence` counts from 1."""
-    return encode_frame(address, 0x12, _id_bytes(data_id, 4) + bytes((sequence,)))
+    return encode_frame(address, 0x12, _id_bytes(data_id, 4) + bytes((sequence,)), wake_up=wake_up)
 
 
-def read_1997(address: str, data_id: str) -> bytes:
+def read_1997(address: str, data_id: str, *, wake_up: int = 4) -> bytes:
     """Ask a meter of DL/T 645-1997 for one identifier of 4 hex digits."""
-    return encode_frame(address, 0x01, _id_bytes(data_id, 2))
+    return encode_frame(address, 0x01, _id_bytes(data_id, 2), wake_up=wake_up)
 
 
 def read_address() -> bytes:
