@@ -3,7 +3,9 @@
 Time is an argument, in seconds of any steady clock.
 """
 
-from collections import Counter, OrderedDict
+import hashlib
+from collections import Counter
+from collections.abc import Callable
 from enum import StrEnum
 
 import msgspec
@@ -12,6 +14,7 @@ from firmware_bridge.coap import CoapMessage
 from firmware_bridge.errors import ParseError
 from firmware_bridge.lwm2m.links import Objects, parse_objects
 from firmware_bridge.lwm2m.messages import LOCATION_PATH, URI_PATH, URI_QUERY, answer, option_texts, text_option
+from firmware_bridge.lwm2m.repeats import Repeats
 from telemetry.reason import Reason
 
 __all__ = ["AWAKE_S", "Change", "Event", "Registration", "Registrations"]
@@ -20,7 +23,6 @@ AWAKE_S = 93.0
 """How long a device in queue mode listens after it spoke: MAX_TRANSMIT_WAIT (RFC 7252, clause 4.8.2)."""
 
 _DEFAULT_LIFETIME_S = 86_400  # 1.0, table 5.3.1
-_EXCHANGE_S = 247.0  # RFC 7252, clause 4.8.2: so long the same message id is the same message
 _VERSIONS = frozenset({"1.0", "1.1"})
 _MAX_ENDPOINT = 128
 _MAX_LIFETIME_S = 2**31 - 1
@@ -77,15 +79,28 @@ class _Refusal(Exception):  # noqa: N818 (it never leaves this module)
 
 
 class Registrations:
-    """A bounded table of devices. A full one refuses newcomers with 5.03; `refused` counts every refusal by its reason."""
+    """A bounded table of devices. A full one refuses newcomers with 5.03; `refused` counts every refusal by its reason.
 
-    def __init__(self, *, most: int = 10_000, most_repeats: int = 1024) -> None:
+    `known` says who may register; others get 4.03. A location is told to the device alone, and whoever names it is taken for
+    the device: with a `secret` of its own each time the server starts, nobody can guess one, and none of an earlier run is
+    another device's now.
+    """
+
+    def __init__(
+        self,
+        *,
+        most: int = 10_000,
+        most_repeats: int = 1024,
+        known: Callable[[str], bool] | None = None,
+        secret: bytes = b"",
+    ) -> None:
         self.refused: Counter[Reason] = Counter()
         self._most = most
-        self._most_repeats = most_repeats
+        self._known = known
+        self._secret = secret
         self._by_endpoint: dict[str, Registration] = {}
         self._endpoints: dict[str, str] = {}
-        self._answered: OrderedDict[tuple[str, int], tuple[float, CoapMessage]] = OrderedDict()
+        self._answered = Repeats(most_repeats)
         self._next_location = 1
 
     def __len__(self) -> int:
@@ -109,15 +124,11 @@ class Registrations:
 
     def handle(self, message: CoapMessage, peer: str, now_s: float) -> Event:
         """Take a request to /rd. A message that comes again within 247 s gets the same answer, and changes nothing."""
-        key = (peer, message.message_id)
-        before = self._answered.get(key)
-        if before is not None and now_s - before[0] < _EXCHANGE_S:
-            return Event(answer=before[1], change=Change.REPEATED)
+        before = self._answered.find(peer, message, now_s)
+        if before is not None and before.answer is not None:
+            return Event(answer=before.answer, change=Change.REPEATED)
         event = self._handled(message, peer, now_s)
-        self._answered[key] = (now_s, event.answer)
-        self._answered.move_to_end(key)
-        if len(self._answered) > self._most_repeats:
-            self._answered.popitem(last=False)
+        self._answered.note(peer, message, now_s).answer = event.answer
         return event
 
     def _handled(self, message: CoapMessage, peer: str, now_s: float) -> Event:
@@ -152,12 +163,14 @@ class Registrations:
             raise _Refusal("4.00", Reason.BAD_FIELD)
         if query.get("lwm2m") not in _VERSIONS:
             raise _Refusal("4.12", Reason.UNSUPPORTED_VERSION)
+        if self._known is not None and not self._known(endpoint):
+            raise _Refusal("4.03", Reason.UNKNOWN_DEVICE)
         if endpoint not in self._by_endpoint and len(self) >= self._most:
             raise _Refusal("5.03", Reason.QUEUE_FULL)
         binding = query.get("b", "U")
         new = Registration(
             endpoint=endpoint,
-            location=str(self._next_location),
+            location=self._location(),
             peer=peer,
             version=query["lwm2m"],
             lifetime_s=_lifetime(query, _DEFAULT_LIFETIME_S),
@@ -169,10 +182,14 @@ class Registrations:
         )
         if old := self._by_endpoint.get(endpoint):  # the same name again: the old one is over
             self._forget(old)
-        self._next_location += 1
         self._keep(new)
         options = (text_option(LOCATION_PATH, "rd"), text_option(LOCATION_PATH, new.location))
         return Event(answer=answer(message, "2.01", options), change=Change.REGISTERED, registration=new)
+
+    def _location(self) -> str:
+        number = self._next_location.to_bytes(8, "big")
+        self._next_location += 1
+        return hashlib.blake2b(number, key=self._secret, digest_size=6).hexdigest()
 
     def _update(self, message: CoapMessage, old: Registration, peer: str, now_s: float) -> Event:
         query = _query(message)

@@ -4,63 +4,24 @@ One request is under way with a device at a time (RFC 7252, clause 4.7: NSTART i
 device in queue mode until it wakes.
 """
 
+import hashlib
 from collections import Counter, deque
-from enum import Enum
 
 import msgspec
 
-from firmware_bridge.coap import CoapMessage, CoapOption
+from firmware_bridge.coap import CoapMessage
 from firmware_bridge.errors import ParseError, Refused
-from firmware_bridge.lwm2m.messages import ACCEPT, CONTENT_FORMAT, OBSERVE, URI_PATH, number_option, option_number, text_option
+from firmware_bridge.lwm2m.messages import OBSERVE, option_number
+from firmware_bridge.lwm2m.operations import Answered, Operation, Request, flaw_of, message_of
 from firmware_bridge.lwm2m.paths import Path, format_path
-from firmware_bridge.lwm2m.payloads import Format, decode_payload
+from firmware_bridge.lwm2m.payloads import decode_payload
 from firmware_bridge.lwm2m.registrations import Registration
-from firmware_bridge.lwm2m.registry import type_at
 from firmware_bridge.lwm2m.values import Reading
 from telemetry.reason import Reason
 
-__all__ = ["Answered", "Operation", "Request", "Requests", "fresh"]
+__all__ = ["Requests", "fresh"]
 
 _FRESH_AFTER_S = 128.0  # RFC 7641, clause 3.4
-
-
-class Operation(Enum):
-    """Code, Observe option, letter that the registry asks for, shortest and longest path (1.1 Core, clause 6.3)."""
-
-    READ = ("0.01", None, "R", 1, 4)
-    DISCOVER = ("0.01", None, "", 1, 3)
-    OBSERVE = ("0.01", 0, "R", 1, 4)
-    CANCEL = ("0.01", 1, "R", 1, 4)
-    REPLACE = ("0.03", None, "W", 2, 4)
-    UPDATE = ("0.02", None, "W", 2, 2)
-    EXECUTE = ("0.02", None, "E", 3, 3)
-    CREATE = ("0.02", None, "", 1, 1)
-    DELETE = ("0.04", None, "", 2, 2)
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked. `format` is the payload's, or for a read the one wanted; `until_s` is when it is not worth asking any more.
-
-    Writing one resource is REPLACE on its path; UPDATE writes some resources of an instance.
-    """
-
-    operation: Operation
-    path: Path
-    until_s: float
-    format: int | None = None
-    payload: bytes = b""
-
-
-class Answered(msgspec.Struct, frozen=True, kw_only=True):
-    """A device's answer or notification: its CoAP `code`, and the values of a 2.05; `refused` where those cannot be read."""
-
-    endpoint: str
-    request: Request
-    code: str
-    readings: tuple[Reading, ...] = ()
-    payload: bytes = b""
-    notification: bool = False
-    refused: Refused | None = None
 
 
 class _Observation(msgspec.Struct, kw_only=True):
@@ -96,21 +57,23 @@ class Requests:
     Whoever keeps the registrations calls `forget` for a device that registered, left or ran out; so there are never more lines
     than devices.
 
-    `first_token` should be drawn by chance where the transport is not protected (RFC 7252, clause 5.3.1). `refused` counts
-    what was not taken, expired, or was not to be believed.
+    With a `secret` nobody can guess a token, which is all that protects a dialogue without DTLS (RFC 7252, clause 5.3.1);
+    without one tokens are numbers from `first_token` on. `refused` counts what was not taken, expired, or was not to be
+    believed.
     """
 
-    def __init__(self, *, first_token: int = 1, most_waiting: int = 16, most_observed: int = 32) -> None:
+    def __init__(self, *, first_token: int = 1, most_waiting: int = 16, most_observed: int = 32, secret: bytes = b"") -> None:
         self.refused: Counter[Reason] = Counter()
         self._most_waiting = most_waiting
         self._most_observed = most_observed
         self._lines: dict[str, _Line] = {}
         self._next = first_token
+        self._secret = secret
 
     def ask(self, registration: Registration, request: Request) -> Refused | None:
         """Put a request in the device's line; a Refused (queue_full, not_allowed, bad_field) where it cannot stand there."""
         line = self._lines.get(registration.endpoint)
-        refusal = _flaw(request)
+        refusal = flaw_of(request)
         if refusal is None and line is not None and len(line.waiting) >= self._most_waiting:
             refusal = Refused(reason=Reason.QUEUE_FULL, detail=f"{len(line.waiting)} requests wait already")
         if refusal is None and request.operation is Operation.OBSERVE and self._observed(line) >= self._most_observed:
@@ -138,13 +101,53 @@ class Requests:
             if request.until_s <= now_s:
                 self.refused[Reason.EXPIRED] += 1
                 continue
-            token, message_id = self._next.to_bytes(8, "big")[-4:], self._next & 0xFFFF
+            token, message_id = self._token(), self._next & 0xFFFF
             self._next = (self._next + 1) % 2**32
             if request.operation is Operation.CANCEL:
                 token = _ended(line, request.path) or token
             line.under_way = _UnderWay(request=request, token=token, message_id=message_id)
-            return _message(request, registration.objects.root, token, message_id)
+            return message_of(request, registration.objects.root, token, message_id)
         return None
+
+    def _token(self) -> bytes:
+        number = self._next.to_bytes(8, "big")
+        return hashlib.blake2b(number, key=self._secret, digest_size=8).digest() if self._secret else number[-4:]
+
+    def under_way(self, endpoint: str) -> Request | None:
+        """What the device was asked and has not answered yet."""
+        line = self._lines.get(endpoint)
+        return None if line is None or line.under_way is None else line.under_way.request
+
+    def observed(self, endpoint: str) -> frozenset[Path]:
+        """The paths that the device tells of by itself, or that it is still to be asked to."""
+        line = self._lines.get(endpoint)
+        if line is None:
+            return frozenset()
+        asked = [*line.waiting, *([line.under_way.request] if line.under_way else [])]
+        return frozenset(
+            (
+                *(each.request.path for each in line.observations.values()),
+                *(each.path for each in asked if each.operation is Operation.OBSERVE),
+            )
+        )
+
+    def owner(self, token: bytes) -> str | None:
+        """The device whose observation has this token, None where there is none: for a message from an unknown address."""
+        return next((endpoint for endpoint, line in self._lines.items() if token in line.observations), None)
+
+    def give_up(self, endpoint: str, message_id: int) -> Request | None:
+        """The device does not answer the message of that id: what it was asked, None where it is not under way any more."""
+        line = self._lines.get(endpoint)
+        if line is None or line.under_way is None or line.under_way.message_id != message_id:
+            return None
+        request, line.under_way = line.under_way.request, None
+        return request
+
+    def withdraw(self, endpoint: str, tag: int) -> None:
+        """Do not ask what waits under this tag; what is under way cannot be called back."""
+        line = self._lines.get(endpoint)
+        if line is not None:
+            line.waiting = deque(request for request in line.waiting if request.tag != tag)
 
     def expire(self, now_s: float) -> list[tuple[str, Request]]:
         """Requests whose time is over, waiting or unanswered, by device; they are counted and forgotten."""
@@ -255,26 +258,3 @@ def _readings(path: Path, message: CoapMessage) -> tuple[Reading, ...]:
     if message.content_format is None:  # the sources name no default
         raise ParseError(Reason.MISSING, "a payload without its content format")
     return decode_payload(path, message.content_format, message.payload)
-
-
-def _flaw(request: Request) -> Refused | None:
-    """Why a request cannot be asked: a path of the wrong length, or a resource that does not allow it."""
-    _, _, letter, shortest, longest = request.operation.value
-    if not shortest <= len(request.path) <= longest:
-        return Refused(reason=Reason.BAD_FIELD, detail=f"{request.operation.name.lower()} of {format_path(request.path)}")
-    row = type_at(request.path)
-    if row is not None and letter not in row.operations:
-        detail = f"{format_path(request.path)} {row.name} allows {row.operations}, not {letter}"
-        return Refused(reason=Reason.NOT_ALLOWED, detail=detail)
-    return None
-
-
-def _message(request: Request, root: str, token: bytes, message_id: int) -> CoapMessage:
-    code, observe, *_ = request.operation.value
-    options: list[CoapOption] = [] if observe is None else [number_option(OBSERVE, observe)]
-    steps = [*root.strip("/").split("/"), *map(str, request.path)]
-    options += (text_option(URI_PATH, step) for step in steps if step)
-    wanted = Format.LINKS if request.operation is Operation.DISCOVER else request.format
-    if wanted is not None:
-        options.append(number_option(ACCEPT if code == "0.01" else CONTENT_FORMAT, wanted))
-    return CoapMessage(type="CON", code=code, message_id=message_id, token=token, options=tuple(options), payload=request.payload)

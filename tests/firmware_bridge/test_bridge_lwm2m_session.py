@@ -22,8 +22,9 @@ from firmware_bridge.lwm2m.messages import (
     reset,
     text_option,
 )
+from firmware_bridge.lwm2m.operations import Answered, Operation, Request
 from firmware_bridge.lwm2m.registrations import AWAKE_S, Change, Registration, Registrations
-from firmware_bridge.lwm2m.requests import Answered, Operation, Request, Requests, fresh
+from firmware_bridge.lwm2m.requests import Requests, fresh
 from telemetry.reason import Reason
 
 LAMP_LINKS = b'</>;rt="oma.lwm2m";ct=110,</1/0>,</3/0>,</3416>;ver=2.0,</3416/0>,</3416/1>'
