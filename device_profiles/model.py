@@ -9,6 +9,7 @@ import msgspec
 
 from device_profiles.quantities import Metric, Text
 from device_profiles.wires import Wire
+from device_profiles.wires.jt808_orders import TerminalOrder
 from device_profiles.wires.modbus_orders import RegisterOrder
 from telemetry.records import Priority, Value
 
@@ -156,11 +157,12 @@ class CommandSpec(msgspec.Struct, frozen=True, kw_only=True):
     low: float = 0
     high: float = 65535
     register: RegisterOrder | None = None
+    terminal: TerminalOrder | None = None
 
     @property
     def where(self) -> str:
         """Where it is written, as a person reads it."""
-        return "" if self.register is None else str(self.register)
+        return next((str(place) for place in (self.register, self.terminal) if place is not None), "")
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from device_profiles.branch import NAME, Branch
 from device_profiles.model import CommandSpec
 from device_profiles.wires import Wire
+from device_profiles.wires.jt808_orders import read_terminal_order
 from device_profiles.wires.modbus_orders import RegisterOrder, order_limits, read_order
 
 __all__ = ["read_commands"]
@@ -50,5 +51,19 @@ def _limits(branch: Branch, register: RegisterOrder, *, has_argument: bool) -> t
     return low, high
 
 
-_LANGUAGES: Mapping[str, tuple[str, Callable[[str, Branch], CommandSpec]]] = {"area": ("modbus", _modbus)}
+def _jt808(name: str, branch: Branch) -> CommandSpec:
+    """A parameter has an argument of the profile's own or a fixed `value`; other orders have the arguments of their table."""
+    order, title = read_terminal_order(branch), branch.both("title")
+    if order.name != "parameter":
+        return CommandSpec(name=name, title=title, terminal=order)
+    argument = branch.text("argument", "", form=NAME, like="small letters, digits and _")
+    low = branch.number("low" if argument else "value", low=0, high=2**32 - 1)
+    high = branch.number("high", low=low, high=2**32 - 1) if argument else low
+    return CommandSpec(name=name, title=title, argument=argument, low=low, high=high, terminal=order)
+
+
+_LANGUAGES: Mapping[str, tuple[str, Callable[[str, Branch], CommandSpec]]] = {
+    "area": ("modbus", _modbus),
+    "terminal": ("jt808", _jt808),
+}
 """By the key that tells an order's language: the part of `wire` that it needs, and what reads it."""

@@ -8,6 +8,7 @@ from device_profiles.branch import Branch, whole
 from device_profiles.mistakes import did_you_mean
 from device_profiles.quantities import Metric, MetricType, NumberType, Scaling
 from device_profiles.wires.fields import Row, check_number_fits, read_scaling, scaling_text
+from device_profiles.wires.jt808_parts import Jt808Part, part_rows, read_parts
 
 __all__ = ["LOCATION_FIELDS", "Jt808Wire", "jt808_rows", "read_jt808"]
 
@@ -16,13 +17,15 @@ class Jt808Wire(msgspec.Struct, frozen=True, kw_only=True):
     """Which metric each JT/T 808 location field and additional item becomes.
 
     `fields` maps the names `latitude`, `longitude`, `altitude_m`, `speed_kmh`, `course_deg` to metrics, `alarm_bits`
-    and `status_bits` bit numbers to boolean metrics, `items` additional item ids to (metric, number type, scaling).
+    and `status_bits` bit numbers to boolean metrics, `items` additional item ids to (metric, number type, scaling);
+    `parts` are metrics that take a part of an item or of a word.
     """
 
     fields: Mapping[str, str]
     alarm_bits: Mapping[int, str] = {}
     status_bits: Mapping[int, str] = {}
     items: Mapping[int, tuple[str, NumberType, Scaling]] = {}
+    parts: tuple[Jt808Part, ...] = ()
     utc_offset_h: float = 8.0
 
 
@@ -33,11 +36,15 @@ LOCATION_FIELDS = ("latitude", "longitude", "altitude_m", "speed_kmh", "course_d
 def read_jt808(branch: Branch, metrics: Mapping[str, Metric]) -> Jt808Wire:
     """The map of one terminal model; a metric is fed from one place only."""
     fed: dict[str, str] = {}
+    fields = _fields(branch, metrics, fed)
+    alarm_bits, status_bits = (_bits(branch, key, metrics, fed) for key in ("alarm_bits", "status_bits"))
+    items = _items(branch, metrics, fed)
     wire = Jt808Wire(
-        fields=_fields(branch, metrics, fed),
-        alarm_bits=_bits(branch, "alarm_bits", metrics, fed),
-        status_bits=_bits(branch, "status_bits", metrics, fed),
-        items=_items(branch, metrics, fed),
+        fields=fields,
+        alarm_bits=alarm_bits,
+        status_bits=status_bits,
+        items=items,
+        parts=read_parts(branch, metrics, fed, items.keys()),
         utc_offset_h=branch.number("utc_offset_h", 8.0, low=-12, high=14),
     )
     branch.finish()
@@ -121,3 +128,4 @@ def jt808_rows(wire: Jt808Wire) -> Iterator[Row]:
         yield "jt808", metric, f"status bit {bit}", ""
     for number, (metric, kind, scaling) in wire.items.items():
         yield "jt808", metric, f"item {number:#04x}", f"{kind} {scaling_text(scaling)}".strip()
+    yield from part_rows(wire.parts)

@@ -13,6 +13,7 @@ import msgspec
 from device_profiles.model import Profile
 from device_profiles.quantities import Metric, NumberType, Scaling
 from device_profiles.wires.jt808 import Jt808Wire
+from device_profiles.wires.jt808_parts import Jt808Part, Word
 from firmware_bridge.errors import ParseError, Refused
 from firmware_bridge.numbers import is_sentinel, pack, size_of, unpack
 from firmware_bridge.values import Decoded, Gathering, apply_scaling, undo_scaling
@@ -24,6 +25,7 @@ __all__ = ["BASE_BYTES", "Location", "decode_location", "encode_location", "enco
 
 BASE_BYTES = 28
 _LAYOUT = struct.Struct(">IIIIhHH")
+_WORD = struct.Struct(">I")
 _FIXED, _SOUTH, _WEST, _SHIFTED = 1 << 1, 1 << 2, 1 << 3, 1 << 5
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 (the terminal's own civil time, before its zone is known)
 
@@ -124,6 +126,9 @@ def decode_location(profile: Profile, location: Location) -> Decoded:
         for bit, metric in bits.items():
             gathering.add(metric, partial(bool, word >> bit & 1))
     _gather_items(profile, wire, location, gathering)
+    for part in wire.parts:
+        for data in _holders(part, location):
+            gathering.add(part.metric, partial(_part, profile.metrics[part.metric], part, data))
     if location.time is None:
         gathering.doubt_time()
     return gathering.decoded(_time_ns(location.time, wire.utc_offset_h))
@@ -155,6 +160,20 @@ def _item(metric: Metric, kind: NumberType, scaling: Scaling, data: bytes) -> Va
         raise ParseError(Reason.BAD_LENGTH, f"{metric.name}: an item of {len(data)} bytes, want {size_of(kind)}")
     raw = unpack(data, kind)
     return apply_scaling(None if is_sentinel(raw, kind, scaling) else raw, scaling, metric)
+
+
+def _holders(part: Jt808Part, location: Location) -> Iterable[bytes]:
+    """The bytes that hold the part's number: a word, or every item of its id that was sent."""
+    if part.word is None:
+        return (data for number, data in location.items if number == part.item)
+    return (_WORD.pack(location.alarm if part.word is Word.ALARM else location.status),)
+
+
+def _part(metric: Metric, part: Jt808Part, data: bytes) -> Value:
+    end = part.at + size_of(part.type)
+    if len(data) < end:
+        raise ParseError(Reason.BAD_LENGTH, f"{metric.name}: an item of {len(data)} bytes, want at least {end}")
+    return _item(metric, part.type, part.scaling, data[part.at : end])
 
 
 def _time_ns(time: datetime | None, utc_offset_h: float) -> int | None:
@@ -210,16 +229,17 @@ def encode_values(profile: Profile, values: Mapping[str, Value], time_ns: int) -
         for number, (metric, kind, scaling) in wire.items.items()
         if metric in values
     ]
+    words, longer = _encode_parts(profile, wire, values)
     return encode_location(
         latitude=_number(numbers.get("latitude")),
         longitude=_number(numbers.get("longitude")),
         time_ns=time_ns,
-        alarm=_word(wire.alarm_bits, values),
-        status=_word(wire.status_bits, values) | (0 if 1 in wire.status_bits else _FIXED),
+        alarm=_word(wire.alarm_bits, values) | words[Word.ALARM],
+        status=_word(wire.status_bits, values) | words[Word.STATUS] | (0 if 1 in wire.status_bits else _FIXED),
         altitude_m=round(_number(numbers.get("altitude_m"))),
         speed_kmh=_number(numbers.get("speed_kmh")),
         course_deg=round(_number(numbers.get("course_deg"))),
-        items=items,
+        items=[*items, *longer],
         utc_offset_h=wire.utc_offset_h,
     )
 
@@ -232,8 +252,28 @@ def _word(bits: Mapping[int, str], values: Mapping[str, Value]) -> int:
     return sum(1 << bit for bit, metric in bits.items() if values.get(metric))
 
 
-def _item_bytes(metric: Metric, kind: NumberType, scaling: Scaling, value: Value) -> bytes:
-    raw = undo_scaling(value, scaling, metric)
+def _encode_parts(
+    profile: Profile, wire: Jt808Wire, values: Mapping[str, Value]
+) -> tuple[dict[Word, int], list[tuple[int, bytes]]]:
+    """The bits that the parts set in the two words, and the items that they make up, each as long as its last part."""
+    words = dict.fromkeys(Word, 0)
+    items: dict[int, bytearray] = {}
+    for part in wire.parts:
+        if part.metric not in values:
+            continue
+        metric, end = profile.metrics[part.metric], part.at + size_of(part.type)
+        if part.word is not None:
+            words[part.word] = int(undo_scaling(values[part.metric], part.scaling, metric, words[part.word]))
+            continue
+        item = items.setdefault(part.item, bytearray())
+        item.extend(bytes(max(0, end - len(item))))
+        held = int.from_bytes(item[part.at : end], "big")
+        item[part.at : end] = _item_bytes(metric, part.type, part.scaling, values[part.metric], held)
+    return words, [(number, bytes(data)) for number, data in items.items()]
+
+
+def _item_bytes(metric: Metric, kind: NumberType, scaling: Scaling, value: Value, onto: int = 0) -> bytes:
+    raw = undo_scaling(value, scaling, metric, onto)
     if isinstance(raw, str):
         raise ParseError(Reason.WRONG_TYPE, f"{metric.name}: text has no item form")
     return pack(raw, kind, bcd_size=4)

@@ -8,7 +8,7 @@ from firmware_bridge.jt808.tables import PARAMETERS
 from telemetry.reason import Reason
 from telemetry.records import Value
 
-__all__ = ["parameters_answer_body", "parameters_text", "query_parameters_body", "set_parameters_body"]
+__all__ = ["gbk", "parameters_answer_body", "parameters_text", "query_parameters_body", "set_parameters_body"]
 
 _WIDTH = {"d": 4, "w": 2, "b": 1}
 _MOST_SHOWN = 60
@@ -42,6 +42,14 @@ def parameters_text(fields: Mapping[str, object]) -> str:
     return ", ".join(told[:_MOST_SHOWN]) + more
 
 
+def gbk(text: str, what: str) -> bytes:
+    """`text` as the standard's STRING; ParseError(bad_field) for half of a surrogate pair."""
+    try:
+        return text.encode("gb18030")
+    except UnicodeEncodeError as error:
+        raise ParseError(Reason.BAD_FIELD, f"{what} has no form in GBK") from error
+
+
 def _item(number: int, value: Value) -> bytes:
     name, kind = PARAMETERS.get(number, ("", "x"))
     data = _value(f"parameter {number:#06x} {name}".strip(), kind, value)
@@ -56,7 +64,7 @@ def _value(what: str, kind: str, value: Value) -> bytes:
     if not isinstance(value, str):
         raise ParseError(Reason.WRONG_TYPE, f"{what} {value!r}, want {'text' if kind == 's' else 'hex digits'}")
     if kind == "s":
-        return value.encode("gb18030")
+        return gbk(value, what)
     try:
         return bytes.fromhex(value)
     except ValueError as error:
