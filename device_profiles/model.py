@@ -10,6 +10,7 @@ import msgspec
 from device_profiles.quantities import Metric, Text
 from device_profiles.wires import Wire
 from device_profiles.wires.jt808_orders import TerminalOrder
+from device_profiles.wires.lwm2m_orders import ResourceOrder
 from device_profiles.wires.modbus_orders import RegisterOrder
 from telemetry.records import Priority, Value
 
@@ -158,11 +159,12 @@ class CommandSpec(msgspec.Struct, frozen=True, kw_only=True):
     high: float = 65535
     register: RegisterOrder | None = None
     terminal: TerminalOrder | None = None
+    resource: ResourceOrder | None = None
 
     @property
     def where(self) -> str:
         """Where it is written, as a person reads it."""
-        return next((str(place) for place in (self.register, self.terminal) if place is not None), "")
+        return next((str(place) for place in (self.register, self.terminal, self.resource) if place is not None), "")
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):

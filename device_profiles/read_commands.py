@@ -6,6 +6,7 @@ from device_profiles.branch import NAME, Branch
 from device_profiles.model import CommandSpec
 from device_profiles.wires import Wire
 from device_profiles.wires.jt808_orders import read_terminal_order
+from device_profiles.wires.lwm2m_orders import ResourceValue, read_resource
 from device_profiles.wires.modbus_orders import RegisterOrder, order_limits, read_order
 
 __all__ = ["read_commands"]
@@ -34,14 +35,14 @@ def _command(name: str, branch: Branch, wire: Wire, *, judge_wire: bool) -> Comm
 def _modbus(name: str, branch: Branch) -> CommandSpec:
     argument = branch.text("argument", "", form=NAME, like="small letters, digits and _")
     register = read_order(branch, argument or name)
-    low, high = _limits(branch, register, has_argument=branch.has("argument"))
+    low, high = _limits(branch, order_limits(register))
     return CommandSpec(name=name, title=branch.both("title"), argument=argument, low=low, high=high, register=register)
 
 
-def _limits(branch: Branch, register: RegisterOrder, *, has_argument: bool) -> tuple[float, float]:
+def _limits(branch: Branch, limits: tuple[float, float]) -> tuple[float, float]:
     """What the argument may be; an order without one writes its `value`."""
-    lowest, highest = order_limits(register)
-    if not has_argument:
+    lowest, highest = limits
+    if not branch.has("argument"):
         value = branch.number("value", low=lowest, high=highest)
         return value, value
     low = branch.number("low", lowest, low=lowest, high=highest)
@@ -62,8 +63,19 @@ def _jt808(name: str, branch: Branch) -> CommandSpec:
     return CommandSpec(name=name, title=title, argument=argument, low=low, high=high, terminal=order)
 
 
+def _lwm2m(name: str, branch: Branch) -> CommandSpec:
+    """A resource that is written has an argument or a fixed `value`; one that is executed has neither."""
+    order, title = read_resource(branch), branch.both("title")
+    if order.type is ResourceValue.NONE:
+        return CommandSpec(name=name, title=title, low=0, high=0, resource=order)
+    argument = branch.text("argument", "", form=NAME, like="small letters, digits and _")
+    low, high = _limits(branch, order.limits)
+    return CommandSpec(name=name, title=title, argument=argument, low=low, high=high, resource=order)
+
+
 _LANGUAGES: Mapping[str, tuple[str, Callable[[str, Branch], CommandSpec]]] = {
     "area": ("modbus", _modbus),
     "terminal": ("jt808", _jt808),
+    "path": ("lwm2m", _lwm2m),
 }
 """By the key that tells an order's language: the part of `wire` that it needs, and what reads it."""
