@@ -36,6 +36,10 @@ def make_driver(link: LinkConfig, catalog: Mapping[str, Profile], clock: Clock) 
             from edge_agent.drivers.serial_line import SerialDriver
 
             return SerialDriver(link, catalog, clock)
+        case DriverName.DLT645 | DriverName.CJT188:
+            from edge_agent.drivers.meters import MeterDriver
+
+            return MeterDriver(link, catalog, clock)
         case DriverName.COAP:
             from edge_agent.drivers.coap import CoapDriver
 
@@ -48,5 +52,13 @@ def make_driver(link: LinkConfig, catalog: Mapping[str, Profile], clock: Clock) 
             from edge_agent.drivers.jt808 import Jt808Driver
 
             return Jt808Driver(link, catalog, clock)
+        case DriverName.HJ212:
+            from edge_agent.drivers.hj212 import hj212
+
+            return hj212(link, catalog, clock)
+        case DriverName.SL651:
+            from edge_agent.drivers.sl651 import sl651
+
+            return sl651(link, catalog, clock)
         case _:
             raise SetupError(f"link {link.name}: nothing here drives {link.driver} yet")
