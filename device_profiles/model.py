@@ -9,9 +9,11 @@ import msgspec
 
 from device_profiles.quantities import Metric, Text
 from device_profiles.wires import Wire
+from device_profiles.wires.ble_orders import UartOrder
 from device_profiles.wires.jt808_orders import TerminalOrder
 from device_profiles.wires.lwm2m_orders import ResourceOrder
 from device_profiles.wires.modbus_orders import RegisterOrder
+from device_profiles.wires.mqtt_orders import PublishOrder
 from telemetry.records import Priority, Value
 
 __all__ = [
@@ -160,11 +162,14 @@ class CommandSpec(msgspec.Struct, frozen=True, kw_only=True):
     register: RegisterOrder | None = None
     terminal: TerminalOrder | None = None
     resource: ResourceOrder | None = None
+    publish: PublishOrder | None = None
+    uart: UartOrder | None = None
 
     @property
     def where(self) -> str:
         """Where it is written, as a person reads it."""
-        return next((str(place) for place in (self.register, self.terminal, self.resource) if place is not None), "")
+        places = (self.register, self.terminal, self.resource, self.publish, self.uart)
+        return next((str(place) for place in places if place is not None), "")
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping
 from device_profiles.branch import NAME, Branch
 from device_profiles.model import CommandSpec
 from device_profiles.wires import Wire
+from device_profiles.wires.ble_orders import read_uart_order
 from device_profiles.wires.jt808_orders import read_terminal_order
 from device_profiles.wires.lwm2m_orders import ResourceValue, read_resource
-from device_profiles.wires.modbus_orders import RegisterOrder, order_limits, read_order
+from device_profiles.wires.modbus_orders import order_limits, read_order
+from device_profiles.wires.mqtt_orders import read_publish_order
 
 __all__ = ["read_commands"]
 
@@ -73,9 +75,27 @@ def _lwm2m(name: str, branch: Branch) -> CommandSpec:
     return CommandSpec(name=name, title=title, argument=argument, low=low, high=high, resource=order)
 
 
+def _mqtt(name: str, branch: Branch) -> CommandSpec:
+    order, title = read_publish_order(branch), branch.both("title")
+    argument = branch.text("argument", "", form=NAME, like="small letters, digits and _")
+    low, high = _limits(branch, (-_MOST_PUBLISHED, _MOST_PUBLISHED))
+    return CommandSpec(name=name, title=title, argument=argument, low=low, high=high, publish=order)
+
+
+def _ble(name: str, branch: Branch) -> CommandSpec:
+    order, title = read_uart_order(branch), branch.both("title")
+    argument = branch.text("argument", "", form=NAME, like="small letters, digits and _")
+    low, high = _limits(branch, (-(2**31) * abs(order.scale), (2**31 - 1) * abs(order.scale)))
+    return CommandSpec(name=name, title=title, argument=argument, low=low, high=high, uart=order)
+
+
+_MOST_PUBLISHED = 1e15
+"""Beyond it a number would be written with an exponent, or lose digits."""
 _LANGUAGES: Mapping[str, tuple[str, Callable[[str, Branch], CommandSpec]]] = {
     "area": ("modbus", _modbus),
     "terminal": ("jt808", _jt808),
     "path": ("lwm2m", _lwm2m),
+    "topic": ("mqtt", _mqtt),
+    "uart": ("ble", _ble),
 }
 """By the key that tells an order's language: the part of `wire` that it needs, and what reads it."""
