@@ -154,10 +154,11 @@ class MeterDriver(PortDriver):
                     self._question = _Question(meter, asking, limit, latest_s)
                     self.say(writer, question)
                     await self._question.answered.wait()
-                pause_s = _TURNAROUND_S
-                return True
             except TimeoutError:
                 self._tally.timeouts += 1
+            else:
+                pause_s = _TURNAROUND_S
+                return True
             finally:
                 self._question = None
                 # A question left alone may still be answered: nobody may wait then.

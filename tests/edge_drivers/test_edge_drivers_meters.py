@@ -1,7 +1,7 @@
 """Meters on a serial line over a pty: rounds of questions, answers of others, refusals, silence."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import edge_drivers_peers as peers
 import pytest
@@ -59,7 +59,7 @@ def asked(question: bytes) -> tuple[str, str]:
     return frame.address, frame.data[:4][::-1].hex().upper()
 
 
-def meter(answers: Mapping[str, bytes]) -> "peers.Callable[[bytes], bytes]":
+def meter(answers: Mapping[str, bytes]) -> Callable[[bytes], bytes]:
     """The far end of a line with meter 161 alone, which knows these identifiers and says nothing to others."""
 
     def answer(question: bytes) -> bytes:
@@ -280,6 +280,6 @@ def test_a_meter_that_does_not_fit_its_line_is_told() -> None:
         link("/dev/null", power_profile(("voltage_a_v", "02990100")))
     with pytest.raises(SetupError, match="counts in V, want kW"):
         link("/dev/null", power_profile(("power_kw", "02010100")))
+    anybody = DeviceConfig(id="any", profile="power", address="AA" * 7)
     with pytest.raises(SetupError, match="for one that is alone"):
-        anybody = DeviceConfig(id="any", profile="power", address="AA" * 7)
         link("/dev/null", water_profile(), anybody, WATER_METER, driver=DriverName.CJT188)
