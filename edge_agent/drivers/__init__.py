@@ -4,7 +4,8 @@ A driver opens, reads, writes and reopens; it judges nothing. What it hears goes
 refused there with a reason.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib import import_module
 
 from device_profiles.model import Profile
 from edge_agent.config import LinkConfig
@@ -15,50 +16,31 @@ from telemetry.clock import Clock
 __all__ = ["Driver", "LinkHealth", "SetupError", "make_driver"]
 
 
+_MAKERS: Mapping[DriverName, tuple[str, str]] = {
+    DriverName.MODBUS_TCP: ("modbus_tcp", "modbus_tcp"),
+    DriverName.MODBUS_RTU: ("modbus_rtu", "modbus_rtu"),
+    DriverName.SERIAL: ("serial_line", "SerialDriver"),
+    DriverName.DLT645: ("meters", "MeterDriver"),
+    DriverName.CJT188: ("meters", "MeterDriver"),
+    DriverName.COAP: ("coap", "CoapDriver"),
+    DriverName.MQTT: ("mqtt", "MqttDriver"),
+    DriverName.JT808: ("jt808", "Jt808Driver"),
+    DriverName.HJ212: ("hj212", "hj212"),
+    DriverName.SL651: ("sl651", "sl651"),
+}
+"""Module and function, or class, that makes each driver."""
+
+
 def make_driver(link: LinkConfig, catalog: Mapping[str, Profile], clock: Clock) -> Driver:
     """The driver of `link`, not yet running; SetupError where a device does not fit its link.
 
     Only the transports that are configured are imported: a gateway with two RTU buses does not pay for CoAP.
     """
-    # ruff: noqa: PLC0415
     if not link.devices and link.driver is not DriverName.JT808:
         raise SetupError(f"link {link.name}: no device, want at least one")
-    match link.driver:
-        case DriverName.MODBUS_TCP:
-            from edge_agent.drivers.modbus_tcp import modbus_tcp
-
-            return modbus_tcp(link, catalog, clock)
-        case DriverName.MODBUS_RTU:
-            from edge_agent.drivers.modbus_rtu import modbus_rtu
-
-            return modbus_rtu(link, catalog, clock)
-        case DriverName.SERIAL:
-            from edge_agent.drivers.serial_line import SerialDriver
-
-            return SerialDriver(link, catalog, clock)
-        case DriverName.DLT645 | DriverName.CJT188:
-            from edge_agent.drivers.meters import MeterDriver
-
-            return MeterDriver(link, catalog, clock)
-        case DriverName.COAP:
-            from edge_agent.drivers.coap import CoapDriver
-
-            return CoapDriver(link, catalog, clock)
-        case DriverName.MQTT:
-            from edge_agent.drivers.mqtt import MqttDriver
-
-            return MqttDriver(link, catalog, clock)
-        case DriverName.JT808:
-            from edge_agent.drivers.jt808 import Jt808Driver
-
-            return Jt808Driver(link, catalog, clock)
-        case DriverName.HJ212:
-            from edge_agent.drivers.hj212 import hj212
-
-            return hj212(link, catalog, clock)
-        case DriverName.SL651:
-            from edge_agent.drivers.sl651 import sl651
-
-            return sl651(link, catalog, clock)
-        case _:
-            raise SetupError(f"link {link.name}: nothing here drives {link.driver} yet")
+    maker = _MAKERS.get(link.driver)
+    if maker is None:
+        raise SetupError(f"link {link.name}: nothing here drives {link.driver} yet")
+    module, name = maker
+    make: Callable[[LinkConfig, Mapping[str, Profile], Clock], Driver] = getattr(import_module(f"{__name__}.{module}"), name)
+    return make(link, catalog, clock)

@@ -23,6 +23,7 @@ class _Partial:
 
     def __init__(self, packet: Packet, now_ns: int) -> None:
         self.sender = _sender(packet)
+        self.answer_wanted = packet.answer_wanted
         self.started_ns = self.latest_ns = now_ns
         self.data_time = packet.value("DataTime")
         self.names: set[str] = set()
@@ -127,15 +128,16 @@ class Reassembler:
         """Messages of which packets are missing."""
         return len(self._partials)
 
-    def settle(self, now_ns: int, quiet_s: float) -> list[Packet]:
-        """The messages that can wait no longer, as far as they came: nothing was heard of them for `quiet_s`, and their
-        sender may wait for an answer before it goes on.
+    def settle(self, now_ns: int, quiet_s: float, *, answer_wanted: bool) -> list[Packet]:
+        """The messages of which nothing was heard for `quiet_s`, as far as they came; `answer_wanted` are those whose sender
+        may wait for an answer to each packet before it sends the next one.
 
         Each packet begins with DataTime (table C.50), so what came is true without the rest; a message without it is not
         among them.
         """
         quiet_ns = round(quiet_s * SECOND_NS)
-        settled = [p for p in self._partials if p.data_time is not None and now_ns - p.latest_ns >= quiet_ns]
+        dated = [p for p in self._partials if p.data_time is not None and p.answer_wanted is answer_wanted]
+        settled = [p for p in dated if now_ns - p.latest_ns >= quiet_ns]
         for partial in settled:
             self._forget(partial)
         return [partial.whole() for partial in settled]
