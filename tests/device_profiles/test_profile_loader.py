@@ -1,5 +1,6 @@
 """The loader tells every mistake at once, and raises nothing but ProfileError whatever it is given."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def mistakes_of(path: Path) -> tuple[Mistake, ...]:
 @pytest.mark.parametrize("case", sorted(folder.name for folder in BROKEN.iterdir()))
 def test_a_broken_profile_is_told_all_its_mistakes_in_order(case: str) -> None:
     said = "".join(f"{mistake}\n" for mistake in mistakes_of(BROKEN / case))
+    said = re.sub(r"(vocabulary\.yaml; write one of ).*", r"\1...", said)  # the vocabulary grows with the catalog
     assert said.replace(f"{BROKEN}/", "") == (BROKEN / case / "mistakes.txt").read_text(encoding="utf-8")
 
 
@@ -93,7 +95,7 @@ def test_endless_nesting_is_cut_off(opening: str) -> None:
 
 
 def test_the_six_flagship_models_load_by_name_and_kind() -> None:
-    assert {name: profile.kind for name, profile in load_catalog().items()} == FLAGSHIPS
+    assert FLAGSHIPS.items() <= {name: profile.kind for name, profile in load_catalog().items()}.items()
 
 
 def test_a_profile_keeps_what_its_yaml_says() -> None:
@@ -131,7 +133,7 @@ def every_text(profile: Profile) -> list[Text]:
     return texts + [text for matter in profile.matters.values() for text in (matter.title, matter.closes_when)]
 
 
-@pytest.mark.parametrize("name", FLAGSHIPS)
+@pytest.mark.parametrize("name", sorted(load_catalog()))
 def test_every_text_of_the_catalog_is_chinese_in_one_place_and_not_in_the_other(name: str) -> None:
     for text in every_text(load_catalog()[name]):
         assert any("\u4e00" <= letter <= "\u9fff" for letter in text.zh), text
@@ -146,16 +148,22 @@ def test_every_alarm_of_the_catalog_opens_a_matter_that_its_profile_carries(name
 
 
 _UNIT_OF_ENDING = {
-    "a": "A", "c": "Cel", "cm": "cm", "db": "dB", "dbm": "dB[mW]", "deg": "deg", "hz": "Hz", "km": "km", "kmh": "km/h",
-    "kpa": "kPa", "kvar": "kvar", "kw": "kW", "kwh": "kW.h", "l": "L", "lel": "%", "lx": "lx", "m": "m", "m3": "ug/m3",
-    "m3h": "m3/h", "ma": "mA", "mm": "mm", "ms": "m/s", "pct": "%", "ppb": "[ppb]", "ppm": "[ppm]", "s": "s", "v": "V", "w": "W",
+    "a": "A", "c": "Cel", "cm": "cm", "db": "dB", "dbm": "dB[mW]", "deg": "deg", "gj": "GJ", "h": "h", "hz": "Hz", "km": "km",
+    "kmh": "km/h", "kpa": "kPa", "kvar": "kvar", "kw": "kW", "kwh": "kW.h", "l": "L", "lel": "%", "lx": "lx", "m": "m",
+    "m3": "m3", "m3h": "m3/h", "ma": "mA", "min": "min", "mm": "mm", "ms": "m/s", "pct": "%", "ppb": "[ppb]", "ppm": "[ppm]", "s": "s",
+    "um": "um", "v": "V", "w": "W", "mm_s": "mm/s", "ug_m3": "ug/m3", "us_cm": "uS/cm",
 }  # fmt: skip
+
+
+def _unit_by_name(metric: str) -> str:
+    """The unit that a name's last two words say together, or its last one."""
+    words = metric.split("_")
+    return _UNIT_OF_ENDING.get("_".join(words[-2:])) or _UNIT_OF_ENDING.get(words[-1], "1")
 
 
 def test_a_metric_with_a_unit_ends_in_it_and_one_without_does_not() -> None:
     for metric in load_vocabulary().values():
-        ending = metric.name.rpartition("_")[2]
-        assert _UNIT_OF_ENDING.get(ending, "1") == metric.unit, metric.name
+        assert _unit_by_name(metric.name) == metric.unit, metric.name
         if metric.type in {MetricType.FLOAT, MetricType.INTEGER}:
             assert metric.low is not None, metric.name
             assert metric.high is not None, metric.name
