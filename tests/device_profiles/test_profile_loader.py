@@ -150,8 +150,8 @@ def test_every_alarm_of_the_catalog_opens_a_matter_that_its_profile_carries(name
 _UNIT_OF_ENDING = {
     "a": "A", "c": "Cel", "cm": "cm", "db": "dB", "dbm": "dB[mW]", "deg": "deg", "gj": "GJ", "h": "h", "hz": "Hz", "km": "km",
     "kmh": "km/h", "kpa": "kPa", "kvar": "kvar", "kw": "kW", "kwh": "kW.h", "l": "L", "lel": "%", "lx": "lx", "m": "m",
-    "m3": "m3", "m3h": "m3/h", "ma": "mA", "min": "min", "mm": "mm", "ms": "m/s", "pct": "%", "ppb": "[ppb]", "ppm": "[ppm]", "s": "s",
-    "um": "um", "v": "V", "w": "W", "mm_s": "mm/s", "ug_m3": "ug/m3", "us_cm": "uS/cm",
+    "m3": "m3", "m3h": "m3/h", "ma": "mA", "min": "min", "mm": "mm", "ms": "m/s", "pct": "%", "ppb": "[ppb]", "ppm": "[ppm]",
+    "s": "s", "um": "um", "v": "V", "w": "W", "mm_s": "mm/s", "ug_m3": "ug/m3", "us_cm": "uS/cm",
 }  # fmt: skip
 
 
