@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping
 from device_profiles.model import Profile
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers.base import Deliveries, LinkHealth, SetupError, Tally, reconnecting, turn_down
+from edge_agent.drivers.jt808_answers import SessionLimits
 from edge_agent.drivers.jt808_fleet import Fleet
-from edge_agent.drivers.jt808_session import Session, SessionLimits
+from edge_agent.drivers.jt808_orders import carry_out
+from edge_agent.drivers.jt808_session import Session
+from edge_agent.drivers.jt808_upgrade import Upgrade
 from edge_agent.heard import Inlet
 from edge_agent.link_kinds import Jt808Options
 from telemetry.clock import Clock
@@ -48,7 +51,23 @@ class Jt808Driver:
         return self._tally.health()
 
     async def command(self, command: Command, device: DeviceConfig) -> CommandResult:
-        return turn_down(command, self._clock, Reason.UNKNOWN_COMMAND, f"{device.id} takes no commands")
+        """Carry out one of the profile's orders; it ends with the terminal's answer, and is unknown where none comes."""
+        vehicle = self._fleet.known(device.address)
+        spec = None if vehicle is None else vehicle.profile.commands.get(command.action)
+        if vehicle is None or vehicle.device.id != device.id:
+            return turn_down(command, self._clock, Reason.UNKNOWN_DEVICE, f"{device.id} is not on link {self.name}")
+        if spec is None or spec.terminal is None:
+            return turn_down(command, self._clock, Reason.UNKNOWN_COMMAND, f"{device.id} takes no {command.action!r}")
+        return await carry_out(command, spec, self._fleet.desk.seat(device.address), self._clock)
+
+    def upgrade(self, device: DeviceConfig, result_s: float = 900.0) -> Upgrade:
+        """Upgrades of one terminal of this link; `result_s` is how long it may take to install, start anew and tell."""
+        return Upgrade(self._fleet.desk, device.address, result_s)
+
+    @property
+    def reports(self) -> Mapping[str, int]:
+        """How many reports beside places came, by the message's name."""
+        return dict(self._fleet.desk.reports)
 
     async def run(self, inlet: Inlet) -> None:
         backoff = reconnecting()

@@ -10,6 +10,7 @@ import msgspec
 from device_profiles.model import Profile
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers.base import SetupError, profile_of
+from edge_agent.drivers.jt808_desk import Desk, bare_phone
 from edge_agent.link_kinds import Admit, Jt808Options
 
 __all__ = ["Fleet", "Vehicle"]
@@ -34,6 +35,7 @@ class Fleet:
     """
 
     def __init__(self, link: LinkConfig, options: Jt808Options, catalog: Mapping[str, Profile]) -> None:
+        self.desk = Desk()
         self._options = options
         self._key = secrets.token_bytes(32)
         self._vehicles: dict[str, Vehicle] = {}
@@ -43,7 +45,7 @@ class Fleet:
             profile = profile_of(link, device, catalog)
             if profile.wire.jt808 is None:
                 raise SetupError(f"link {link.name}, device {device.id}: profile {profile.name} does not speak JT/T 808")
-            self._vehicles[_bare(device.address)] = Vehicle(device=device, profile=profile)
+            self._vehicles[bare_phone(device.address)] = Vehicle(device=device, profile=profile)
 
     @staticmethod
     def _default(link: LinkConfig, options: Jt808Options, catalog: Mapping[str, Profile]) -> Profile | None:
@@ -57,11 +59,11 @@ class Fleet:
 
     def may_register(self, phone: str) -> bool:
         """Whether a terminal with this phone would be let in."""
-        return _bare(phone) in self._vehicles or self._has_room()
+        return bare_phone(phone) in self._vehicles or self._has_room()
 
     def code(self, phone: str) -> str:
         """The authentication code of `phone`: 32 hex digits."""
-        return hmac.new(self._key, _bare(phone).encode(), hashlib.sha256).hexdigest()[:32]
+        return hmac.new(self._key, bare_phone(phone).encode(), hashlib.sha256).hexdigest()[:32]
 
     def authentic(self, phone: str, code: str) -> bool:
         """Whether `code` lets `phone` in; any does where the listener requires none."""
@@ -75,20 +77,16 @@ class Fleet:
 
     def known(self, phone: str) -> Vehicle | None:
         """The terminal with this phone that is listed or was admitted."""
-        return self._vehicles.get(_bare(phone))
+        return self._vehicles.get(bare_phone(phone))
 
     def admit(self, phone: str) -> Vehicle | None:
         """Let in a terminal that is not known yet; None where strangers are not welcome or too many came."""
         if self._stranger is None or not self._has_room():
             return None
-        device = DeviceConfig(id=f"jt808-{_bare(phone)}", profile=self._stranger.name, address=_bare(phone))
-        vehicle = self._vehicles[_bare(phone)] = Vehicle(device=device, profile=self._stranger)
+        device = DeviceConfig(id=f"jt808-{bare_phone(phone)}", profile=self._stranger.name, address=bare_phone(phone))
+        vehicle = self._vehicles[bare_phone(phone)] = Vehicle(device=device, profile=self._stranger)
         self._admitted += 1
         return vehicle
 
     def _has_room(self) -> bool:
         return self._stranger is not None and self._admitted < _MOST_ADMITTED
-
-
-def _bare(phone: str) -> str:
-    return phone.strip().lower().lstrip("0") or "0"
