@@ -20,6 +20,17 @@ class Kind(StrEnum):
     TOILET_NODE = "toilet_node"
     VEHICLE = "vehicle"
     PEOPLE_COUNTER = "people_counter"
+    LEAKAGE_MONITOR = "leakage_monitor"
+    BRIDGE_MONITOR = "bridge_monitor"
+    BRIDGE_VIBRATION = "bridge_vibration"
+    GALLERY_GAS = "gallery_gas"
+    GALLERY_WATER = "gallery_water"
+    WATER_SUPPLY = "water_supply"
+    GAS_STATION = "gas_station"
+    HEAT_EXCHANGE = "heat_exchange"
+    SOIL_PROBE = "soil_probe"
+    IRRIGATION = "irrigation"
+    TOILET_SUPPLIES = "toilet_supplies"
 
 
 class How(StrEnum):
@@ -78,6 +89,12 @@ GENERAL: Mapping[str, Deed] = {
 }
 
 _PHASES = ("voltage_a_v", "voltage_b_v", "voltage_c_v", "current_a_a", "current_b_a", "current_c_a", "phase_lost")
+_SHAKEN = {"vibration_x_mm_s": 22.0, "vibration_y_mm_s": 18.0, "vibration_z_mm_s": 46.0, "displacement_z_um": 3400.0}
+_SOIL: Mapping[str, Deed] = {
+    "dry_out": _deed("土壤干旱", "the soil dries out", {"soil_moisture_pct": 7.5}),
+    "soak": _deed("土壤积水", "the soil is soaked", {"soil_moisture_pct": 52.0}),
+    "recover": _end("墒情恢复", "the soil recovers", "soil_moisture_pct"),
+}
 _AIR: Mapping[str, Deed] = {
     "nh3_peak": _deed("氨气浓度骤升", "ammonia peaks", {"nh3_ppm": 38.0, "h2s_ppm": 1.2}),
     "air_clears": _end("空气恢复", "the air clears", "nh3_ppm", "h2s_ppm"),
@@ -132,5 +149,100 @@ ACTIONS: Mapping[Kind, Mapping[str, Deed]] = {
         "disperse": _end("人流散去", "the crowd disperses", "people_inside", wakes=True),
         "cover_sensor": _deed("传感器被遮挡", "the sensor is covered", {"sensor_blocked": True}, wakes=True),
         "uncover_sensor": _end("遮挡解除", "the sensor sees again", "sensor_blocked", wakes=True),
+    },
+    Kind.LEAKAGE_MONITOR: {
+        "leak": _deed("漏电流增大", "leakage current rises", {"leakage_ma": 186.0, "leakage_warning": True}),
+        "trip": _deed("漏电跳闸", "the relay trips", {"leakage_ma": 0.0, "breaker_tripped": True, "leakage_tripped": True}),
+        "cut_transformer": _deed("互感器断线", "the transformer's wire is cut", {"leakage_ma": 0.0, "transformer_fault": True}),
+        "repair": _end(
+            "漏电修复",
+            "the leak is repaired",
+            "leakage_ma",
+            "leakage_warning",
+            "breaker_tripped",
+            "leakage_tripped",
+            "transformer_fault",
+        ),
+    },
+    Kind.BRIDGE_MONITOR: {
+        "tilt": _deed("墩身倾斜", "the pier tilts", {"tilt_y_deg": -1.2}),
+        "contract": _deed("严寒中伸缩缝张开", "the joint opens in the cold", {"joint_opening_mm": 131.0, "temperature_c": -18.0}),
+        "sensor_fails": _deed("倾角探头失效", "the tilt sensor fails", {"tilt_x_deg": None, "sensor_fault": True}),
+        "settle": _end(
+            "读数恢复", "the readings settle", "tilt_x_deg", "tilt_y_deg", "joint_opening_mm", "temperature_c", "sensor_fault"
+        ),
+    },
+    Kind.BRIDGE_VIBRATION: {
+        "shake": _deed("重车驶过，桥梁强烈振动", "the bridge shakes", _SHAKEN),
+        "calm": _end("振动平息", "the bridge is calm again", *_SHAKEN),
+    },
+    Kind.GALLERY_GAS: {
+        "gas_leak": _deed("甲烷泄漏", "methane leaks in", {"ch4_pct_lel": 34.0, "o2_pct": 19.9}),
+        "cable_smoulders": _deed("电缆阴燃", "a cable smoulders", {"co_ppm": 140.0, "o2_pct": 18.6}),
+        "sewer_gas": _deed("污水舱反气", "sewer gas rises", {"h2s_ppm": 16.0}),
+        "probe_fails": _deed("甲烷探头失效", "the methane probe fails", {"ch4_pct_lel": None, "sensor_fault": True}),
+        "air_clears": _end("空气恢复", "the air clears", "ch4_pct_lel", "o2_pct", "co_ppm", "h2s_ppm", "sensor_fault"),
+    },
+    Kind.GALLERY_WATER: {
+        "flood": _deed("集水坑进水", "water rises in the sump", {"water_level_cm": 212.0, "float_high": True, "pump_1_on": True}),
+        "pump_fails": _deed("水泵故障", "a pump fails", {"pump_fault": True, "pump_1_on": False}),
+        "lose_mains": _deed("控制箱失电", "the mains fail", {"mains_present": False}),
+        "restore": _end(
+            "恢复正常", "all is well again", "water_level_cm", "float_high", "pump_1_on", "pump_fault", "mains_present"
+        ),
+    },
+    Kind.WATER_SUPPLY: {
+        "burst": _deed("供水管爆裂", "the main bursts", {"flow_m3h": 640.0, "pressure_kpa": 62.5}),
+        "surge": _deed("压力骤升", "the pressure surges", {"pressure_kpa": 780.0}),
+        "shut": _deed(
+            "管道停水放空", "the main is shut and runs empty", {"flow_m3h": 0.0, "pressure_kpa": 0.0, "pipe_full": False}
+        ),
+        "battery_low": _deed("电池将尽", "the battery runs down", {"battery_v": 3.0, "battery_low": True}),
+        "restore": _end("供水恢复", "the supply is back", "flow_m3h", "pressure_kpa", "pipe_full"),
+    },
+    Kind.GAS_STATION: {
+        "gas_leak": _deed("调压站漏气", "gas leaks at the station", {"ch4_pct_lel": 41.0}),
+        "overpressure": _deed(
+            "出口超压切断",
+            "the outlet rises and is shut off",
+            {"outlet_pressure_kpa": 4.4, "shutoff_closed": True, "flow_m3h": 0.0},
+        ),
+        "clog_filter": _deed("过滤器堵塞", "the filter clogs", {"filter_drop_kpa": 14.0}),
+        "open_door": _deed("调压站门被打开", "the station's door is opened", {"door_open": True}),
+        "restore": _end(
+            "恢复供气",
+            "the supply is back",
+            "ch4_pct_lel",
+            "outlet_pressure_kpa",
+            "shutoff_closed",
+            "flow_m3h",
+            "filter_drop_kpa",
+            "door_open",
+        ),
+    },
+    Kind.HEAT_EXCHANGE: {
+        "leak": _deed("二次网泄漏", "the house side leaks", {"secondary_return_pressure_kpa": 90.0, "water_immersed": True}),
+        "stop_pump": _deed("循环泵停运", "the circulation stops", {"pump_1_on": False, "pump_fault": True, "heat_power_kw": 0.0}),
+        "overheat": _deed("二次网超温", "the flow to the houses overheats", {"secondary_supply_temperature_c": 92.0}),
+        "freeze": _deed("严寒防冻", "frost sets in", {"outdoor_temperature_c": -16.0, "secondary_return_temperature_c": 6.0}),
+        "restore": _end(
+            "供热恢复",
+            "the heating is back",
+            *("secondary_return_pressure_kpa", "water_immersed", "pump_1_on", "pump_fault", "heat_power_kw"),
+            *("secondary_supply_temperature_c", "outdoor_temperature_c", "secondary_return_temperature_c"),
+        ),
+    },
+    Kind.SOIL_PROBE: {**_SOIL, "salt": _deed("融雪剂入土", "salt gets into the soil", {"soil_conductivity_us_cm": 5200.0})},
+    Kind.IRRIGATION: {
+        **_SOIL,
+        "valve_sticks": _deed("关阀后仍漏水", "the closed valve lets water through", {"valve_open": False, "flow_m3h": 2.4}),
+        "run_dry": _deed("水源停供", "the source runs dry", {"flow_m3h": 0.0, "pressure_kpa": 0.0}),
+        "mend": _end("灌溉恢复", "the irrigation is mended", "valve_open", "flow_m3h", "pressure_kpa"),
+    },
+    Kind.TOILET_SUPPLIES: {
+        "use_up": _deed("耗材用尽", "soap and paper run out", {"soap_level_pct": 4.0, "paper_level_pct": 0.0}),
+        "refill": _end("耗材补满", "soap and paper are refilled", "soap_level_pct", "paper_level_pct"),
+        "spill": _deed("地面积水", "water spills on the floor", {"water_immersed": True}),
+        "dry": _end("地面擦干", "the floor is dry", "water_immersed"),
     },
 }

@@ -40,6 +40,7 @@ _SHAPES: Mapping[str, Shape] = {
     "control_mode": Steady("remote"),
     "mains_present": Steady(True),  # noqa: FBT003 (a value, not a switch)
     "cabinet_temperature_c": Wave(24.0, 31.0, 300.0),
+    "leakage_limit_ma": Steady(300.0),
     # public toilets
     "nh3_ppm": Wave(0.2, 0.8, 120.0, 0.01),
     "h2s_ppm": Wave(0.02, 0.2, 120.0, 0.01),
@@ -69,6 +70,53 @@ _SHAPES: Mapping[str, Shape] = {
     "signal_level": Wave(22.0, 31.0, 60.0, 1.0),
     "position_fixed": Steady(True),  # noqa: FBT003 (a value, not a switch)
     "acc_on": Steady(True),  # noqa: FBT003 (a value, not a switch)
+    "soap_level_pct": Wave(45.0, 90.0, 1800.0, 1.0),
+    "paper_level_pct": Wave(30.0, 85.0, 1800.0, 1.0),
+    # water, gas and heat
+    "flow_m3h": Wave(18.0, 36.0, 240.0, 0.01),
+    "pressure_kpa": Wave(285.0, 340.0, 240.0, 1.0),
+    "volume_m3": Rising(48_200.0, 27.0, 0.01),
+    "volume_reverse_m3": Steady(3.5),
+    "pipe_full": Steady(True),  # noqa: FBT003 (a value, not a switch)
+    "valve_open": Steady(True),  # noqa: FBT003 (a value, not a switch)
+    "watering_min": Wave(2.0, 15.0, 600.0, 1.0),
+    "pump_hours_h": Rising(7050.0, 0.4, 0.1),
+    "inlet_pressure_kpa": Wave(310.0, 324.0, 300.0),
+    "outlet_pressure_kpa": Wave(2.3, 2.7, 120.0, 0.01),
+    "filter_drop_kpa": Wave(2.4, 3.6, 300.0, 0.01),
+    "supply_temperature_c": Wave(88.0, 96.0, 600.0),
+    "return_temperature_c": Wave(46.0, 52.0, 600.0),
+    "secondary_supply_temperature_c": Wave(48.0, 53.0, 600.0),
+    "secondary_return_temperature_c": Wave(38.0, 42.0, 600.0),
+    "outdoor_temperature_c": Wave(-8.0, -2.0, 1800.0),
+    "supply_pressure_kpa": Wave(790.0, 830.0, 240.0, 1.0),
+    "return_pressure_kpa": Wave(590.0, 620.0, 240.0, 1.0),
+    "secondary_supply_pressure_kpa": Wave(440.0, 470.0, 240.0, 1.0),
+    "secondary_return_pressure_kpa": Wave(300.0, 330.0, 240.0, 1.0),
+    "heat_power_kw": Wave(4400.0, 5100.0, 300.0, 0.5),
+    "heat_energy_gj": Rising(123_400.0, 17.0, 0.01),
+    "makeup_volume_m3": Rising(900.0, 0.2, 0.01),
+    "valve_opening_pct": Steady(43.0),
+    "pump_1_on": Steady(True),  # noqa: FBT003 (a value, not a switch)
+    "ch4_pct_lel": Wave(0.2, 2.0, 300.0),
+    "co_ppm": Wave(1.0, 5.0, 300.0, 1.0),
+    # bridges
+    "tilt_x_deg": Wave(-0.06, 0.06, 900.0, 0.001),
+    "tilt_y_deg": Wave(-0.09, 0.09, 900.0, 0.001),
+    "joint_opening_mm": Wave(36.0, 42.0, 900.0),
+    "vibration_x_mm_s": Wave(1.0, 5.0, 30.0, 1.0),
+    "vibration_y_mm_s": Wave(1.0, 5.0, 30.0, 1.0),
+    "vibration_z_mm_s": Wave(2.0, 12.0, 30.0, 1.0),
+    "displacement_x_um": Wave(10.0, 60.0, 30.0, 1.0),
+    "displacement_y_um": Wave(10.0, 60.0, 30.0, 1.0),
+    "displacement_z_um": Wave(60.0, 400.0, 30.0, 1.0),
+    "vibration_x_hz": Wave(6.0, 9.0, 60.0),
+    "vibration_y_hz": Wave(6.0, 9.0, 60.0),
+    "vibration_z_hz": Wave(5.2, 7.5, 60.0),
+    # soil
+    "soil_moisture_pct": Wave(22.0, 33.0, 1800.0),
+    "soil_temperature_c": Wave(12.0, 17.0, 1800.0),
+    "soil_conductivity_us_cm": Wave(480.0, 760.0, 1800.0, 1.0),
     # common to many
     "supply_v": Wave(11.9, 12.4, 300.0),
     "rssi_dbm": Wave(-80.0, -66.0, 60.0, 1.0),
