@@ -69,6 +69,8 @@ class LaneWindow:
         self._asked_ns = 0
         self._probed_ns = 0
         """When a batch last went again because nothing moved."""
+        self._probe_due = False
+        """Whether that batch is still to go: it waits for no other, for those may all be lost."""
         self._doubtful = False
         """The cloud seems to know less than before; only the answer to a hello is believed in that."""
 
@@ -82,6 +84,7 @@ class LaneWindow:
         self._flights.clear()
         self._flying, self._absent = Ranges(), Ranges()
         self.credit, self.welcomed, self.live_from = 0, False, 0
+        self._probe_due = False
         self._server_ns = self._floor_ns = 0
         self._progress_ns = self._asked_ns = now_ns
         self.generation += 1
@@ -164,7 +167,11 @@ class LaneWindow:
 
     def may_send(self, count: int) -> bool:
         """Whether a batch of so many records fits the credit; one batch does while nothing else is under way."""
-        if not self.welcomed or self.credit <= 0 or len(self._flights) >= self._room:
+        if not self.welcomed or self.credit <= 0:
+            return False
+        if self._probe_due:
+            return True
+        if len(self._flights) >= self._room:
             return False
         in_flight = self.in_flight
         return not in_flight or in_flight + count <= self.credit
@@ -172,6 +179,7 @@ class LaneWindow:
     def on_sent(self, first_seq: int, last_seq: int) -> None:
         """A batch is on the link."""
         self.given = max(self.given, last_seq)
+        self._probe_due = False
         self._numbers += 1
         self._flights[first_seq] = _Flight(first_seq, last_seq, self._numbers)
         self._flying.add(first_seq, last_seq)
@@ -197,7 +205,7 @@ class LaneWindow:
         late = [it for it in self._flights.values() if it.landed_ns is not None and now_ns - it.landed_ns >= self._patience_ns]
         lost = [flight for flight in late if flight.number < self._newest_settled]
         if not lost and late and now_ns - max(self._progress_ns, self._probed_ns) >= self._patience_ns:
-            lost, self._probed_ns = [min(late, key=lambda flight: flight.number)], now_ns
+            lost, self._probed_ns, self._probe_due = [min(late, key=lambda flight: flight.number)], now_ns, True
         if lost and now_ns - self._halved_ns >= self._patience_ns:
             self._room, self._halved_ns = max(_FEW_FLIGHTS, self._room // 2), now_ns
         for flight in lost:

@@ -122,6 +122,25 @@ def test_where_nothing_moves_the_oldest_batch_goes_alone() -> None:
     assert window.should_ask(11 * SECOND)
 
 
+def test_the_oldest_batch_goes_however_many_wait_and_its_answer_lets_all_of_them_go() -> None:
+    window = welcomed(credit=1000)
+    sent = 0
+    while window.may_send(1):
+        sent += 1
+        send(window, sent, sent, SECOND)
+    assert sent == 64
+    for number in range(1, 6):  # by now far fewer batches may wait than do
+        again_ns = (1 + 10 * number) * SECOND
+        assert window.retransmit(again_ns) == 1
+        assert window.may_send(1)
+        assert window.run(1, sent) == (number, number)
+        send(window, number, number, again_ns)
+        assert not window.may_send(1)
+    window.on_ack(ack(1, credit=1000, server_ns=1), 52 * SECOND)
+    assert window.retransmit(52 * SECOND) == sent - 5
+    assert window.run(1, sent) == (6, sent)
+
+
 def test_what_a_later_batch_overtook_goes_again_when_patience_ends() -> None:
     window = welcomed()
     for first in (1, 11, 21, 31):
