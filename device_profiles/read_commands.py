@@ -78,14 +78,15 @@ def _lwm2m(name: str, branch: Branch) -> CommandSpec:
 def _mqtt(name: str, branch: Branch) -> CommandSpec:
     order, title = read_publish_order(branch), branch.both("title")
     argument = branch.text("argument", "", form=NAME, like="small letters, digits and _")
-    low, high = _limits(branch, (-_MOST_PUBLISHED, _MOST_PUBLISHED))
+    low, high = _limits(branch, (-_MOST_PUBLISHED, _MOST_PUBLISHED)) if argument or order.takes_value else (0, 0)
     return CommandSpec(name=name, title=title, argument=argument, low=low, high=high, publish=order)
 
 
 def _ble(name: str, branch: Branch) -> CommandSpec:
     order, title = read_uart_order(branch), branch.both("title")
     argument = branch.text("argument", "", form=NAME, like="small letters, digits and _")
-    low, high = _limits(branch, (-(2**31) * abs(order.scale), (2**31 - 1) * abs(order.scale)))
+    limits = (-(2**31) * abs(order.scale), (2**31 - 1) * abs(order.scale))
+    low, high = _limits(branch, limits) if argument or branch.has("value") else (0, 0)
     return CommandSpec(name=name, title=title, argument=argument, low=low, high=high, uart=order)
 
 

@@ -8,10 +8,22 @@ from firmware_bridge.coap import CoapMessage, CoapOption
 from firmware_bridge.errors import ParseError
 from telemetry.reason import Reason
 
-__all__ = ["acknowledge", "answer", "encode_coap", "number_option", "option_number", "option_texts", "reset", "text_option"]
+__all__ = [
+    "acknowledge",
+    "answer",
+    "encode_coap",
+    "number_option",
+    "option_number",
+    "option_texts",
+    "reset",
+    "text_option",
+    "unknown_option",
+]
 
 OBSERVE, LOCATION_PATH, URI_PATH, CONTENT_FORMAT, URI_QUERY, ACCEPT = 6, 8, 11, 12, 15, 17
+BLOCK2, BLOCK1 = 23, 27
 _TYPES = ("CON", "NON", "ACK", "RST")
+_UNDERSTOOD = frozenset({3, 7, URI_PATH, URI_QUERY, ACCEPT, BLOCK2, BLOCK1})  # 3 and 7: host and port
 
 
 def text_option(number: int, value: str) -> CoapOption:
@@ -34,6 +46,18 @@ def option_texts(message: CoapMessage, number: int) -> list[str]:
 def option_number(message: CoapMessage, number: int) -> int | None:
     """The value of a number option, None where it is not there."""
     return next((int.from_bytes(option.raw, "big") for option in message.options if option.number == number), None)
+
+
+def unknown_option(request: CoapMessage) -> int | None:
+    """The first option that must be understood and is not (odd numbers, clause 5.4.1), None where there is none.
+
+    A request in several blocks counts: only one that is whole is understood.
+    """
+    for option in request.options:
+        parts = option.number == BLOCK1 and int.from_bytes(option.raw, "big") >> 3 != 0  # RFC 7959, clause 2.2: number, more
+        if parts or (option.number % 2 and option.number not in _UNDERSTOOD):
+            return option.number
+    return None
 
 
 def answer(request: CoapMessage, code: str, options: Iterable[CoapOption] = ()) -> CoapMessage:

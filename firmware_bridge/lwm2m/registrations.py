@@ -63,19 +63,21 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a message: the `answer` to send, what changed, and for whom; `reason` where it was refused."""
+    """What came of a message: the `answer` to send, what changed, and for whom; `reason` and `detail` where it was refused."""
 
     answer: CoapMessage
     change: Change
     registration: Registration | None = None
     reason: Reason | None = None
+    detail: str = ""
 
 
 class _Refusal(Exception):  # noqa: N818 (it never leaves this module)
-    def __init__(self, code: str, reason: Reason) -> None:
+    def __init__(self, code: str, reason: Reason, detail: str) -> None:
         super().__init__(code)
         self.code = code
         self.reason = reason
+        self.detail = detail
 
 
 class Registrations:
@@ -135,11 +137,11 @@ class Registrations:
         try:
             return self._changed(message, peer, now_s)
         except _Refusal as refusal:
-            code, reason = refusal.code, refusal.reason
+            code, reason, detail = refusal.code, refusal.reason, refusal.detail
         except ParseError as error:
-            code, reason = "4.00", error.reason
+            code, reason, detail = "4.00", error.reason, error.detail
         self.refused[reason] += 1
-        return Event(answer=answer(message, code), change=Change.REFUSED, reason=reason)
+        return Event(answer=answer(message, code), change=Change.REFUSED, reason=reason, detail=detail)
 
     def _changed(self, message: CoapMessage, peer: str, now_s: float) -> Event:
         match message.code, option_texts(message, URI_PATH):
@@ -152,21 +154,21 @@ class Registrations:
                 self._forget(leaving)
                 return Event(answer=answer(message, "2.02"), change=Change.LEFT, registration=leaving)
             case _, ["rd", *_]:
-                raise _Refusal("4.05", Reason.UNKNOWN_MESSAGE)
+                raise _Refusal("4.05", Reason.UNKNOWN_MESSAGE, f"{message.code} of a registration")
             case _:
-                raise _Refusal("4.04", Reason.UNKNOWN_MESSAGE)
+                raise _Refusal("4.04", Reason.UNKNOWN_MESSAGE, f"{message.code} of a path that is none of LwM2M's")
 
     def _register(self, message: CoapMessage, peer: str, now_s: float) -> Event:
         query = _query(message)
         endpoint = query.get("ep", "")
         if not endpoint or len(endpoint) > _MAX_ENDPOINT or not endpoint.isprintable():
-            raise _Refusal("4.00", Reason.BAD_FIELD)
+            raise _Refusal("4.00", Reason.BAD_FIELD, f"an endpoint name {endpoint[:40]!r}")
         if query.get("lwm2m") not in _VERSIONS:
-            raise _Refusal("4.12", Reason.UNSUPPORTED_VERSION)
+            raise _Refusal("4.12", Reason.UNSUPPORTED_VERSION, f"{endpoint}: LwM2M {query.get('lwm2m', 'of no version')[:20]}")
         if self._known is not None and not self._known(endpoint):
-            raise _Refusal("4.03", Reason.UNKNOWN_DEVICE)
+            raise _Refusal("4.03", Reason.UNKNOWN_DEVICE, f"nobody here is called {endpoint!r}")
         if endpoint not in self._by_endpoint and len(self) >= self._most:
-            raise _Refusal("5.03", Reason.QUEUE_FULL)
+            raise _Refusal("5.03", Reason.QUEUE_FULL, f"{endpoint}: {len(self)} devices are registered")
         binding = query.get("b", "U")
         new = Registration(
             endpoint=endpoint,
@@ -211,10 +213,10 @@ class Registrations:
     def _at(self, location: str, now_s: float) -> Registration:
         endpoint = self._endpoints.get(location)
         if endpoint is None:
-            raise _Refusal("4.04", Reason.UNKNOWN_DEVICE)
+            raise _Refusal("4.04", Reason.UNKNOWN_DEVICE, "a location that no device has: it has to register")
         found = self._by_endpoint[endpoint]
         if found.expires_s <= now_s:  # `expire` has yet to say so; the device has to register again
-            raise _Refusal("4.04", Reason.EXPIRED)
+            raise _Refusal("4.04", Reason.EXPIRED, f"{endpoint}: its lifetime of {found.lifetime_s} s is over")
         return found
 
     def _keep(self, registration: Registration) -> None:

@@ -19,7 +19,7 @@ from firmware_bridge.lwm2m.registrations import Registration
 from firmware_bridge.lwm2m.values import Reading
 from telemetry.reason import Reason
 
-__all__ = ["Requests", "fresh"]
+__all__ = ["Requests", "fresh", "readings_in"]
 
 _FRESH_AFTER_S = 128.0  # RFC 7641, clause 3.4
 
@@ -240,7 +240,7 @@ def _answered(endpoint: str, request: Request, message: CoapMessage, *, notifica
     refused = None
     if message.code == "2.05" and request.operation is not Operation.DISCOVER:
         try:
-            readings = _readings(request.path, message)
+            readings = readings_in(request.path, message)
         except ParseError as error:
             refused = Refused.of(error, message.payload)
     return Answered(
@@ -254,7 +254,8 @@ def _answered(endpoint: str, request: Request, message: CoapMessage, *, notifica
     )
 
 
-def _readings(path: Path, message: CoapMessage) -> tuple[Reading, ...]:
+def readings_in(path: Path, message: CoapMessage) -> tuple[Reading, ...]:
+    """The values of a message about `path`. ParseError as `decode_payload`, and missing: it does not name its format."""
     if message.content_format is None:  # the sources name no default
         raise ParseError(Reason.MISSING, "a payload without its content format")
     return decode_payload(path, message.content_format, message.payload)
