@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 from zlib import crc32
 
 import apsw
@@ -25,6 +26,16 @@ _LINES = 4
 _ACT_S = 30.0
 """The longest a device may take over one command."""
 _REMEMBERED = 256
+_GRACE_S = 5.0
+"""How much longer than a command is good a patient driver may take to say what came of it."""
+
+
+@runtime_checkable
+class Patient(Protocol):
+    """A driver whose devices sleep: a command waits there until its device wakes, as long as it is good, and others' commands do
+    not wait for it. The driver keeps the order of one device's commands."""
+
+    patient: bool
 
 
 class CommandRoom:
@@ -43,6 +54,7 @@ class CommandRoom:
         self._queue: asyncio.Queue[Command] = asyncio.Queue(_CAPACITY)
         self._lines: list[asyncio.Queue[Command]] = [asyncio.Queue(_CAPACITY) for _ in range(_LINES)]
         self._known: deque[str] = deque(maxlen=_REMEMBERED)
+        self._asleep = 0
 
     def take(self, command: Command) -> None:
         """Queue a command; one too many is refused and counted, and the cloud will miss its result."""
@@ -56,7 +68,7 @@ class CommandRoom:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._check_all(), name="commands check")
             for number, line in enumerate(self._lines):
-                tasks.create_task(self._work(line), name=f"commands line {number}")
+                tasks.create_task(self._work(line, tasks), name=f"commands line {number}")
 
     async def _check_all(self) -> None:
         while True:
@@ -71,10 +83,30 @@ class CommandRoom:
             else:
                 await self._answer(refusal)
 
-    async def _work(self, line: "asyncio.Queue[Command]") -> None:
+    async def _work(self, line: "asyncio.Queue[Command]", tasks: asyncio.TaskGroup) -> None:
         while True:
             command = await line.get()
-            await self._answer(self._expiry(command) or await self._carry_out(command))
+            expiry = self._expiry(command)
+            if expiry is None and isinstance(self._driver_of.get(command.device), Patient):
+                await self._leave_waiting(command, tasks)
+            else:
+                await self._answer(expiry or await self._carry_out(command, _ACT_S))
+
+    async def _leave_waiting(self, command: Command, tasks: asyncio.TaskGroup) -> None:
+        """Let a command wait for its device, beside the line."""
+        if self._asleep >= _CAPACITY:
+            detail = f"{_CAPACITY} commands wait for devices that sleep"
+            await self._answer(self._result(command, Outcome.REFUSED, Reason.QUEUE_FULL, detail))
+            return
+        self._asleep += 1
+        tasks.create_task(self._wait_for_device(command), name=f"command {command.id}")
+
+    async def _wait_for_device(self, command: Command) -> None:
+        left_ns = command.issued_ns + command.ttl_s * SECOND_NS - self._clock.wall_ns()
+        try:
+            await self._answer(await self._carry_out(command, max(_ACT_S, left_ns / SECOND_NS + _GRACE_S)))
+        finally:
+            self._asleep -= 1
 
     async def _answer(self, result: CommandResult) -> None:
         logger.info(
@@ -87,16 +119,16 @@ class CommandRoom:
             self._desk.refuse("cloud", result.reason, f"command {result.id}: {result.detail}")
         await self._desk.record(result.device, result)
 
-    async def _carry_out(self, command: Command) -> CommandResult:
+    async def _carry_out(self, command: Command, limit_s: float) -> CommandResult:
         device = self._desk.device(command.device)
         driver = self._driver_of.get(command.device)
         if device is None or driver is None:
             return self._result(command, Outcome.REFUSED, Reason.UNKNOWN_DEVICE, "no driver here speaks to it")
         try:
-            async with asyncio.timeout(_ACT_S):
+            async with asyncio.timeout(limit_s):
                 return await driver.command(command, device)
         except TimeoutError:
-            return self._result(command, Outcome.UNKNOWN, Reason.TIMEOUT, f"no answer within {_ACT_S:.0f} s")
+            return self._result(command, Outcome.UNKNOWN, Reason.TIMEOUT, f"no answer within {limit_s:.0f} s")
         except Exception as error:  # a driver's fault is the command's result, not the agent's end
             logger.exception("command %s failed", command.id, extra={"event": "command.failed", "command": command.id})
             return self._result(command, Outcome.UNKNOWN, Reason.INTERRUPTED, f"{type(error).__name__}: {error}"[:200])

@@ -23,6 +23,7 @@ _MAKERS: Mapping[DriverName, tuple[str, str]] = {
     DriverName.DLT645: ("meters", "MeterDriver"),
     DriverName.CJT188: ("meters", "MeterDriver"),
     DriverName.COAP: ("coap", "CoapDriver"),
+    DriverName.LWM2M: ("lwm2m", "Lwm2mDriver"),
     DriverName.MQTT: ("mqtt", "MqttDriver"),
     DriverName.JT808: ("jt808", "Jt808Driver"),
     DriverName.HJ212: ("hj212", "hj212"),

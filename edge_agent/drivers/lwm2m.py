@@ -52,6 +52,9 @@ class _Datagrams(asyncio.DatagramProtocol):
 class Lwm2mDriver:
     """One LwM2M server. Only devices of the link may register; the others get 4.03."""
 
+    patient = True
+    """Commands wait here for devices that sleep (`edge_agent.commands.Patient`)."""
+
     def __init__(self, link: LinkConfig, catalog: Mapping[str, Profile], clock: Clock, patience: Patience | None = None) -> None:
         if not isinstance(link.options, CoapOptions):
             raise SetupError(f"link {link.name}: driver lwm2m wants a host and a port")
