@@ -3,27 +3,20 @@
 import asyncio
 import contextlib
 import json
-import socket
-from collections.abc import AsyncIterator
 
 import edge_drivers_peers as peers
 import pytest
+from edge_drivers_terminal import BUS, NOON_NS, PHONE, dial, listener, location, result
 
 from edge_agent.config import DeviceConfig, LinkConfig
-from edge_agent.drivers import Driver, SetupError, make_driver
-from edge_agent.drivers.jt808 import Jt808Driver
+from edge_agent.drivers import SetupError, make_driver
 from edge_agent.drivers.jt808_session import SessionLimits
 from edge_agent.heard import Verdict
 from edge_agent.link_kinds import Admit, DriverName, Jt808Options
 from firmware_bridge.jt808.answers import authenticate_body, batch_body, register_body
-from firmware_bridge.jt808.frames import Frame, Jt808Framer, encode_frame
-from firmware_bridge.jt808.location import encode_location
+from firmware_bridge.jt808.frames import encode_frame
 from telemetry.clock import SECOND_NS, SystemClock
 from telemetry.reason import Reason
-
-PHONE = "13800138000"
-BUS = DeviceConfig(id="bus-1", profile="vehicle", address=PHONE)
-NOON_NS = 1_750_000_000 * SECOND_NS
 
 # A real terminal's location, 2013 header (traccar, HuabaoProtocolDecoderTest): 2025-04-02 16:36:26 GMT+8, item 01 is left out
 CAPTURED_2013 = bytes.fromhex("7e0200001f01207646327900400000000000006002015c7ab706d20469003b0000000025040216362606013e6b7e")
@@ -31,84 +24,6 @@ CAPTURED_2013 = bytes.fromhex("7e0200001f01207646327900400000000000006002015c7ab
 CAPTURED_2019_BATCH = bytes.fromhex(
     "7e0704402d0100000866496077582164881d0001000028000000000000000701a00192091f2a4700160000000226050916422701040000258230010031010e507e"
 )
-
-
-def listener(
-    *devices: DeviceConfig, require_auth: bool = True, admit: Admit = Admit.LISTED, limits: SessionLimits | None = None
-) -> Driver:
-    options = Jt808Options(
-        port=0, require_auth=require_auth, admit=admit, default_profile="vehicle" if admit is Admit.ANY else ""
-    )
-    link = LinkConfig(name="fleet", driver=DriverName.JT808, devices=devices, options=options)
-    catalog = {"vehicle": peers.vehicle_profile()}
-    return make_driver(link, catalog, SystemClock()) if limits is None else Jt808Driver(link, catalog, SystemClock(), limits)
-
-
-class Terminal:
-    """A terminal's end of a connection."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-        self._framer = Jt808Framer()
-        self._frames: list[Frame] = []
-        self._serial = 0
-
-    async def send(self, message_id: int, body: bytes = b"", phone: str = PHONE, version: int = 2013) -> int:
-        self._serial += 1
-        await self.shout(encode_frame(message_id, phone, self._serial, body, version))
-        return self._serial
-
-    async def shout(self, data: bytes) -> None:
-        self.writer.write(data)
-        await self.writer.drain()
-
-    async def hear(self) -> Frame:
-        while not self._frames:
-            data = await asyncio.wait_for(self.reader.read(4096), 5)
-            assert data, "the listener hung up"
-            self._frames += [frame for frame in self._framer.feed(data) if isinstance(frame, Frame)]
-        return self._frames.pop(0)
-
-    async def ask(self, message_id: int, body: bytes = b"", phone: str = PHONE, version: int = 2013) -> Frame:
-        await self.send(message_id, body, phone, version)
-        return await self.hear()
-
-    async def log_in(self, phone: str = PHONE, version: int = 2013) -> None:
-        answer = await self.ask(0x0100, register_body(version=version, plate="京A00001"), phone, version)
-        assert (answer.message_id, answer.body[2]) == (0x8100, 0)
-        code = answer.body[3:].decode()
-        assert result(await self.ask(0x0102, authenticate_body(code, version=version), phone, version)) == 0
-
-    async def hung_up(self) -> bool:
-        with contextlib.suppress(ConnectionError):
-            while await asyncio.wait_for(self.reader.read(4096), 5):
-                pass
-        return True
-
-
-@contextlib.asynccontextmanager
-async def dial(driver: Driver, takes: int = 0) -> AsyncIterator[Terminal]:
-    with socket.socket() as end:
-        if takes:
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, takes)
-        end.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(end, driver.ports[0])
-        reader, writer = await asyncio.open_connection(sock=end.dup(), limit=takes or 2**16)
-    try:
-        yield Terminal(reader, writer)
-    finally:
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-
-
-def result(answer: Frame) -> int:
-    assert answer.message_id == 0x8001
-    return answer.body[4]
-
-
-def location(latitude: float = 39.9, longitude: float = 116.4) -> bytes:
-    return encode_location(latitude=latitude, longitude=longitude, time_ns=NOON_NS, speed_kmh=36.5, status=3)
 
 
 @pytest.mark.parametrize("version", [2013, 2019])
