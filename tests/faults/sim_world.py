@@ -40,7 +40,7 @@ from telemetry.wire import Ack, WireError, decode_events, decode_readings
 
 __all__ = ["RESERVE_BYTES", "BrokenPromiseError", "World", "opened"]
 
-_PATIENCE_S = 1800.0
+_PATIENCE_S = 300.0
 """Virtual time within which everything must be out once the faults have stopped."""
 
 RESERVE_BYTES = 16_384
