@@ -7,8 +7,11 @@ hand catch it. A profile's `frames.yaml` is a list under `frames`, each with a n
     coap_json: '{...}'         mqtt_json: '{...}'        carrier_json: '{...}'      hj212: "##0101QN=..."
     cjt188: "FE FE 68 ..."     ble: "02 01 06 ..."       lwm2m_senml: '[...]'       dlt645: ["68 ... 16", "68 ... 16"]
     modbus_rtu: ["request", "reply", "request", "reply"]
+    mqtt_cbor: "A2 ..."        mqtt_plain: "23.5"        mqtt_senml: '[...]'        mqtt_senml_cbor: "81 ..."
+    mqtt_sparkplug: ["NBIRTH 08 ...", "DBIRTH 08 ...", "DDATA 08 ..."]
 
-and `expect`: `values` by metric, `flaws` by metric where a value is not good, `time` and `identity` where the frame has them.
+beside MQTT's, where a model has several topics, `topic` as the profile writes it; and `expect`: `values` by metric,
+`flaws` by metric where a value is not good, `time` and `identity` where the frame has them.
 """
 
 from collections.abc import Mapping
@@ -26,16 +29,16 @@ from telemetry.records import Value
 
 __all__ = ["TRANSPORTS", "ExampleFrame", "load_frames"]
 
-_BYTES = ("ble", "cjt188", "coap_cbor", "jt808", "serial", "sl651")
-_TEXTS = ("carrier_json", "coap_json", "hj212", "lwm2m_senml", "mqtt_json")
-_LISTS = ("dlt645", "modbus_rtu")
+_BYTES = ("ble", "cjt188", "coap_cbor", "jt808", "mqtt_cbor", "mqtt_senml_cbor", "serial", "sl651")
+_TEXTS = ("carrier_json", "coap_json", "hj212", "lwm2m_senml", "mqtt_json", "mqtt_plain", "mqtt_senml")
+_LISTS = ("dlt645", "modbus_rtu", "mqtt_sparkplug")
 TRANSPORTS = tuple(sorted((*_BYTES, *_TEXTS, *_LISTS)))
 """The languages of examples: a profile's wire, and where that has several forms, `_` and the form."""
 
 
 class ExampleFrame(msgspec.Struct, frozen=True, kw_only=True):
     """One worked or captured example. `payloads` holds one frame or document, for dlt645 one answer for each identifier, for
-    modbus_rtu request and reply in turns."""
+    modbus_rtu request and reply in turns, for mqtt_sparkplug the kind of each message, a blank and its payload."""
 
     name: str
     source: str
@@ -46,6 +49,7 @@ class ExampleFrame(msgspec.Struct, frozen=True, kw_only=True):
     flaws: Mapping[str, Reason]
     time: datetime | None
     identity: str | None
+    topic: str = ""
 
 
 def load_frames(path: Path, profile: Profile) -> tuple[ExampleFrame, ...]:
@@ -76,6 +80,7 @@ def _frame(branch: Branch, profile: Profile) -> ExampleFrame:
         flaws=_flaws(expect, profile),
         time=_time(expect),
         identity=expect.text("identity") if expect.has("identity") else None,
+        topic=branch.text("topic", ""),
     )
     expect.finish()
     branch.finish()
@@ -87,6 +92,9 @@ def _payloads(branch: Branch, transport: str) -> tuple[bytes, ...]:
         return (branch.text(transport).encode(),)
     if transport in _BYTES:
         return (_bytes(branch, transport, branch.text(transport)),)
+    if transport == "mqtt_sparkplug":
+        parts = (text.partition(" ") for text in branch.texts(transport))
+        return tuple(kind.encode() + b" " + _bytes(branch, transport, data) for kind, _, data in parts)
     frames = tuple(_bytes(branch, transport, text) for text in branch.texts(transport))
     if transport == "modbus_rtu" and (not frames or len(frames) % 2):
         branch.wrong(transport, f"{len(frames)} frames", "request and reply in turns")

@@ -89,11 +89,13 @@ class CarrierOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MqttOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The broker that devices publish to, as `mqtt://host:port`; it need not be the uplink's."""
+    """The broker that devices publish to, as `mqtt://host:port`; it need not be the uplink's. With a `client_id` of its own the
+    broker keeps for the agent what comes while it is away, and sends again what was not committed."""
 
     broker: str
     username: str = ""
     password_file: Path | None = None
+    client_id: str = ""
 
 
 class Jt808Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,7 +185,10 @@ def _carrier(table: Table, folder: Path) -> CarrierOptions:
 
 def _mqtt(table: Table, folder: Path) -> MqttOptions:
     return MqttOptions(
-        broker=read_broker(table), username=table.text("username", ""), password_file=table.file("password_file", folder)
+        broker=read_broker(table),
+        username=table.text("username", ""),
+        password_file=table.file("password_file", folder),
+        client_id=table.text("client_id", ""),
     )
 
 
@@ -228,6 +233,7 @@ def _listener(table: Table, usual: int) -> _Listener:
 
 # Modbus over Serial Line V1.02, 2.2: 0 is broadcast, 248 to 255 are reserved.
 _UNIT = (range(1, 248), "a unit number from 1 to 247")
+_TOPIC_PART = (re.compile(r"[^\s/+#]{1,64}(/[^\s/+#]{1,64}){0,3}"), "the device's part of the topic, without + # and spaces")
 _SAYS = (re.compile(r"[^\s/]{1,64}"), "what the device says it is, up to 64 characters without spaces")
 
 LINK_KINDS: Mapping[DriverName, LinkKind] = {
@@ -240,9 +246,7 @@ LINK_KINDS: Mapping[DriverName, LinkKind] = {
     DriverName.COAP: LinkKind("coap", *_SAYS, _coap),
     DriverName.LWM2M: LinkKind("lwm2m", *_SAYS, _coap),
     DriverName.CARRIER: LinkKind("carrier", *_SAYS, _carrier),
-    DriverName.MQTT: LinkKind(
-        "mqtt", re.compile(r"[^\s/+#]{1,64}"), "the device's part of the topic, without / + # and spaces", _mqtt
-    ),
+    DriverName.MQTT: LinkKind("mqtt", *_TOPIC_PART, _mqtt),
     # JT/T 808-2019, 4.4.3: BCD[10]; BCD[6] before.
     DriverName.JT808: LinkKind("jt808", re.compile(r"\d{1,20}"), "the terminal's phone number, up to 20 digits", _jt808),
     # HJ 212-2017, 6.3.2: up to 24 hex digits; loggers are found with other letters, shorter and longer.

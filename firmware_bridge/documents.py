@@ -7,7 +7,7 @@ bounds, or raises ParseError.
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 from typing import Any, NoReturn, cast
 
@@ -28,6 +28,7 @@ __all__ = [
     "MAX_DEPTH",
     "decode_document",
     "encode_document",
+    "follow",
     "identity",
     "parse_document",
     "read_time",
@@ -198,7 +199,7 @@ def decode_document(profile: Profile, fields: Sequence[DocumentField], time: Tim
     gathering = Gathering()
     for field in fields:
         try:
-            raw = _follow(document, field.path)
+            raw = follow(document, field.path)
         except LookupError:
             continue
         gathering.add(field.metric, _reader(raw, field, profile.metrics[field.metric]))
@@ -211,16 +212,24 @@ def decode_document(profile: Profile, fields: Sequence[DocumentField], time: Tim
 def _tells(document: object, path: _Path) -> bool:
     """Whether something other than null stands at `path`."""
     try:
-        return _follow(document, path) is not None
+        return follow(document, path) is not None
     except LookupError:
         return False
 
 
 def _reader(raw: object, field: DocumentField, metric: Metric) -> Callable[[], Value]:
+    if field.words and isinstance(raw, str):
+        return lambda: _meaning(raw, field)
     return lambda: apply_scaling(raw, field.scaling, metric)
 
 
-def _follow(document: object, path: _Path) -> object:
+def _meaning(word: str, field: DocumentField) -> Value:
+    if word not in field.words:
+        raise ParseError(Reason.NOT_IN_ENUM, f"{field.metric}: {word[:40]!r} is none of {list(field.words)}")
+    return field.words[word]
+
+
+def follow(document: object, path: _Path) -> object:
     """What `path` leads to; LookupError where it leads nowhere."""
     here = document
     for step in path:
@@ -234,24 +243,26 @@ def _follow(document: object, path: _Path) -> object:
 def read_time(document: object, field: TimeField) -> int | None:
     """The document's event time in nanoseconds since the Unix epoch, or None where it tells none that can be read."""
     try:
-        raw = _follow(document, field.path)
+        raw = follow(document, field.path)
     except LookupError:
         return None
     if field.unit is TimeUnit.ISO8601:
-        return _iso_ns(raw) if isinstance(raw, str) else None
+        return _iso_ns(raw, field.zone_minutes) if isinstance(raw, str) else None
     if isinstance(raw, bool) or not isinstance(raw, (int, float)) or not math.isfinite(raw):
         return None
     milliseconds = raw * (1000 if field.unit is TimeUnit.SECONDS else 1)
     return round(milliseconds) * 1_000_000 if 0 < milliseconds < _LATEST_MS else None
 
 
-def _iso_ns(text: str) -> int | None:
+def _iso_ns(text: str, zone_minutes: int | None) -> int | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
     if moment.tzinfo is None:
-        return None
+        if zone_minutes is None:
+            return None
+        moment = moment.replace(tzinfo=timezone(timedelta(minutes=zone_minutes)))
     since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     whole = (since.days * 86_400 + since.seconds) * _NS + since.microseconds * 1000
     return whole if 0 < whole < 2**63 else None
@@ -268,29 +279,39 @@ def encode_document(
     document: dict[str | int, Any] = {}
     for field in fields:
         if field.metric in values:
-            value = values[field.metric]
-            bare = value is None and not field.scaling.no_value
             onto = _word_at(document, field.path)
-            _place(
-                document, field.path, None if bare else undo_scaling(value, field.scaling, profile.metrics[field.metric], onto)
-            )
+            raw = _raw(values[field.metric], field, profile.metrics[field.metric], onto)
+            if not field.path:
+                return raw
+            _place(document, field.path, raw)
     if time is not None and time_ns is not None:
-        _place(document, time.path, _time_text(time_ns, time.unit))
+        _place(document, time.path, _time_text(time_ns, time))
     return document
+
+
+def _raw(value: Value, field: DocumentField, metric: Metric, onto: int) -> object:
+    for word, meaning in field.words.items():
+        if meaning == value and isinstance(meaning, bool) == isinstance(value, bool):
+            return word
+    return None if value is None and not field.scaling.no_value else undo_scaling(value, field.scaling, metric, onto)
 
 
 def _word_at(document: object, path: _Path) -> int:
     try:
-        found = _follow(document, path)
+        found = follow(document, path)
     except LookupError:
         return 0
     return found if isinstance(found, int) else 0
 
 
-def _time_text(time_ns: int, unit: TimeUnit) -> int | float | str:
-    if unit is TimeUnit.ISO8601:
-        return datetime.fromtimestamp(time_ns / _NS, UTC).isoformat(timespec="milliseconds")
-    if unit is TimeUnit.MILLISECONDS:
+def _time_text(time_ns: int, field: TimeField) -> int | float | str:
+    if field.unit is TimeUnit.ISO8601:
+        moment = datetime.fromtimestamp(time_ns / _NS, UTC)
+        if field.zone_minutes is None:
+            return moment.isoformat(timespec="milliseconds")
+        # A device that names no zone writes whole seconds of its own clock.
+        return moment.astimezone(timezone(timedelta(minutes=field.zone_minutes))).strftime("%Y-%m-%dT%H:%M:%S")
+    if field.unit is TimeUnit.MILLISECONDS:
         return time_ns // 1_000_000
     return time_ns // _NS if time_ns % _NS == 0 else time_ns / _NS
 
@@ -314,7 +335,7 @@ def _place(document: dict[str | int, Any], path: _Path, value: object) -> None:
 def identity(document: object, path: _Path) -> str | None:
     """Who the document says it is from, as text; None where it does not say."""
     try:
-        found = _follow(document, path)
+        found = follow(document, path)
     except LookupError:
         return None
     if isinstance(found, bool) or not isinstance(found, (str, int)):

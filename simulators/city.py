@@ -16,7 +16,8 @@ from simulators.devices.base import Account, Calling, Device, Line, Surroundings
 from simulators.devices.cover import Cover
 from simulators.devices.modbus_lines import ModbusTcpPort, RtuBus
 from simulators.devices.modbus_unit import ModbusUnit
-from simulators.devices.people_counter import PeopleCounter
+from simulators.devices.mqtt_device import MqttDevice
+from simulators.devices.mqtt_sparkplug import SparkplugNode
 from simulators.devices.toilet_node import SerialBus, ToiletNode
 from simulators.devices.vehicle import Vehicle
 from simulators.links import Endpoints, link_table
@@ -147,7 +148,8 @@ class City:
     def _build(self, spec: DeviceSpec, profile: Profile, around: Surroundings) -> Device:
         driver = self._driver(spec)
         if driver is Driver.MQTT:
-            return PeopleCounter(spec, profile, around, lambda: self.endpoints.broker)
+            node = profile.wire.mqtt is not None and profile.wire.mqtt.sparkplug is not None
+            return (SparkplugNode if node else MqttDevice)(spec, profile, around, lambda: self.endpoints.broker)
         calling = _CALLING.get(driver)
         if calling is not None:
             return calling(spec, profile, around, lambda: self.endpoints.listener(spec.link, driver))

@@ -30,6 +30,17 @@ class PublishOrder(msgspec.Struct, frozen=True, kw_only=True):
     words: Mapping[int, str] = {}
     answer: Answer | None = None
 
+    @property
+    def takes_value(self) -> bool:
+        """Whether the payload says the argument."""
+        return _ARGUMENT in self.payload
+
+    def text(self, value: float) -> tuple[str, str]:
+        """The payload for an argument, and the word that stands in it for the argument: what an answer must say."""
+        number = int(value) if float(value).is_integer() else value
+        word = self.words.get(int(value), str(number)) if number == int(value) else str(number)
+        return self.payload.replace(_ARGUMENT, word), word
+
     def __str__(self) -> str:
         return f"publish on {self.topic}"
 

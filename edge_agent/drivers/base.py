@@ -26,8 +26,9 @@ class SetupError(ValueError):
 
 
 class LinkHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """How one link is doing. `devices` maps device id to the wall clock (ns) when it was last heard; `up` means that
-    the port is open, the peer connected or the listener bound; `detail` says the last thing that went wrong."""
+    """How one link is doing. `devices` maps device id to the wall clock (ns) when it was last heard; `absent` are devices
+    known to be gone (a last will, an availability); `up` means that the port is open, the peer connected or the listener
+    bound; `detail` says the last thing that went wrong."""
 
     link: str
     driver: str
@@ -40,6 +41,7 @@ class LinkHealth(msgspec.Struct, frozen=True, kw_only=True):
     timeouts: int = 0
     connections: int = 0
     overflows: int = 0
+    absent: tuple[str, ...] = ()
 
 
 class Driver(Protocol):
@@ -79,6 +81,7 @@ class Tally:
         self.timeouts = 0
         self.connections = 0
         self.overflows = 0
+        self.absent: set[str] = set()
 
     def hear(self, device: str, received_ns: int) -> None:
         """Count a reading of `device`."""
@@ -111,6 +114,7 @@ class Tally:
             timeouts=self.timeouts,
             connections=self.connections,
             overflows=self.overflows,
+            absent=tuple(sorted(self.absent)),
         )
 
 

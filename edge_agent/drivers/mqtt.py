@@ -1,52 +1,51 @@
-"""Devices that publish JSON on topics of their own: a subscriber to their broker."""
+"""Devices that publish on topics of their own: a subscriber to their broker."""
 
 import asyncio
-import logging
 import ssl
 from collections.abc import Mapping
 
 import aiomqtt
-import msgspec
 
-from device_profiles.model import Profile
-from device_profiles.wires.mqtt import MqttWire
+from device_profiles.model import CommandSpec, Profile
+from device_profiles.wires.mqtt import ADDRESS
 from edge_agent.attempt import attempt
 from edge_agent.backoff import Backoff
 from edge_agent.config import DeviceConfig, LinkConfig
-from edge_agent.drivers.base import Deliveries, LinkHealth, SetupError, Tally, profile_of, reconnecting, turn_down
-from edge_agent.heard import Heard, Inlet
+from edge_agent.drivers.base import Deliveries, LinkHealth, SetupError, Tally, reconnecting, turn_down
+from edge_agent.drivers.mqtt_answers import Answers
+from edge_agent.drivers.mqtt_client import QUEUE, AckingClient, Receipts, client_logger, counting_queue
+from edge_agent.drivers.mqtt_presence import PresenceBook
+from edge_agent.drivers.mqtt_routes import Publisher, Route, Routes, publisher_of, read_route
+from edge_agent.drivers.mqtt_sparkplug import SparkplugNodes
+from edge_agent.drivers.orders import argument_of
+from edge_agent.heard import Heard, Inlet, Verdict
 from edge_agent.link_kinds import MqttOptions
-from firmware_bridge.documents import JSON, decode_document, parse_document
-from firmware_bridge.errors import ParseError
+from firmware_bridge.errors import ParseError, Refused
+from firmware_bridge.sparkplug.topics import NAMESPACE
+from firmware_bridge.values import Decoded
 from telemetry.broker import broker_address
 from telemetry.clock import Clock
 from telemetry.reason import Reason
-from telemetry.records import Command, CommandResult
+from telemetry.records import Command, CommandResult, Outcome
 
 __all__ = ["MqttDriver"]
 
-_QUEUE = 1000
-"""Messages received and not yet looked at; what does not fit is counted as an overflow."""
 _TIMEOUT_S = 5.0
 _GOODBYE_S = 0.5
 """How long a broker may take to close when the agent stops."""
 _KEEPALIVE_S = 30
-_ADDRESS = "{address}"
+_NO_ANSWER = "published; this model does not say what it did"
 
-
-_client_logger = logging.getLogger(f"{__name__}.client")
-_client_logger.setLevel(logging.ERROR)  # it warns of every message that the queue has no room for; we count them
-
-
-class _Publisher(msgspec.Struct, frozen=True, kw_only=True):
-    device: DeviceConfig
-    profile: Profile
-    wire: MqttWire
+_Tasks = list["asyncio.Task[Verdict]"]
 
 
 class MqttDriver:
-    """A subscriber with QoS 1. Where the address is a whole level of the topic the subscription takes every address,
-    so that a device nobody listed is counted rather than unheard."""
+    """A subscriber with QoS 1 that acknowledges after the commit.
+
+    A retained reading that does not tell its own time is held back and counted as late: the broker has kept it since nobody
+    knows when, and every reconnect would make a dead device look alive. A retained word on a presence topic counts: that a
+    device is gone is true until somebody says otherwise.
+    """
 
     def __init__(self, link: LinkConfig, catalog: Mapping[str, Profile], clock: Clock) -> None:
         if not isinstance(link.options, MqttOptions):
@@ -57,18 +56,14 @@ class MqttDriver:
         self._options = link.options
         self._clock = clock
         self._tally = Tally(link)
-        self._topics: dict[str, _Publisher] = {}
-        self._subscriptions: set[str] = set()
-        for device in link.devices:
-            publisher = _publisher(link, device, catalog)
-            self._topics[publisher.wire.topic.replace(_ADDRESS, device.address)] = publisher
-            self._subscriptions.add(_subscription(publisher))
+        self._routes = Routes([publisher_of(link, device, catalog) for device in link.devices])
+        self._presence = PresenceBook(self._routes, self._tally)
+        self._nodes = SparkplugNodes(self._routes.publishers, clock)
+        self._answers = Answers()
+        self._client: AckingClient | None = None
 
     def health(self) -> LinkHealth:
         return self._tally.health()
-
-    async def command(self, command: Command, device: DeviceConfig) -> CommandResult:
-        return turn_down(command, self._clock, Reason.UNKNOWN_COMMAND, f"{device.id} takes no commands")
 
     async def run(self, inlet: Inlet) -> None:
         backoff = reconnecting()
@@ -88,81 +83,169 @@ class MqttDriver:
             self._tally.closed("stopped")
 
     async def _listen(self, deliveries: Deliveries, backoff: Backoff) -> None:
-        client = await self._client(deliveries)
+        client = await self._connecting(deliveries)
+        receipts = Receipts(client)
         async with client:
             try:
-                await attempt(client.subscribe([(topic, 1) for topic in sorted(self._subscriptions)]))
+                topics = sorted(self._routes.subscriptions | self._routes.answers)
+                await attempt(client.subscribe([(topic, 1) for topic in topics]))
                 self._tally.opened()
                 self._tally.connections += 1
+                self._client = client
                 backoff.reset()
+                for node in self._nodes.begin():
+                    await self._ask(client, node)
                 async for message in client.messages:
-                    await self._take(message, deliveries)
+                    await self._take(client, message, receipts, deliveries)
             except asyncio.CancelledError:
                 client.timeout = _GOODBYE_S
                 raise
+            finally:
+                receipts.closed, self._client = True, None
 
-    async def _client(self, deliveries: Deliveries) -> aiomqtt.Client:
-        address = broker_address(self._options.broker)
-        file = self._options.password_file
+    async def _connecting(self, deliveries: Deliveries) -> AckingClient:
+        address, options = broker_address(self._options.broker), self._options
+        file = options.password_file
         password = None if file is None else (await asyncio.to_thread(file.read_text, "utf-8")).strip()
-        return aiomqtt.Client(
+
+        def overflow(message: aiomqtt.Message) -> None:
+            self._tally.overflows += 1
+            deliveries.refuse(self.name, Reason.QUEUE_FULL, f"{message.topic}: more than {QUEUE} messages wait")
+            client.acknowledge(message)
+
+        client = AckingClient(
             address.host,
             address.port,
-            username=self._options.username or None,
+            username=options.username or None,
             password=password,
+            identifier=options.client_id or None,
+            clean_session=not options.client_id,
             timeout=_TIMEOUT_S,
             keepalive=_KEEPALIVE_S,
             tls_context=ssl.create_default_context() if address.tls else None,
-            max_queued_incoming_messages=_QUEUE,
-            queue_type=self._counting_queue(deliveries),
-            logger=_client_logger,
+            max_queued_incoming_messages=QUEUE,
+            queue_type=counting_queue(overflow),
+            logger=client_logger,
         )
+        client.acknowledge_by_hand()
+        return client
 
-    def _counting_queue(self, deliveries: Deliveries) -> type[asyncio.Queue[aiomqtt.Message]]:
-        """aiomqtt drops what does not fit; this queue says so before it does."""
-        tally, name = self._tally, self.name
-
-        class CountingQueue(asyncio.Queue[aiomqtt.Message]):
-            def put_nowait(self, item: aiomqtt.Message) -> None:
-                if self.full():
-                    tally.overflows += 1
-                    deliveries.refuse(name, Reason.QUEUE_FULL, f"{item.topic}: more than {_QUEUE} messages wait")
-                super().put_nowait(item)
-
-        return CountingQueue
-
-    async def _take(self, message: aiomqtt.Message, deliveries: Deliveries) -> None:
-        received_ns = self._clock.wall_ns()
-        topic, payload = message.topic.value, message.payload
-        publisher = self._topics.get(topic)
-        if publisher is None:
+    async def _take(self, client: AckingClient, message: aiomqtt.Message, receipts: Receipts, deliveries: Deliveries) -> None:
+        receipt = receipts.take(message)
+        tasks: _Tasks = []
+        topic, payload = message.topic.value, bytes(message.payload)
+        if topic.startswith(NAMESPACE + "/"):
+            tasks = await self._take_sparkplug(client, message, deliveries)
+        elif topic in self._routes.presence:
+            tasks = await self._take_presence(topic, payload, deliveries)
+        elif topic in self._routes.readings:
+            for route in self._routes.readings[topic]:
+                tasks += await self._take_readings(route, payload, deliveries, retained=message.retain)
+        elif topic not in self._routes.answers:
             deliveries.refuse(self.name, Reason.UNKNOWN_DEVICE, f"topic {topic} is nobody's", payload)
-            return
-        wire, device = publisher.wire, publisher.device.id
+        if not message.retain:
+            self._answers.hear(topic, payload)
+        receipt.follow(tasks)
+
+    async def _take_readings(self, route: Route, payload: bytes, deliveries: Deliveries, *, retained: bool) -> _Tasks:
+        tasks: _Tasks = []
+        received_ns = self._clock.wall_ns()
         try:
-            decoded = decode_document(publisher.profile, wire.fields, wire.time, parse_document(payload, JSON))
+            for read in read_route(route, payload, None if retained else received_ns):
+                if isinstance(read, Refused):
+                    deliveries.refuse(route.source or self.name, read.reason, read.detail, payload)
+                    continue
+                publisher, decoded = read
+                if retained and decoded.time_ns is None:
+                    detail = "a retained message that does not tell its time"
+                    deliveries.refuse(publisher.device.id, Reason.LATE, detail, payload)
+                    continue
+                tasks.append(await self._hand_over(publisher, decoded, received_ns, deliveries))
         except ParseError as error:
-            deliveries.refuse(device, error.reason, str(error), payload)
-            return
-        if message.retain and decoded.time_ns is None:
-            # Kept by the broker since nobody knows when: it must not pass for a reading of now.
-            deliveries.refuse(device, Reason.LATE, "a retained message that does not tell its time", payload)
-            return
-        await deliveries.hand_over(Heard(device=device, profile=publisher.profile, received_ns=received_ns, decoded=decoded))
+            deliveries.refuse(route.source or self.name, error.reason, str(error), payload)
+        return tasks
+
+    async def _take_presence(self, topic: str, payload: bytes, deliveries: Deliveries) -> _Tasks:
+        tasks: _Tasks = []
+        received_ns = self._clock.wall_ns()
+        try:
+            told = self._presence.hear(topic, payload)
+        except ParseError as error:
+            deliveries.refuse(self.name, error.reason, f"{topic}: {error}", payload)
+            return tasks
+        for publisher, decoded in told:
+            tasks.append(await self._hand_over(publisher, decoded, received_ns, deliveries))
+        return tasks
+
+    async def _take_sparkplug(self, client: AckingClient, message: aiomqtt.Message, deliveries: Deliveries) -> _Tasks:
+        tasks: _Tasks = []
+        received_ns, payload = self._clock.wall_ns(), bytes(message.payload)
+        try:
+            heeded = self._nodes.take(message.topic.value, payload, retained=message.retain)
+        except ParseError as error:
+            deliveries.refuse(self.name, error.reason, f"{message.topic}: {error}", payload)
+            return tasks
+        for refused in heeded.refused:
+            deliveries.refuse(self.name, refused.reason, refused.detail, payload)
+        for publisher, decoded in (*self._presence.tell(heeded.there), *heeded.readings):
+            tasks.append(await self._hand_over(publisher, decoded, received_ns, deliveries))
+        if heeded.ask:
+            await self._ask(client, heeded.ask)
+        return tasks
+
+    async def _hand_over(
+        self, publisher: Publisher, decoded: Decoded, received_ns: int, deliveries: Deliveries
+    ) -> "asyncio.Task[Verdict]":
+        device, profile = publisher.device.id, publisher.profile
+        return await deliveries.hand_over(Heard(device=device, profile=profile, received_ns=received_ns, decoded=decoded))
+
+    async def _ask(self, client: AckingClient, node: str) -> None:
+        topic, payload = self._nodes.request(node)
+        await attempt(client.publish(topic, payload, qos=0))
+
+    async def command(self, command: Command, device: DeviceConfig) -> CommandResult:
+        publisher = next((each for each in self._routes.publishers if each.device.id == device.id), None)
+        spec = None if publisher is None else publisher.profile.commands.get(command.action)
+        if spec is None or spec.publish is None:
+            return turn_down(command, self._clock, Reason.UNKNOWN_COMMAND, f"{device.id} takes no {command.action!r}")
+        value = argument_of(spec, command)
+        if isinstance(value, Refused):
+            return turn_down(command, self._clock, value.reason, value.detail)
+        if self._client is None:
+            return turn_down(command, self._clock, Reason.UNREACHABLE, f"no connection to {self._options.broker}")
+        outcome, reason, detail = await self._publish(self._client, device, spec, value)
+        now_ns = self._clock.wall_ns()
+        return CommandResult(id=command.id, device=device.id, outcome=outcome, time_ns=now_ns, reason=reason, detail=detail)
+
+    async def _publish(
+        self, client: AckingClient, device: DeviceConfig, spec: CommandSpec, value: float
+    ) -> tuple[Outcome, Reason | None, str]:
+        order = spec.publish
+        assert order is not None  # noqa: S101 (narrows for the type checker; the caller checked)
+        topic = order.topic.replace(ADDRESS, device.address)
+        text, word = order.text(value)
+        if order.answer is None:
+            problem = await _sent(client, topic, text)
+            return (Outcome.FAILED, Reason.UNREACHABLE, problem) if problem else (Outcome.UNKNOWN, None, _NO_ANSWER)
+        told, give_up = self._answers.expect(order.answer, device.address)
+        try:
+            problem = await _sent(client, topic, text)
+            if problem:
+                return Outcome.FAILED, Reason.UNREACHABLE, problem
+            done, _ = await asyncio.wait([told], timeout=order.answer.timeout_s)
+        finally:
+            give_up()
+        if not done:
+            return Outcome.UNKNOWN, Reason.TIMEOUT, f"no answer within {order.answer.timeout_s:g} s"
+        if told.result() != word:
+            return Outcome.FAILED, Reason.CONFLICT, f"the device says {told.result()[:100]!r}, want {word!r}"
+        return Outcome.DONE, None, ""
 
 
-def _subscription(publisher: _Publisher) -> str:
-    levels = publisher.wire.topic.split("/")
-    if "/" in publisher.device.address:
-        return publisher.wire.topic.replace(_ADDRESS, publisher.device.address)
-    return "/".join("+" if level == _ADDRESS else level.replace(_ADDRESS, publisher.device.address) for level in levels)
-
-
-def _publisher(link: LinkConfig, device: DeviceConfig, catalog: Mapping[str, Profile]) -> _Publisher:
-    profile = profile_of(link, device, catalog)
-    where = f"link {link.name}, device {device.id}"
-    if profile.wire.mqtt is None:
-        raise SetupError(f"{where}: profile {profile.name} does not publish on MQTT")
-    if not device.address or any(sign in device.address for sign in "+#\0"):
-        raise SetupError(f"{where}: address {device.address!r}, want a part of a topic without + and #")
-    return _Publisher(device=device, profile=profile, wire=profile.wire.mqtt)
+async def _sent(client: AckingClient, topic: str, text: str) -> str:
+    """Publish an order; why that did not succeed."""
+    try:
+        await attempt(client.publish(topic, text.encode(), qos=1))
+    except aiomqtt.MqttError as error:
+        return f"{topic}: {error}"
+    return ""

@@ -14,11 +14,18 @@ from device_profiles.model import Profile
 from device_profiles.shelf import catalog_path, load_catalog
 from device_profiles.wires.modbus import RegisterArea
 from firmware_bridge.documents import CBOR, JSON, decode_document, identity, parse_document
+from firmware_bridge.items import decode_items
 from firmware_bridge.jt808.frames import parse_frame
 from firmware_bridge.jt808.location import decode_location, parse_location
-from firmware_bridge.modbus.frames import ReadReply, ReadRequest, parse_reply, parse_request, parse_rtu
-from firmware_bridge.modbus.registers import decode_registers, plan_reads
+from firmware_bridge.modbus.frames import parse_rtu
+from firmware_bridge.modbus.pdus import ReadReply, ReadRequest, parse_reply, parse_request
+from firmware_bridge.modbus.plan import plan_reads
+from firmware_bridge.modbus.registers import decode_registers
+from firmware_bridge.publications import decode_publication, elements, parse_publication
 from firmware_bridge.serial_layout import decode_frame
+from firmware_bridge.sparkplug.payload import parse_payload
+from firmware_bridge.sparkplug.session import NodeSession, Outcome
+from firmware_bridge.sparkplug.topics import Kind, Place
 from firmware_bridge.values import Decoded
 
 Read = tuple[Decoded, str | None]
@@ -36,7 +43,28 @@ def _coap(profile: Profile, example: ExampleFrame) -> Read:
 def _mqtt(profile: Profile, example: ExampleFrame) -> Read:
     wire = profile.wire.mqtt
     assert wire is not None
-    return decode_document(profile, wire.fields, wire.time, parse_document(example.payloads[0], JSON)), None
+    topic = next(each for each in wire.topics if example.topic in {"", each.topic})
+    address, parsed = example.identity, parse_publication(topic.form, example.payloads[0])
+    if topic.each is not None:
+        ((address, parsed),) = elements(parsed, topic.each)
+    (decoded,) = decode_publication(profile, topic, parsed, address or "", None)
+    return decoded, address
+
+
+def _sparkplug(profile: Profile, example: ExampleFrame) -> Read:
+    """The last message of a device after its births."""
+    wire, session = profile.wire.mqtt, NodeSession("group/node", ["device"])
+    assert wire is not None
+    assert wire.sparkplug is not None
+    outcome = Outcome()
+    for message in example.payloads:
+        kind, _, payload = message.partition(b" ")
+        device = "device" if kind.startswith(b"D") else ""
+        outcome = session.take(Place(Kind(kind.decode()), "group/node", device), parse_payload(payload))
+    (spoken,) = outcome.spoken
+    items = wire.sparkplug.items
+    decoded = decode_items(profile, items, spoken.items, time_ns=spoken.time_ns, unreadable=spoken.unreadable)
+    return decoded, None
 
 
 def _serial(profile: Profile, example: ExampleFrame) -> Read:
@@ -73,7 +101,12 @@ def _exchange(asked: bytes, answered: bytes) -> dict[tuple[RegisterArea, int], i
 _READERS: Mapping[str, Callable[[Profile, ExampleFrame], Read]] = {
     "coap_cbor": _coap,
     "coap_json": _coap,
+    "mqtt_cbor": _mqtt,
     "mqtt_json": _mqtt,
+    "mqtt_plain": _mqtt,
+    "mqtt_senml": _mqtt,
+    "mqtt_senml_cbor": _mqtt,
+    "mqtt_sparkplug": _sparkplug,
     "serial": _serial,
     "jt808": _jt808,
     "modbus_rtu": _modbus,

@@ -18,15 +18,17 @@ from firmware_bridge.documents import decode_document, identity, parse_document
 from firmware_bridge.errors import ParseError
 from firmware_bridge.jt808.frames import Frame, Jt808Framer, encode_frame
 from firmware_bridge.jt808.location import decode_location, parse_location
-from firmware_bridge.modbus.frames import Function, ReadRequest, build_request, crc16, parse_rtu, rtu_frame
-from firmware_bridge.modbus.registers import decode_registers, plan_reads
+from firmware_bridge.modbus.frames import crc16, parse_rtu, rtu_frame
+from firmware_bridge.modbus.pdus import Function, ReadRequest, build_request
+from firmware_bridge.modbus.plan import plan_reads
+from firmware_bridge.modbus.registers import decode_registers
 from firmware_bridge.serial_layout import decode_frame
 from simulators.actions import Kind
 from simulators.devices.base import Device, Runnable, Surroundings
 from simulators.devices.cover import Cover
 from simulators.devices.modbus_lines import ModbusTcpPort, RtuBus
 from simulators.devices.modbus_unit import ModbusUnit
-from simulators.devices.people_counter import PeopleCounter
+from simulators.devices.mqtt_device import MqttDevice
 from simulators.devices.toilet_node import SerialBus, ToiletNode
 from simulators.devices.vehicle import Vehicle
 from simulators.listener import Address, Listener
@@ -563,7 +565,7 @@ async def test_a_vehicle_says_that_it_does_not_support_what_it_is_told() -> None
 async def test_a_people_counter_publishes_json_on_its_own_topic_and_at_once_when_a_crowd_gathers(mosquitto_port: int) -> None:
     profile = CATALOG["toilet_counter_mqtt"]
     made = spec(Kind.PEOPLE_COUNTER, "toilet_counter_mqtt", "gq-01")
-    device = PeopleCounter(made, profile, around(), lambda: f"mqtt://127.0.0.1:{mosquitto_port}")
+    device = MqttDevice(made, profile, around(), lambda: f"mqtt://127.0.0.1:{mosquitto_port}")
     wire = profile.wire.mqtt
     assert wire is not None
     async with aiomqtt.Client("127.0.0.1", mosquitto_port) as agent:
@@ -574,7 +576,7 @@ async def test_a_people_counter_publishes_json_on_its_own_topic_and_at_once_when
             second = await anext(aiter(agent.messages))
             await until(lambda: device.account.confirmed == 2)
     documents = [parse_document(bytes(message.payload), 50) for message in (first, second)]  # type: ignore[arg-type]
-    counts = [decode_document(profile, wire.fields, wire.time, document) for document in documents]
+    counts = [decode_document(profile, wire.fields, wire.topics[0].time, document) for document in documents]
     assert [c.values["people_inside"] for c in counts][1] == 64
     assert all(c.time_ns is not None and not c.flaws for c in counts)
     assert device.account.spoken == 2

@@ -1,0 +1,1 @@
+"""Sparkplug B: the payload, its topics, and the state of an edge node."""
