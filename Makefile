@@ -1,5 +1,5 @@
 # One word per task. `make demo` and `make test` need nothing but Python 3.11+ and make; the rest follows from them.
-.PHONY: help demo test check format setup console servers lock wheel bench powercut killtest syscalltest simulate losstest clean
+.PHONY: help demo test check format setup console servers lock wheel bench powercut bitflips killtest syscalltest simulate losstest clean
 
 VENV ?= .venv
 PY := $(VENV)/bin/python
@@ -14,6 +14,7 @@ help:
 	@echo "make wheel    build the wheel, console included, into dist/"
 	@echo "make bench    measure ingest on both stores beside the bare stores"
 	@echo "make powercut N=100000   cut the power of the outbox's disk N times, anywhere"
+	@echo "make bitflips            flip each byte of a small outbox, one after the other"
 	@echo "make killtest N=1000     kill -9 agents, broker and cloud N times under load"
 	@echo "make syscalltest         kill the outbox at every system call that writes (needs strace)"
 	@echo "make simulate N=1000     N seeds of the whole road in simulated time, network and disk"
@@ -62,6 +63,9 @@ bench: setup
 powercut: N ?= 100000
 powercut: setup
 	$(PY) tests/faults/power_cut.py --cuts $(N)
+
+bitflips: setup
+	$(PY) tests/faults/damage.py --stride 1
 
 killtest: N ?= 1000
 killtest: setup servers
