@@ -29,6 +29,7 @@ class Bootloader:
         self.broken: set[int] = set()
         self._key = key
         self._room_bytes = room_bytes
+        self._checked: dict[bytes, Manifest | None] = {}
         self.flash.write(0, 0, factory.whole)
         self.flash.note(BootRecord(counter=factory.manifest.version))
         self.running = self.boot()
@@ -148,8 +149,15 @@ class Bootloader:
         return judge(manifest, own)
 
     def _header(self, slot: int) -> Manifest | None:
+        header = bytes(self.flash.slots[slot][:HEADER_BYTES])
+        if header not in self._checked:
+            self._checked = dict(list(self._checked.items())[-1:])  # one header a slot: a signature takes its time
+            self._checked[header] = self._signed(header)
+        return self._checked[header]
+
+    def _signed(self, header: bytes) -> Manifest | None:
         try:
-            return check_header(bytes(self.flash.slots[slot][:HEADER_BYTES]), self._key)
+            return check_header(header, self._key)
         except ParseError:
             return None  # no header, or half of one: the slot holds nothing
 

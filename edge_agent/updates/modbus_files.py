@@ -1,0 +1,71 @@
+"""Updates over Modbus file records (functions 20 and 21); which file holds what is in firmware_bridge/update/records.py."""
+
+from typing import Protocol
+
+from edge_agent.updates.base import SilentError
+from firmware_bridge.errors import ParseError
+from firmware_bridge.update.package import Package
+from firmware_bridge.update.records import (
+    HEADER_FILE,
+    ORDER_FILE,
+    STANDING_FILE,
+    Order,
+    bytes_of,
+    pieces,
+    words_of,
+)
+from firmware_bridge.update.standing import STANDING_BYTES, Standing, parse_standing
+
+__all__ = ["FileAccess", "RecordsUpdate"]
+
+
+class FileAccess(Protocol):
+    """The file records of one unit. Both calls raise SilentError where there is no answer, or an exception for one."""
+
+    async def read(self, file: int, record: int, count: int) -> tuple[int, ...]:
+        """`count` records from `record` on."""
+        ...
+
+    async def write(self, file: int, record: int, words: tuple[int, ...]) -> None:
+        """Write records from `record` on."""
+        ...
+
+
+class RecordsUpdate:
+    """One unit on a bus, chunk by chunk: other units have their turn in between."""
+
+    def __init__(self, files: FileAccess, package: Package) -> None:
+        self.package = package
+        self._files = files
+
+    async def ask(self) -> Standing:
+        words = await self._files.read(STANDING_FILE, 0, STANDING_BYTES // 2)
+        try:
+            return parse_standing(bytes_of(words))
+        except ParseError as error:
+            raise SilentError(error.reason, f"the standing cannot be read: {error}") from error
+
+    async def offer(self) -> Standing:
+        await self._files.write(HEADER_FILE, 0, words_of(self.package.header))
+        return await self.ask()
+
+    async def send(self, chunk: int) -> Standing:
+        for piece in pieces(self.package.manifest, chunk, self.package.chunk(chunk)):
+            await self._files.write(piece.file, piece.record, piece.words)
+        return await self.ask()
+
+    async def verify(self) -> Standing:
+        return await self._order(Order.VERIFY)
+
+    async def start(self) -> Standing:
+        return await self._order(Order.START)
+
+    async def confirm(self) -> Standing:
+        return await self._order(Order.CONFIRM)
+
+    async def revert(self) -> Standing:
+        return await self._order(Order.REVERT)
+
+    async def _order(self, order: Order) -> Standing:
+        await self._files.write(ORDER_FILE, 0, (order,))
+        return await self.ask()
