@@ -17,18 +17,7 @@ from firmware_bridge.jt808.explain import explain as explain_jt808
 from firmware_bridge.jt808.record import record as record_jt808
 from firmware_bridge.language import Language, Record
 from firmware_bridge.lwm2m.record import LANGUAGES as LWM2M
-from firmware_bridge.modbus.frames import (
-    EXCEPTIONS,
-    ExceptionReply,
-    ReadReply,
-    ReadRequest,
-    WriteReply,
-    WriteRequest,
-    parse_reply,
-    parse_request,
-    parse_rtu,
-    parse_tcp,
-)
+from firmware_bridge.modbus.record import LANGUAGES as MODBUS
 from firmware_bridge.nbiot.record import LANGUAGE as NBIOT_AT
 from firmware_bridge.numbers import size_of
 from firmware_bridge.serial_layout import decode_frame
@@ -36,70 +25,6 @@ from firmware_bridge.sl651.record import LANGUAGE as SL651
 from telemetry.reason import Reason
 
 __all__ = ["LANGUAGES", "PROTOCOLS", "with_profiles"]
-
-
-def _modbus_rtu(raw: bytes) -> Record:
-    frame = parse_rtu(raw)
-    return {"protocol": "modbus-rtu", "unit": frame.unit, **_pdu(frame.pdu, 1), "crc_ok": True}
-
-
-def _modbus_tcp(raw: bytes) -> Record:
-    frame = parse_tcp(raw)
-    return {"protocol": "modbus-tcp", "transaction": frame.transaction, "unit": frame.unit, **_pdu(frame.pdu, 7)}
-
-
-def _pdu(pdu: bytes, at: int) -> Record:
-    """A PDU as a record. Nothing in it says who speaks: its length does, and writes of one value read the same both ways."""
-    try:
-        return _pdu_record(_request_or_reply(pdu))
-    except ParseError as error:
-        raise ParseError(error.reason, error.detail, None if error.at is None else error.at + at) from error
-
-
-def _request_or_reply(pdu: bytes) -> ReadRequest | WriteRequest | ReadReply | WriteReply | ExceptionReply:
-    readable = [_tried(parse, pdu) for parse in (parse_request, parse_reply)]
-    return next((found for found in readable if found is not None), None) or parse_reply(pdu)
-
-
-def _tried(
-    parse: Callable[[bytes], ReadRequest | WriteRequest | ReadReply | WriteReply | ExceptionReply], pdu: bytes
-) -> ReadRequest | WriteRequest | ReadReply | WriteReply | ExceptionReply | None:
-    try:
-        return parse(pdu)
-    except ParseError:
-        return None
-
-
-def _pdu_record(said: ReadRequest | WriteRequest | ReadReply | WriteReply | ExceptionReply) -> Record:
-    match said:
-        case ReadRequest():
-            return {"function": int(said.function), "kind": "request", "address": said.address, "count": said.count}
-        case WriteRequest():
-            return {"function": int(said.function), "kind": "write", "address": said.address, "values": list(said.values)}
-        case ReadReply():
-            return {"function": int(said.function), "kind": "reply", "values": list(said.values)}
-        case WriteReply():
-            return {"function": int(said.function), "kind": "reply", "address": said.address, "count": said.value}
-        case ExceptionReply():
-            meaning = EXCEPTIONS.get(said.code, "the vendor's own")
-            return {"function": said.function, "kind": "exception", "code": said.code, "exception": meaning}
-
-
-def _explain_modbus(
-    raw: bytes, *, head: tuple[tuple[str, int], ...], tail: int, describe: Callable[[bytes], Record]
-) -> list[Shown]:
-    record = describe(raw)
-    fields: list[Shown] = []
-    at = 0
-    for name, size in head:
-        fields.append(Shown(name, at, size, int.from_bytes(raw[at : at + size], "big")))
-        at += size
-    fields.append(Shown("function", at, 1, f"{record['function']} {record['kind']}"))
-    rest = {name: value for name, value in record.items() if name in {"address", "count", "values", "code", "exception"}}
-    fields.append(Shown("data", at + 1, len(raw) - at - 1 - tail, ", ".join(f"{name} {value}" for name, value in rest.items())))
-    if tail:
-        fields.append(Shown("crc", len(raw) - tail, tail, "right"))
-    return fields
 
 
 def _coap(raw: bytes) -> Record:
@@ -201,18 +126,7 @@ LANGUAGES: Mapping[str, Language] = {
     "nbiot-at": NBIOT_AT,
     **CARRIERS,
     **LWM2M,
-    "modbus-rtu": Language(
-        describe=_modbus_rtu, explain=partial(_explain_modbus, head=(("unit", 1),), tail=2, describe=_modbus_rtu)
-    ),
-    "modbus-tcp": Language(
-        describe=_modbus_tcp,
-        explain=partial(
-            _explain_modbus,
-            head=(("transaction", 2), ("protocol", 2), ("length", 2), ("unit", 1)),
-            tail=0,
-            describe=_modbus_tcp,
-        ),
-    ),
+    **MODBUS,
     "coap": Language(describe=_coap, explain=_explain_coap),
     "json": Language(
         describe=partial(_document, name="json", content_format=JSON),

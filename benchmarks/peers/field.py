@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections import defaultdict
 
-from firmware_bridge.modbus.frames import ExceptionReply, Function, ReadReply, build_reply
+from firmware_bridge.modbus.pdus import ExceptionReply, Function, ReadReply, build_reply
 
 __all__ = ["REGISTERS", "Field", "Told"]
 

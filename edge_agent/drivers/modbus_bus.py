@@ -15,7 +15,8 @@ from edge_agent.drivers.modbus_reply import Failure, Request
 from edge_agent.drivers.rounds import Rounds
 from edge_agent.heard import Heard, Inlet
 from firmware_bridge.errors import ParseError
-from firmware_bridge.modbus.registers import ReadBlock, decode_registers, plan_reads
+from firmware_bridge.modbus.plan import ReadBlock, plan_reads
+from firmware_bridge.modbus.registers import decode_registers
 from firmware_bridge.values import Decoded
 from telemetry.clock import Clock
 from telemetry.reason import Reason

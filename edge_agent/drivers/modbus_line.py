@@ -10,7 +10,7 @@ from pymodbus.pdu import ModbusPDU
 
 from edge_agent.attempt import attempt
 from edge_agent.drivers.modbus_reply import Failure, Finder, Request
-from firmware_bridge.modbus.frames import EXCEPTIONS
+from firmware_bridge.modbus.pdus import EXCEPTIONS
 from telemetry.reason import Reason
 
 __all__ = ["Client", "ModbusLine", "TracePacket"]

@@ -3,14 +3,8 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from firmware_bridge.modbus.frames import (
-    ExceptionReply,
-    RtuFrame,
-    RtuFramer,
-    build_reply,
-    rtu_frame,
-    tcp_frame,
-)
+from firmware_bridge.modbus.frames import RtuFrame, RtuFramer, rtu_frame, tcp_frame
+from firmware_bridge.modbus.pdus import ExceptionReply, build_reply
 from simulators.actions import How
 from simulators.devices.modbus_unit import ModbusUnit
 from simulators.listener import Listener

@@ -5,18 +5,22 @@ from collections.abc import Mapping
 from device_profiles.model import Profile
 from device_profiles.wires.modbus import ModbusWire, RegisterArea
 from firmware_bridge.errors import ParseError
-from firmware_bridge.modbus.frames import (
+from firmware_bridge.modbus.files import FileData, FileRead, FileWrite
+from firmware_bridge.modbus.pdus import (
     ExceptionReply,
     Function,
+    MaskWrite,
     ReadReply,
     ReadRequest,
+    Reply,
+    Request,
     WriteReply,
     WriteRequest,
     build_reply,
     parse_request,
 )
-from firmware_bridge.modbus.registers import encode_registers, width
-from firmware_bridge.values import apply_scaling
+from firmware_bridge.modbus.plan import ReadBlock
+from firmware_bridge.modbus.registers import decode_registers, encode_registers
 from simulators.actions import How
 from simulators.devices.base import Device, Surroundings
 from simulators.scenario import DeviceSpec
@@ -38,6 +42,8 @@ _AREA: Mapping[Function, RegisterArea] = {
 }
 _BITS = frozenset({RegisterArea.COIL, RegisterArea.DISCRETE})
 
+_MOST_RECORDS = 10_000  # V1.1b3, clause 6.15: record numbers 0 to 9999
+
 _Cell = tuple[RegisterArea, int]
 
 
@@ -54,9 +60,11 @@ class ModbusUnit(Device):
         self.wire: ModbusWire = profile.wire.modbus
         self.unit = int(spec.address)
         self._cells: frozenset[_Cell] = frozenset(
-            (field.area, field.address + n) for field in self.wire.registers for n in range(width(field))
+            (field.area, field.address + n) for field in self.wire.registers for n in range(field.width)
         )
         self._unread = set(self._cells)
+        self.files: dict[int, bytearray] = {}
+        """File records by the number of their file; a file is there once something was written to it."""
 
     def speak(self, now_ns: int) -> Mapping[RegisterArea, Mapping[int, int | bool]]:
         """Every register's content now."""
@@ -70,9 +78,20 @@ class ModbusUnit(Device):
         except ParseError as error:
             code = _ILLEGAL_FUNCTION if error.reason is Reason.UNKNOWN_MESSAGE else _ILLEGAL_VALUE
             return build_reply(ExceptionReply(function=(pdu[:1] or b"\0")[0] & 0x7F, code=code))
-        if isinstance(request, ReadRequest):
-            return build_reply(self._read(request, now_ns))
-        return build_reply(self._write(request))
+        return build_reply(self._reply(request, now_ns))
+
+    def _reply(self, request: Request, now_ns: int) -> Reply:
+        match request:
+            case ReadRequest():
+                return self._read(request, now_ns)
+            case WriteRequest():
+                return self._write(request, now_ns)
+            case MaskWrite():
+                return self._mask(request, now_ns)
+            case FileRead():
+                return self._read_files(request)
+            case FileWrite():
+                return self._write_files(request)
 
     def _read(self, request: ReadRequest, now_ns: int) -> ReadReply | ExceptionReply:
         area = _AREA[request.function]
@@ -92,21 +111,50 @@ class ModbusUnit(Device):
             self._unread = set(self._cells)
             self.account.spoken += 1
 
-    def _write(self, request: WriteRequest) -> WriteReply | ExceptionReply:
-        area = _AREA[request.function]
-        pins = {}
-        for address, raw in enumerate(request.values, request.address):
-            fields = [f for f in self.wire.registers if f.area is area and f.address == address and width(f) == 1]
-            if not fields:
-                return ExceptionReply(function=request.function, code=_ILLEGAL_ADDRESS)
-            for field in fields:
-                try:
-                    pins[field.metric] = apply_scaling(raw, field.scaling, self.profile.metrics[field.metric])
-                except ParseError:
-                    return ExceptionReply(function=request.function, code=_ILLEGAL_VALUE)
-        for metric, value in pins.items():
-            self.body.pin(metric, value)
+    def _write(self, request: WriteRequest, now_ns: int) -> WriteReply | ExceptionReply:
+        words = dict(enumerate(request.values, request.address))
+        code = self._put(_AREA[request.function], words, now_ns)
+        if code:
+            return ExceptionReply(function=request.function, code=code)
         return WriteReply(function=request.function, address=request.address, value=_echo(request))
+
+    def _mask(self, request: MaskWrite, now_ns: int) -> MaskWrite | ExceptionReply:
+        held = int(self.speak(now_ns).get(RegisterArea.HOLDING, {}).get(request.address, 0))
+        word = held & request.and_mask | request.or_mask & ~request.and_mask  # clause 6.16
+        code = self._put(RegisterArea.HOLDING, {request.address: word & 0xFFFF}, now_ns)
+        return ExceptionReply(function=Function.MASK_WRITE_REGISTER, code=code) if code else request
+
+    def _put(self, area: RegisterArea, words: Mapping[int, int | bool], now_ns: int) -> int:
+        """Hold what was written, of numbers in several registers also where only a part was; 0, or an exception's code."""
+        if not all((area, address) in self._cells for address in words):
+            return _ILLEGAL_ADDRESS
+        content = {**self.speak(now_ns).get(area, {}), **words}
+        written = [f for f in self.wire.registers if f.area is area and words.keys() & set(range(f.address, f.address + f.width))]
+        blocks = {ReadBlock(area, f.address, f.width): [content.get(f.address + n, 0) for n in range(f.width)] for f in written}
+        decoded = decode_registers(self.profile, blocks)
+        if any(f.metric in decoded.flaws and decoded.flaws[f.metric].reason is not Reason.NO_VALUE for f in written):
+            return _ILLEGAL_VALUE
+        for field in written:
+            self.body.pin(field.metric, decoded.values[field.metric])
+        return 0
+
+    def _read_files(self, request: FileRead) -> FileData | ExceptionReply:
+        parts = []
+        for part in request.parts:
+            data = self.files.get(part.file, b"")[2 * part.record : 2 * (part.record + part.registers)]
+            if len(data) != 2 * part.registers or not data:
+                return ExceptionReply(function=Function.READ_FILE_RECORD, code=_ILLEGAL_ADDRESS)
+            parts.append(bytes(data))
+        return FileData(parts=tuple(parts))
+
+    def _write_files(self, request: FileWrite) -> FileWrite | ExceptionReply:
+        if any(part.record + part.registers > _MOST_RECORDS for part, _ in request.parts):
+            return ExceptionReply(function=Function.WRITE_FILE_RECORD, code=_ILLEGAL_ADDRESS)
+        for part, data in request.parts:
+            file = self.files.setdefault(part.file, bytearray())
+            file.extend(bytes(max(0, 2 * part.record - len(file))))
+            file[2 * part.record : 2 * part.record + len(data)] = data
+        return request
 
 
 def _echo(request: WriteRequest) -> int:

@@ -22,16 +22,8 @@ from edge_agent.link_kinds import Admit, CoapOptions, DriverName, Jt808Options, 
 from firmware_bridge.documents import encode_document
 from firmware_bridge.jt808.frames import encode_frame as encode_jt808
 from firmware_bridge.jt808.location import encode_values
-from firmware_bridge.modbus.frames import (
-    Function,
-    ReadReply,
-    ReadRequest,
-    build_reply,
-    parse_request,
-    parse_rtu,
-    rtu_frame,
-    tcp_frame,
-)
+from firmware_bridge.modbus.frames import parse_rtu, rtu_frame, tcp_frame
+from firmware_bridge.modbus.pdus import Function, ReadReply, ReadRequest, build_reply, parse_request
 from firmware_bridge.modbus.registers import encode_registers
 from firmware_bridge.serial_layout import encode_frame
 

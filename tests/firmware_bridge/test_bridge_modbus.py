@@ -11,26 +11,21 @@ from hypothesis import strategies as st
 from device_profiles.quantities import MetricType, NumberType, Scaling
 from device_profiles.wires.modbus import ModbusWire, RegisterArea, RegisterField
 from firmware_bridge.errors import ParseError, Refused
-from firmware_bridge.modbus.frames import (
+from firmware_bridge.modbus.frames import RtuFrame, RtuFramer, crc16, parse_rtu, parse_tcp, rtu_frame, tcp_frame
+from firmware_bridge.modbus.pdus import (
     ExceptionReply,
     Function,
     ReadReply,
     ReadRequest,
-    RtuFrame,
-    RtuFramer,
     WriteReply,
     WriteRequest,
     build_reply,
     build_request,
-    crc16,
     parse_reply,
     parse_request,
-    parse_rtu,
-    parse_tcp,
-    rtu_frame,
-    tcp_frame,
 )
-from firmware_bridge.modbus.registers import ReadBlock, decode_registers, encode_registers, plan_reads, width
+from firmware_bridge.modbus.plan import ReadBlock, plan_reads
+from firmware_bridge.modbus.registers import decode_registers, encode_registers
 from telemetry.reason import Reason
 from telemetry.records import Flaw, Quality
 
@@ -262,7 +257,7 @@ def test_every_plan_covers_every_field_within_its_limits(
     plan = plan_reads(wire)
     for field in wire.registers:
         inside = [b for b in plan if b.area is field.area and b.address <= field.address]
-        assert any(field.address + width(field) <= b.address + b.count for b in inside)
+        assert any(field.address + field.width <= b.address + b.count for b in inside)
     assert all(b.count <= block for b in plan)
 
 

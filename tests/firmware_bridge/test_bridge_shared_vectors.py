@@ -11,7 +11,8 @@ from firmware_bridge.describe import PROTOCOLS
 from firmware_bridge.errors import ParseError
 from firmware_bridge.jt808.frames import Frame, Jt808Framer, encode_frame, parse_frame
 from firmware_bridge.jt808.record import record
-from firmware_bridge.modbus.frames import ReadReply, ReadRequest, parse_reply, parse_request, parse_rtu
+from firmware_bridge.modbus.frames import parse_rtu
+from firmware_bridge.modbus.pdus import ReadReply, ReadRequest, parse_reply, parse_request
 from telemetry.reason import Reason
 
 
