@@ -13,16 +13,27 @@ from device_profiles.frames import ExampleFrame, load_frames
 from device_profiles.model import Profile
 from device_profiles.shelf import catalog_path, load_catalog
 from device_profiles.wires.modbus import RegisterArea
+from firmware_bridge.carriers import onenet
+from firmware_bridge.carriers.messages import Report
+from firmware_bridge.carriers.reports import decode_reports
 from firmware_bridge.documents import CBOR, JSON, decode_document, identity, parse_document
+from firmware_bridge.hj212.frames import parse_frame as parse_hj212
+from firmware_bridge.hj212.metrics import decode_message
+from firmware_bridge.hj212.segment import parse_segment
 from firmware_bridge.items import decode_items
 from firmware_bridge.jt808.frames import parse_frame
 from firmware_bridge.jt808.location import decode_location, parse_location
+from firmware_bridge.lwm2m.payloads import decode_payload
+from firmware_bridge.lwm2m.reports import decode_readings
 from firmware_bridge.modbus.frames import parse_rtu
 from firmware_bridge.modbus.pdus import ReadReply, ReadRequest, parse_reply, parse_request
 from firmware_bridge.modbus.plan import plan_reads
 from firmware_bridge.modbus.registers import decode_registers
 from firmware_bridge.publications import decode_publication, elements, parse_publication
 from firmware_bridge.serial_layout import decode_frame
+from firmware_bridge.sl651.frames import parse_frame as parse_sl651
+from firmware_bridge.sl651.metrics import decode_report
+from firmware_bridge.sl651.record import body_of
 from firmware_bridge.sparkplug.payload import parse_payload
 from firmware_bridge.sparkplug.session import NodeSession, Outcome
 from firmware_bridge.sparkplug.topics import Kind, Place
@@ -98,9 +109,39 @@ def _exchange(asked: bytes, answered: bytes) -> dict[tuple[RegisterArea, int], i
     return {(_AREA[int(request.function)], request.address + n): word for n, word in enumerate(reply.values[: request.count])}
 
 
+def _hj212(profile: Profile, example: ExampleFrame) -> Read:
+    packet = parse_segment(parse_hj212(example.payloads[0]).segment)
+    return decode_message(profile, packet), packet.mn
+
+
+def _sl651(profile: Profile, example: ExampleFrame) -> Read:
+    """A report tells several instants: the one whose time the example expects."""
+    frame = parse_sl651(example.payloads[0])
+    readings = {decoded.time_ns: decoded for decoded in decode_report(profile, body_of(frame))}
+    assert example.time is not None
+    return readings[round(example.time.timestamp()) * 1_000_000_000], frame.station
+
+
+def _lwm2m(profile: Profile, example: ExampleFrame) -> Read:
+    wire = profile.wire.lwm2m
+    assert wire is not None
+    (decoded,) = decode_readings(profile, wire.items, decode_payload((), 110, example.payloads[0]), 0)
+    return decoded, None
+
+
+def _carrier(profile: Profile, example: ExampleFrame) -> Read:
+    wire = profile.wire.carrier
+    assert wire is not None
+    reports = [message for message in onenet.parse_push(example.payloads[0]) if isinstance(message, Report)]
+    (decoded,) = decode_reports(profile, wire.items, reports)
+    return decoded, reports[0].device_id
+
+
 _READERS: Mapping[str, Callable[[Profile, ExampleFrame], Read]] = {
+    "carrier_json": _carrier,
     "coap_cbor": _coap,
     "coap_json": _coap,
+    "lwm2m_senml": _lwm2m,
     "mqtt_cbor": _mqtt,
     "mqtt_json": _mqtt,
     "mqtt_plain": _mqtt,
@@ -110,6 +151,8 @@ _READERS: Mapping[str, Callable[[Profile, ExampleFrame], Read]] = {
     "serial": _serial,
     "jt808": _jt808,
     "modbus_rtu": _modbus,
+    "hj212": _hj212,
+    "sl651": _sl651,
 }
 
 
