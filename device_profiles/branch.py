@@ -139,6 +139,16 @@ class Branch:
             return node.text
         return default or ""
 
+    def quoted(self, key: str, default: str | None = None) -> str:
+        """A text in quotes as it stands there, blanks and control characters included; it may be empty."""
+        node = self._scalar(key, "a text in quotes", required=default is None)
+        if node is None:
+            return default or ""
+        if node.plain:
+            self.wrong(key, f"{_cut(node.text)!r} stands without quotes", f'it in quotes: "{_cut(node.text)}"')
+            return default or ""
+        return node.text[:MAX_TEXT]
+
     def number(self, key: str, default: float | None = None, *, low: float = -math.inf, high: float = math.inf) -> float:
         node = self._scalar(key, "a number", required=default is None)
         fallback = 0.0 if default is None else default

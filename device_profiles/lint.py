@@ -13,9 +13,9 @@ from device_profiles.wires import wire_rows
 from device_profiles.wires.documents import DocumentField
 from device_profiles.wires.items import ItemField
 from device_profiles.wires.modbus import RegisterField
-from device_profiles.wires.serial import BinaryField
+from device_profiles.wires.serial import BinaryField, LineField
 from device_profiles.yaml_nodes import Node, line_at, read_yaml
-from telemetry.records import Priority
+from telemetry.records import Priority, Value
 
 __all__ = ["Report", "lint_profile"]
 
@@ -126,10 +126,17 @@ def _rule(rule: AlarmRule, profile: Profile) -> Iterator[_Doubt]:
 def _words(profile: Profile, metric: str) -> set[str]:
     """The texts that the wire maps' enums can make of a metric."""
     wire = profile.wire
-    fields: list[RegisterField | BinaryField | DocumentField | ItemField] = [*wire.modbus.registers] if wire.modbus else []
-    fields += wire.serial.layout.fields if wire.serial else ()
+    fields: list[RegisterField | BinaryField | LineField | DocumentField | ItemField] = (
+        [*wire.modbus.registers] if wire.modbus else []
+    )
+    fields += wire.serial.layout.all_fields if wire.serial else ()
     for document in (wire.coap, wire.mqtt):
         fields += document.fields if document else ()
     for items in (wire.dlt645, wire.cjt188, wire.hj212, wire.sl651, wire.lwm2m):
         fields += items.items if items else ()
-    return {str(word) for field in fields if field.metric == metric for word in field.scaling.enum.values()}
+    return {str(word) for field in fields if field.metric == metric for word in _meanings(field)}
+
+
+def _meanings(field: RegisterField | BinaryField | LineField | DocumentField | ItemField) -> list[Value]:
+    said = list(field.scaling.enum.values())
+    return [*said, *field.words.values()] if isinstance(field, LineField) else said

@@ -19,10 +19,8 @@ from firmware_bridge.language import Language, Record
 from firmware_bridge.lwm2m.record import LANGUAGES as LWM2M
 from firmware_bridge.modbus.record import LANGUAGES as MODBUS
 from firmware_bridge.nbiot.record import LANGUAGE as NBIOT_AT
-from firmware_bridge.numbers import size_of
-from firmware_bridge.serial_layout import decode_frame
+from firmware_bridge.serial_record import serial_language
 from firmware_bridge.sl651.record import LANGUAGE as SL651
-from telemetry.reason import Reason
 
 __all__ = ["LANGUAGES", "PROTOCOLS", "with_profiles"]
 
@@ -91,32 +89,6 @@ def _speakable(value: object) -> object:
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
-def _serial(raw: bytes, *, profile: Profile) -> Record:
-    address, decoded = decode_frame(profile, raw)
-    flaws = {metric: {"quality": flaw.quality.name.lower(), "reason": flaw.reason} for metric, flaw in decoded.flaws.items()}
-    values = dict(decoded.values)
-    return {"protocol": profile.name, "address": address, "checksum_ok": True, "values": values, "flaws": flaws}
-
-
-def _explain_serial(raw: bytes, *, profile: Profile) -> list[Shown]:
-    address, decoded = decode_frame(profile, raw)
-    if profile.wire.serial is None:
-        raise ParseError(Reason.UNKNOWN_PROFILE, f"{profile.name} has no serial wire")
-    layout = profile.wire.serial.layout
-    fields = [Shown("start", 0, len(layout.start), layout.start.hex()), Shown("address", layout.address_at, 1, address)]
-    if layout.type_at is not None:
-        fields.append(Shown("type", layout.type_at, 1, layout.type_value))
-    if layout.length_at is not None:
-        fields.append(Shown("length", layout.length_at, layout.length_size, len(raw)))
-    for field in layout.fields:
-        flaw = decoded.flaws.get(field.metric)
-        value = decoded.values[field.metric] if flaw is None else flaw.reason
-        unit = profile.metrics[field.metric].unit
-        told = value if unit == "1" or flaw is not None else f"{value} {unit}"
-        fields.append(Shown(field.metric, field.at, size_of(field.type, field.size), told))
-    return sorted(fields, key=lambda field: field.at)
-
-
 LANGUAGES: Mapping[str, Language] = {
     "jt808": Language(describe=record_jt808, explain=explain_jt808),
     "hj212": HJ212,
@@ -149,8 +121,6 @@ def with_profiles(catalog: Mapping[str, Profile]) -> dict[str, Language]:
     languages = dict(LANGUAGES)
     for name, profile in catalog.items():
         if profile.wire.serial is not None:
-            languages[name] = Language(
-                describe=partial(_serial, profile=profile), explain=partial(_explain_serial, profile=profile)
-            )
+            languages[name] = serial_language(profile)
     languages |= {alias: languages[name] for alias, name in _ALIASES.items() if name in languages}
     return languages

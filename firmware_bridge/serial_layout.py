@@ -7,106 +7,46 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from device_profiles.model import Profile
-from device_profiles.wires.serial import BinaryField, BinaryLayout, SerialWire
-from firmware_bridge.errors import ParseError, Refused
-from firmware_bridge.modbus.frames import crc16
-from firmware_bridge.numbers import is_sentinel, pack, size_of, unpack
+from device_profiles.wires.serial import BinaryField, BinaryLayout, BinaryMessage, SerialWire
+from device_profiles.wires.serial_binary import CHECKSUM_BYTES
+from firmware_bridge.errors import ParseError
+from firmware_bridge.numbers import is_sentinel, pack, unpack
+from firmware_bridge.serial_checks import checksum
+from firmware_bridge.serial_framer import SerialFramer
 from firmware_bridge.values import Decoded, Gathering, apply_scaling, undo_scaling
 from telemetry.reason import Reason
 from telemetry.records import Value
 
-__all__ = ["LayoutFramer", "check_frame", "decode_frame", "encode_frame", "poll_frame"]
-
-_CHECKSUMS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
-    "none": (0, lambda _: b""),
-    "sum8": (1, lambda data: bytes((sum(data) & 0xFF,))),
-    "xor8": (1, lambda data: bytes((_xor(data),))),
-    "crc16-modbus": (2, lambda data: crc16(data).to_bytes(2, "little")),
-}
+__all__ = ["LayoutFramer", "address_of", "check_frame", "decode_frame", "encode_frame", "poll_frame", "read_fields"]
 
 
-def _xor(data: bytes) -> int:
-    result = 0
-    for byte in data:
-        result ^= byte
-    return result
-
-
-class LayoutFramer:
+class LayoutFramer(SerialFramer):
     """Cuts a serial line's bytes into whole, checked frames of one layout.
 
     Whatever does not begin with the start bytes is noise; a frame that does not check gives up its first byte only, so
-    that a good frame behind a damaged one is still found. Noise comes out as one refusal before the next good frame.
-    Never holds more than the layout's `max_size` twice.
+    that a good frame behind a damaged one is still found.
     """
 
     def __init__(self, layout: BinaryLayout) -> None:
-        self._layout = layout
-        self._buffer = bytearray()
-        self._noise = bytearray()
-        self._why: ParseError | None = None
+        super().__init__(lambda data: _whole(layout, data), layout.max_size)
 
-    def feed(self, data: bytes) -> list[bytes | Refused]:
-        """The frames that `data` completes, and what had to be given up, in order."""
-        out: list[bytes | Refused] = []
-        step = max(1, self._layout.max_size)
-        for start in range(0, len(data), step):
-            self._buffer += data[start : start + step]
-            self._drain(out, quiet=False)
-        return out
 
-    def idle(self) -> list[bytes | Refused]:
-        """What is left once the line has gone quiet: frames behind a length byte that lied, and the rest as refused."""
-        out: list[bytes | Refused] = []
-        self._drain(out, quiet=True)
-        self._give_up(out)
-        return out
-
-    def _drain(self, out: list[bytes | Refused], *, quiet: bool) -> None:
-        while self._buffer:
-            try:
-                size = self._whole()
-            except ParseError as error:
-                self._drop(error, out)
-                continue
-            if size:
-                self._give_up(out)
-                out.append(bytes(self._buffer[:size]))
-                del self._buffer[:size]
-            elif quiet:
-                self._drop(ParseError(Reason.TRUNCATED, "the line went quiet within a frame"), out)
-            else:
-                return
-
-    def _whole(self) -> int:
-        """The size of the checked frame the buffer begins with, 0 while more bytes are needed."""
-        head = self._layout.start
-        if not head.startswith(bytes(self._buffer[: len(head)])) and not self._buffer.startswith(head):
-            raise ParseError(Reason.BAD_START, f"want {head.hex()}", 0)
-        size = _size(self._layout, bytes(self._buffer))
-        if size == 0 or len(self._buffer) < size:
-            return 0
-        check_frame(self._layout, bytes(self._buffer[:size]))
-        return size
-
-    def _drop(self, error: ParseError, out: list[bytes | Refused]) -> None:
-        if self._why is None or self._why.reason is Reason.BAD_START:
-            self._why = error
-        self._noise.append(self._buffer.pop(0))
-        if len(self._noise) >= self._layout.max_size:
-            self._give_up(out)
-
-    def _give_up(self, out: list[bytes | Refused]) -> None:
-        if self._why is not None:
-            out.append(Refused.of(self._why, bytes(self._noise)))
-        self._noise.clear()
-        self._why = None
+def _whole(layout: BinaryLayout, data: bytes) -> int:
+    """The size of the checked frame that `data` begins with, 0 while more bytes are needed."""
+    head = layout.start
+    if not head.startswith(data[: len(head)]) and not data.startswith(head):
+        raise ParseError(Reason.BAD_START, f"want {head.hex()}", 0)
+    size = _size(layout, data)
+    if size == 0 or len(data) < size:
+        return 0
+    check_frame(layout, data[:size])
+    return size
 
 
 def _size(layout: BinaryLayout, data: bytes) -> int:
-    """The whole frame's size in bytes, 0 while the length field is not there yet; ParseError where it cannot be."""
+    """The whole frame's size in bytes, 0 while what tells it is not there yet; ParseError where it cannot be."""
     if layout.length_at is None:
-        return layout.size
+        return _stated_size(layout, data)
     raw = data[layout.length_at : layout.length_at + layout.length_size]
     if len(raw) < layout.length_size:
         return 0
@@ -118,14 +58,38 @@ def _size(layout: BinaryLayout, data: bytes) -> int:
     return size
 
 
+def _stated_size(layout: BinaryLayout, data: bytes) -> int:
+    if not layout.others or layout.type_at is None:
+        return layout.size
+    return _message(layout, data).size if len(data) > layout.type_at else 0
+
+
+def _message(layout: BinaryLayout, data: bytes) -> BinaryMessage:
+    """The message of the frame's type; ParseError(unknown_message) where the layout has none."""
+    if layout.type_at is None:
+        return layout.messages[0]
+    kind = data[layout.type_at]
+    found = next((message for message in layout.messages if message.type_value == kind), None)
+    if found is None:
+        known = ", ".join(f"{message.type_value:#04x}" for message in layout.messages)
+        raise ParseError(Reason.UNKNOWN_MESSAGE, f"type {kind:#04x}, want {known}", layout.type_at)
+    return found
+
+
 def _least(layout: BinaryLayout) -> int:
     """The bytes a frame has at least: everything the layout names but its metrics, which a model may leave off."""
-    named = [len(layout.start), layout.address_at + 1]
+    named = [len(layout.start)]
+    if layout.address_at is not None:
+        named.append(layout.address_at + layout.address_size)
     if layout.length_at is not None:
         named.append(layout.length_at + layout.length_size)
     if layout.type_at is not None:
         named.append(layout.type_at + 1)
-    return max(named) + _CHECKSUMS[layout.checksum][0] + len(layout.end)
+    return max(named) + _tail(layout)
+
+
+def _tail(layout: BinaryLayout) -> int:
+    return CHECKSUM_BYTES[layout.checksum] + len(layout.end)
 
 
 def check_frame(layout: BinaryLayout, frame: bytes) -> None:
@@ -146,35 +110,51 @@ def _check_tail(layout: BinaryLayout, frame: bytes) -> None:
     end_at = len(frame) - len(layout.end)
     if frame[end_at:] != layout.end:
         raise ParseError(Reason.BAD_FIELD, f"ends in {frame[end_at:].hex()}, want {layout.end.hex()}", end_at)
-    width, compute = _CHECKSUMS[layout.checksum]
-    want = compute(frame[layout.checksum_from : end_at - width])
-    got = frame[end_at - width : end_at]
+    at = end_at - CHECKSUM_BYTES[layout.checksum]
+    got, want = frame[at:end_at], _check_bytes(layout, frame[:at])
     if got != want:
-        raise ParseError(Reason.BAD_CHECKSUM, f"{layout.checksum} {got.hex()}, want {want.hex()}", end_at - width)
+        raise ParseError(Reason.BAD_CHECKSUM, f"{layout.checksum} {got.hex()}, want {want.hex()}", at)
 
 
-def decode_frame(profile: Profile, frame: bytes) -> tuple[int, Decoded]:
+def _check_bytes(layout: BinaryLayout, body: bytes) -> bytes:
+    order = layout.checksum_order or ("little" if layout.checksum == "crc16-modbus" else "big")
+    value = checksum(layout.checksum, body[layout.checksum_from :])
+    return value.to_bytes(CHECKSUM_BYTES[layout.checksum], _order(order))
+
+
+def address_of(layout: BinaryLayout, frame: bytes) -> int | None:
+    """The address in a checked frame, None where the layout has none."""
+    if layout.address_at is None:
+        return None
+    return int.from_bytes(frame[layout.address_at : layout.address_at + layout.address_size], _order(layout.byte_order))
+
+
+def decode_frame(profile: Profile, frame: bytes) -> tuple[int | None, Decoded]:
     """The address of the unit that sent `frame`, and its values.
 
-    ParseError where the frame is not whole, or is of another type than the layout's (unknown_message). A field that
+    ParseError where the frame is not whole, or is of a type that the layout does not have (unknown_message). A field that
     lies behind the frame's end is bad with reason missing.
     """
-    layout = _wire(profile).layout
-    check_frame(layout, frame)
-    if layout.type_at is not None and frame[layout.type_at] != layout.type_value:
-        got = frame[layout.type_at]
-        raise ParseError(Reason.UNKNOWN_MESSAGE, f"type {got:#04x}, want {layout.type_value:#04x}", layout.type_at)
+    layout = _layout(_wire(profile))
     gathering = Gathering()
-    for field in layout.fields:
-        gathering.add(field.metric, _reader(profile, layout, field, frame))
-    return frame[layout.address_at], gathering.decoded()
+    for field, read in read_fields(profile, layout, frame):
+        gathering.add(field.metric, read)
+    return address_of(layout, frame), gathering.decoded()
+
+
+def read_fields(profile: Profile, layout: BinaryLayout, frame: bytes) -> list[tuple[BinaryField, Callable[[], Value]]]:
+    """The fields of the frame's message, each with what reads it; ParseError as `decode_frame`."""
+    check_frame(layout, frame)
+    return [(field, _reader(profile, layout, field, frame)) for field in _message(layout, frame).fields]
 
 
 def _reader(profile: Profile, layout: BinaryLayout, field: BinaryField, frame: bytes) -> Callable[[], Value]:
     def read() -> Value:
-        data = frame[field.at : field.at + size_of(field.type, field.size)]
-        if field.at + size_of(field.type, field.size) > _fields_end(layout, frame):
+        if field.at + field.width > len(frame) - _tail(layout):
             raise ParseError(Reason.MISSING, f"{field.metric}: the frame ends before it", len(frame))
+        data = frame[field.at : field.at + field.width]
+        if field.charset:
+            return _text(field, data)
         raw = unpack(data, field.type, field.byte_order)
         sentinel = is_sentinel(raw, field.type, field.scaling)
         return apply_scaling(None if sentinel else raw, field.scaling, profile.metrics[field.metric])
@@ -182,32 +162,55 @@ def _reader(profile: Profile, layout: BinaryLayout, field: BinaryField, frame: b
     return read
 
 
-def _fields_end(layout: BinaryLayout, frame: bytes) -> int:
-    return len(frame) - len(layout.end) - _CHECKSUMS[layout.checksum][0]
+def _text(field: BinaryField, data: bytes) -> str:
+    try:
+        text = data.decode(field.charset).strip("\0 ")
+    except UnicodeDecodeError as error:
+        raise ParseError(Reason.BAD_FIELD, f"{field.metric}: no {field.charset}", field.at + error.start) from error
+    if not text.isprintable():
+        raise ParseError(Reason.BAD_FIELD, f"{field.metric}: control characters", field.at)
+    if not text:
+        raise ParseError(Reason.NO_VALUE, f"{field.metric}: empty", field.at)
+    return text
 
 
-def encode_frame(profile: Profile, address: int, values: Mapping[str, Value]) -> bytes:
-    """The frame that `decode_frame` reads as `values`; metrics left out are zero. ParseError where a value has no wire form."""
-    layout = _wire(profile).layout
-    fields_end = max([_least(layout) - _CHECKSUMS[layout.checksum][0] - len(layout.end), *map(_field_end, layout.fields)])
-    tail = _CHECKSUMS[layout.checksum][0] + len(layout.end)
-    size = fields_end + tail if layout.length_at is not None else layout.size
+def encode_frame(profile: Profile, address: int | None, values: Mapping[str, Value], kind: int | None = None) -> bytes:
+    """The frame that `decode_frame` reads as `values`; metrics left out are zero. ParseError where a value has no wire form.
+
+    `kind` is the type of the message where the layout has several, its first where it is None.
+    """
+    layout = _layout(_wire(profile))
+    message = next((one for one in layout.messages if one.type_value == kind), layout.messages[0])
+    tail = _tail(layout)
+    fields_end = max([_least(layout) - tail, *(field.at + field.width for field in message.fields)])
+    size = fields_end + tail if layout.length_at is not None else message.size or layout.size
     frame = bytearray(size - tail)
     frame[: len(layout.start)] = layout.start
-    frame[layout.address_at] = address
+    if layout.address_at is not None:
+        frame[layout.address_at : layout.address_at + layout.address_size] = _address(layout, address)
     if layout.type_at is not None:
-        frame[layout.type_at] = layout.type_value
+        frame[layout.type_at] = message.type_value
     if layout.length_at is not None:
         length = (size - layout.length_adds).to_bytes(layout.length_size, _order(layout.byte_order))
         frame[layout.length_at : layout.length_at + layout.length_size] = length
-    for field in layout.fields:
+    for field in message.fields:
         if field.metric in values:
             _write(profile, field, values[field.metric], frame)
     return _close(layout, frame)
 
 
+def _address(layout: BinaryLayout, address: int | None) -> bytes:
+    try:
+        return (address or 0).to_bytes(layout.address_size, _order(layout.byte_order))
+    except OverflowError as error:
+        raise ParseError(Reason.OUT_OF_RANGE, f"address {address} does not fit {layout.address_size} bytes") from error
+
+
 def _write(profile: Profile, field: BinaryField, value: Value, frame: bytearray) -> None:
-    span = slice(field.at, field.at + size_of(field.type, field.size))
+    span = slice(field.at, field.at + field.width)
+    if field.charset:
+        frame[span] = _text_bytes(field, value)
+        return
     takes_bits = field.scaling.bit is not None or field.scaling.bits is not None
     onto = int(unpack(bytes(frame[span]), field.type, field.byte_order)) if takes_bits else 0
     raw = undo_scaling(value, field.scaling, profile.metrics[field.metric], onto)
@@ -219,31 +222,37 @@ def _write(profile: Profile, field: BinaryField, value: Value, frame: bytearray)
         frame[span] = pack(raw, field.type, field.byte_order, field.size)
 
 
+def _text_bytes(field: BinaryField, value: Value) -> bytes:
+    if value is not None and not isinstance(value, str):
+        raise ParseError(Reason.WRONG_TYPE, f"{field.metric}: {value!r} is no text")
+    data = (value or "").encode(field.charset, errors="replace")
+    if len(data) > field.size:
+        raise ParseError(Reason.OUT_OF_RANGE, f"{field.metric}: {len(data)} bytes, want at most {field.size}")
+    return data.ljust(field.size, b"\0")
+
+
 def _sentinel(raw: int, field: BinaryField) -> bytes:
     """A word for none: the number itself, or the bit pattern that a signed field holds it as."""
     try:
         return pack(raw, field.type, field.byte_order, field.size)
     except ParseError:
-        size = size_of(field.type, field.size)
-        return (raw % (1 << 8 * size)).to_bytes(size, _order(field.byte_order))
-
-
-def _field_end(field: BinaryField) -> int:
-    return field.at + size_of(field.type, field.size)
+        return (raw % (1 << 8 * field.width)).to_bytes(field.width, _order(field.byte_order))
 
 
 def _close(layout: BinaryLayout, frame: bytes | bytearray) -> bytes:
     body = bytes(frame)
-    return body + _CHECKSUMS[layout.checksum][1](body[layout.checksum_from :]) + layout.end
+    return body + _check_bytes(layout, body) + layout.end
 
 
-def poll_frame(wire: SerialWire, address: int) -> bytes | None:
+def poll_frame(wire: SerialWire, address: int | None) -> bytes | None:
     """The question to the unit at `address`, closed by the layout's checksum and end; None for a unit that speaks unasked."""
     if wire.poll is None:
         return None
+    layout = _layout(wire)
     question = bytearray(wire.poll)
-    question[wire.poll_address_at] = address
-    return _close(wire.layout, question)
+    if layout.address_at is not None:
+        question[wire.poll_address_at : wire.poll_address_at + layout.address_size] = _address(layout, address)
+    return _close(layout, question)
 
 
 def _order(name: str) -> Literal["big", "little"]:
@@ -254,3 +263,9 @@ def _wire(profile: Profile) -> SerialWire:
     if profile.wire.serial is None:
         raise ParseError(Reason.UNKNOWN_PROFILE, f"{profile.name} has no serial wire")
     return profile.wire.serial
+
+
+def _layout(wire: SerialWire) -> BinaryLayout:
+    if not isinstance(wire.layout, BinaryLayout):
+        raise ParseError(Reason.UNKNOWN_PROFILE, "the device speaks in lines of text")
+    return wire.layout

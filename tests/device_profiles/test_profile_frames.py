@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from device_profiles.frames import ExampleFrame, load_frames
 from device_profiles.model import Profile
@@ -16,6 +17,10 @@ from device_profiles.wires.modbus import RegisterArea
 from firmware_bridge.carriers import onenet
 from firmware_bridge.carriers.messages import Report
 from firmware_bridge.carriers.reports import decode_reports
+from firmware_bridge.cjt188.frames import parse_frame as parse_cjt188
+from firmware_bridge.cjt188.rounds import Cjt188Plan
+from firmware_bridge.dlt645.frames import parse_frame as parse_dlt645
+from firmware_bridge.dlt645.rounds import Dlt645Plan
 from firmware_bridge.documents import CBOR, JSON, decode_document, identity, parse_document
 from firmware_bridge.hj212.frames import parse_frame as parse_hj212
 from firmware_bridge.hj212.metrics import decode_message
@@ -25,12 +30,13 @@ from firmware_bridge.jt808.frames import parse_frame
 from firmware_bridge.jt808.location import decode_location, parse_location
 from firmware_bridge.lwm2m.payloads import decode_payload
 from firmware_bridge.lwm2m.reports import decode_readings
+from firmware_bridge.meter_line import Told
 from firmware_bridge.modbus.frames import parse_rtu
 from firmware_bridge.modbus.pdus import ReadReply, ReadRequest, parse_reply, parse_request
 from firmware_bridge.modbus.plan import plan_reads
 from firmware_bridge.modbus.registers import decode_registers
 from firmware_bridge.publications import decode_publication, elements, parse_publication
-from firmware_bridge.serial_layout import decode_frame
+from firmware_bridge.serial_frames import read_frame
 from firmware_bridge.sl651.frames import parse_frame as parse_sl651
 from firmware_bridge.sl651.metrics import decode_report
 from firmware_bridge.sl651.record import body_of
@@ -79,8 +85,8 @@ def _sparkplug(profile: Profile, example: ExampleFrame) -> Read:
 
 
 def _serial(profile: Profile, example: ExampleFrame) -> Read:
-    address, decoded = decode_frame(profile, example.payloads[0])
-    return decoded, f"address {address}"
+    address, decoded = read_frame(profile, example.payloads[0])
+    return decoded, None if address is None else f"address {address}"
 
 
 def _jt808(profile: Profile, example: ExampleFrame) -> Read:
@@ -137,6 +143,26 @@ def _carrier(profile: Profile, example: ExampleFrame) -> Read:
     return decoded, reports[0].device_id
 
 
+def _dlt645(profile: Profile, example: ExampleFrame) -> Read:
+    """One round: each question is answered by the example's frame of that identifier, or by none."""
+    answers = [parse_dlt645(raw) for raw in example.payloads]
+    asking = Dlt645Plan(profile, answers[0].address).begin()
+    while asking.question() is not None:
+        if not any(asking.hear(answer).answers for answer in answers):
+            asking.give_up()
+    return asking.decoded(), f"address {answers[0].address}"
+
+
+def _cjt188(profile: Profile, example: ExampleFrame) -> Read:
+    answer = parse_cjt188(example.payloads[0])
+    wire = profile.wire.cjt188
+    assert wire is not None
+    heedless = replace(profile, wire=replace(profile.wire, cjt188=replace(wire, echoes_sequence=False)))
+    asking = Cjt188Plan(heedless, answer.address).begin()
+    assert asking.hear(answer) == Told(answers=True)
+    return asking.decoded(), f"address {answer.address}"
+
+
 _READERS: Mapping[str, Callable[[Profile, ExampleFrame], Read]] = {
     "carrier_json": _carrier,
     "coap_cbor": _coap,
@@ -149,6 +175,8 @@ _READERS: Mapping[str, Callable[[Profile, ExampleFrame], Read]] = {
     "mqtt_senml_cbor": _mqtt,
     "mqtt_sparkplug": _sparkplug,
     "serial": _serial,
+    "dlt645": _dlt645,
+    "cjt188": _cjt188,
     "jt808": _jt808,
     "modbus_rtu": _modbus,
     "hj212": _hj212,

@@ -16,7 +16,7 @@ from device_profiles.wires.documents import DocumentField, TimeField
 from device_profiles.wires.jt808 import Jt808Wire
 from device_profiles.wires.modbus import ModbusWire, RegisterArea, RegisterField
 from device_profiles.wires.modbus_orders import RegisterOrder
-from device_profiles.wires.mqtt import MqttWire
+from device_profiles.wires.mqtt import MqttTopic, MqttWire
 from device_profiles.wires.serial import BinaryField, BinaryLayout, SerialWire
 from edge_agent.config import DeviceConfig
 from edge_agent.drivers import Driver
@@ -225,7 +225,7 @@ def air_profile(name: str = "air", *, poll_s: float = 0.05, timeout_s: float = 0
     return profile(name, Wire(modbus=wire), metric("nh3_ppm", unit="[ppm]"))
 
 
-def serial_profile(name: str = "node", *, poll: bytes | None = None, poll_s: float = 0.05) -> Profile:
+def serial_profile(name: str = "node", *, poll: bytes | None = None, poll_s: float = 0.05, timeout_s: float = 1.0) -> Profile:
     """a5 5a, length, address, people u16, battery u8, sum8, 0d."""
     layout = BinaryLayout(
         start=b"\xa5\x5a",
@@ -241,7 +241,7 @@ def serial_profile(name: str = "node", *, poll: bytes | None = None, poll_s: flo
     )
     return profile(
         name,
-        Wire(serial=SerialWire(layout=layout, poll=poll, poll_address_at=3, poll_s=poll_s)),
+        Wire(serial=SerialWire(layout=layout, poll=poll, poll_address_at=3, poll_s=poll_s, timeout_s=timeout_s)),
         metric("people_count", MetricType.INTEGER),
         metric("battery_pct", unit="%"),
     )
@@ -260,7 +260,7 @@ def coap_profile(name: str = "cover", path: str = "t/up") -> Profile:
 
 
 def mqtt_profile(name: str = "counter", topic: str = "sensors/{address}/state") -> Profile:
-    wire = MqttWire(topic=topic, fields=_DOCUMENT, time=TimeField(path=("ts",)))
+    wire = MqttWire(topics=(MqttTopic(topic=topic, fields=_DOCUMENT, time=TimeField(path=("ts",))),))
     return profile(name, Wire(mqtt=wire), *_DOCUMENT_METRICS)
 
 

@@ -6,6 +6,10 @@ import gc
 import edge_drivers_peers as peers
 import pytest
 
+from device_profiles.model import Profile
+from device_profiles.quantities import MetricType
+from device_profiles.wires import Wire
+from device_profiles.wires.serial import LineChecksum, LineField, LineLayout, LineMessage, Place, SerialWire
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import Driver, SetupError, make_driver
 from edge_agent.link_kinds import DriverName, SerialOptions
@@ -15,7 +19,7 @@ from telemetry.reason import Reason
 
 NODE = DeviceConfig(id="node-5", profile="node", address="5")
 TALKS = peers.serial_profile()
-ASKED = peers.serial_profile(poll=b"\xa5\x5a\x06\x00")
+ASKED = peers.serial_profile(poll=b"\xa5\x5a\x06\x00", timeout_s=0.2)
 GOOD = encode_frame(TALKS, 5, {"people_count": 258, "battery_pct": 90.0})
 #         start len  addr people   battery sum  end: a5+5a+09+05+01+02+5a = 16a
 WRITTEN = bytes.fromhex("a55a 09 05 0102 5a 6a 0d")
@@ -84,9 +88,8 @@ async def test_any_cut_of_the_stream_gives_the_same_readings(pty) -> None:
     assert not inlet.refused
 
 
-async def test_polled_units_are_asked_one_at_a_time_and_a_dead_one_costs_little(monkeypatch) -> None:
+async def test_polled_units_are_asked_one_at_a_time_and_a_dead_one_costs_little() -> None:
     """Unit 6 is dead; its neighbour keeps speaking."""
-    monkeypatch.setattr("edge_agent.drivers.serial_line._ANSWER_S", 0.2)
     inlet = peers.Notebook()
     both = [DeviceConfig(id=f"node-{n}", profile="node", address=str(n)) for n in (5, 6)]
 
@@ -155,6 +158,65 @@ async def test_a_busy_agent_slows_the_line_down_and_loses_nothing(pty) -> None:
         assert inlet.most_under_way == 256, "bounded"
         inlet.gate.set()
         await peers.eventually(lambda: len(inlet.heard) == 400)
+
+
+SCALE = LineLayout(
+    start=b"$",
+    separator=",",
+    address=Place(index=1),
+    checksum=LineChecksum(kind="xor8", mark="*", since=1),
+    messages=(LineMessage(tag="W", fields=(LineField(metric="people_count", place=Place(index=2)),)),),
+)
+
+
+def scale(**wire: object) -> Profile:
+    spoken = SerialWire(layout=SCALE, **({"poll_s": 0.05} | wire))  # type: ignore[arg-type]
+    return peers.profile("node", Wire(serial=spoken), peers.metric("people_count", MetricType.INTEGER))
+
+
+#              W ^ , ^ 0 ^ 5 ^ , ^ 4 ^ 2 = 54
+LINE = b"$W,05,42*54\r\n"
+
+
+async def test_a_line_of_text_spoken_unasked_becomes_a_reading(pty) -> None:
+    inlet = peers.Notebook()
+    async with peers.running(serial_link(pty.path, profile=scale()), inlet):
+        await asyncio.sleep(0.05)
+        for piece in (b"noise", LINE[:4], LINE[4:], LINE.replace(b"42", b"43"), LINE.replace(b"*54", b"*5"), LINE):
+            pty.write(piece)
+            await asyncio.sleep(0.01)
+        await peers.eventually(lambda: len(inlet.heard) == 2)
+    assert [heard.decoded.values for heard in inlet.heard] == [{"people_count": 42}] * 2
+    assert inlet.reasons() == {Reason.BAD_START, Reason.BAD_CHECKSUM}
+
+
+async def test_lines_are_asked_for_by_the_units_address() -> None:
+    inlet = peers.Notebook()
+    asked = scale(poll=b"#{address}?\r\n", poll_digits=2)
+    async with (
+        peers.bus(lambda question: question + LINE if question == b"#05?\r\n" else b"") as line,
+        peers.running(serial_link(line.pty.path, profile=asked), inlet),
+    ):
+        await peers.eventually(lambda: len(inlet.heard) >= 2)
+    assert {heard.device for heard in inlet.heard} == {"node-5"}
+
+
+async def test_text_and_frames_share_a_line(pty) -> None:
+    inlet = peers.Notebook()
+    devices = (NODE, DeviceConfig(id="scale-5", profile="scale", address="5"))
+    options = SerialOptions(port=pty.path)
+    link = LinkConfig(name="line", driver=DriverName.SERIAL, devices=devices, options=options)
+    async with peers.running(make_driver(link, {"node": TALKS, "scale": scale()}, SystemClock()), inlet):
+        await asyncio.sleep(0.05)
+        pty.write(GOOD + LINE + GOOD)
+        await peers.eventually(lambda: len(inlet.heard) == 3)
+    assert sorted(heard.device for heard in inlet.heard) == ["node-5", "node-5", "scale-5"]
+
+
+def test_two_units_that_cannot_be_told_apart_are_told() -> None:
+    again = DeviceConfig(id="again", profile="node", address="005")
+    with pytest.raises(SetupError, match="both say address 5"):
+        serial_link("/dev/null", NODE, again)
 
 
 def test_a_device_that_does_not_fit_the_line_is_told() -> None:

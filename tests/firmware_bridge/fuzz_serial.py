@@ -7,7 +7,8 @@ from fuzz_modbus import bitwise_crc
 from device_profiles.loader import load_profile
 from device_profiles.shelf import catalog_path
 from firmware_bridge.errors import ParseError
-from firmware_bridge.serial_layout import LayoutFramer, decode_frame
+from firmware_bridge.serial_frames import framer as cutter
+from firmware_bridge.serial_layout import decode_frame
 
 NODE = load_profile(catalog_path() / "toilet_node_serial")
 START, CHECKED_FROM = b"\xaa\x55", 2
@@ -29,7 +30,7 @@ def fuzz_one(data: bytes) -> None:
 def _line(raw: bytes) -> None:
     wire = NODE.wire.serial
     assert wire is not None
-    framer = LayoutFramer(wire.layout)
+    framer = cutter(wire.layout)
     said = [one for at in range(0, len(raw), 5) for one in framer.feed(raw[at : at + 5])] + framer.idle()
     assert b"".join(one if isinstance(one, bytes) else one.raw for one in said) == raw
     for one in said:

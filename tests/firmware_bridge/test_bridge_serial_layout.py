@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 from device_profiles.model import Profile
 from device_profiles.quantities import MetricType, NumberType, Scaling
 from device_profiles.shelf import load_catalog
-from device_profiles.wires.serial import BinaryField, BinaryLayout, SerialWire
+from device_profiles.wires.serial import BinaryField, BinaryLayout, BinaryMessage, SerialWire
+from device_profiles.wires.serial_binary import CHECKSUM_BYTES
 from firmware_bridge.errors import ParseError, Refused
+from firmware_bridge.serial_checks import checksum
 from firmware_bridge.serial_layout import LayoutFramer, decode_frame, encode_frame, poll_frame
+from firmware_bridge.values import Decoded
 from telemetry.reason import Reason
 from telemetry.records import Flaw, Quality
 
@@ -95,10 +98,112 @@ def test_a_shorter_frame_of_an_older_unit_lacks_only_its_last_fields() -> None:
     assert decoded.flaws["door"] == Flaw(Quality.BAD, Reason.MISSING)
 
 
-@pytest.mark.parametrize("checksum", ["none", "sum8", "xor8", "crc16-modbus"])
+@pytest.mark.parametrize(
+    ("frame", "layout", "value"),
+    [
+        pytest.param(
+            "FF 86 02 60 47 00 00 00 D1",
+            BinaryLayout(start=b"\xff\x86", size=9, checksum="lrc", checksum_from=1, fields=(BinaryField(metric="nh3", at=2),)),
+            608,
+            id="Winsen MH-Z19, 608 ppm of carbon dioxide, as commonly published",
+        ),
+        pytest.param(
+            "FF 07 A1 A7",
+            BinaryLayout(start=b"\xff", size=4, checksum="sum8", fields=(BinaryField(metric="nh3", at=1),)),
+            1953,
+            id="DYP-A02YYUW, an ultrasonic sensor at 1953 mm, as commonly published",
+        ),
+        pytest.param(
+            "42 4D 00 1C 00 1C 00 29 00 2B 00 1C 00 29 00 2B 14 94 05 E8 00 B8 00 14 00 02 00 02 97 00 04 87",
+            BinaryLayout(
+                start=b"BM",
+                length_at=2,
+                length_size=2,
+                length_adds=4,
+                checksum="sum16",
+                fields=(BinaryField(metric="nh3", at=12),),
+            ),
+            41,
+            id="Plantower PMS5003, 41 ug/m3 of PM2.5: the layout that its manual prints, bytes and sum worked out here",
+        ),
+    ],
+)
+def test_a_published_sensor_without_an_address_needs_no_code(frame: str, layout: BinaryLayout, value: int) -> None:
+    profile = serial_profile(SerialWire(layout=layout), *METRICS)
+    address, decoded = decode_frame(profile, bytes.fromhex(frame))
+    assert (address, decoded.values) == (None, {"nh3": value})
+    assert LayoutFramer(layout).feed(b"\xff\x00" + bytes.fromhex(frame))[-1] == bytes.fromhex(frame)
+    assert encode_frame(profile, None, {"nh3": value})[:4] == bytes.fromhex(frame)[:4] or layout.checksum == "sum16"
+
+
+@pytest.mark.parametrize(
+    ("kind", "check"),
+    # The check values of the catalogue of parametrised CRC algorithms for "123456789", and sums worked out by hand.
+    [
+        ("crc16-modbus", 0x4B37),
+        ("crc16-xmodem", 0x31C3),
+        ("crc16-ccitt", 0x29B1),
+        ("sum8", 0xDD),
+        ("sum8-ones", 0x22),
+        ("lrc", 0x23),
+        ("sum16", 0x01DD),
+        ("xor8", 0x31),
+    ],
+)
+def test_a_checksum_has_its_published_check_value(kind: str, check: int) -> None:
+    assert checksum(kind, b"123456789") == check
+
+
+def test_an_address_of_two_bytes_and_messages_of_several_types() -> None:
+    level = BinaryField(metric="nh3", at=6)
+    mode = BinaryField(metric="mode", at=6, size=6, charset="gb18030")
+    layout = BinaryLayout(
+        start=b"\xaa\x55",
+        address_at=2,
+        address_size=2,
+        type_at=4,
+        type_value=1,
+        length_at=5,
+        length_adds=8,
+        checksum="crc16-xmodem",
+        checksum_order="little",
+        fields=(level,),
+        others=(BinaryMessage(type_value=9, fields=(mode,)),),
+    )
+    profile = serial_profile(SerialWire(layout=layout), *METRICS, metric("mode", MetricType.STRING))
+    first, second = encode_frame(profile, 0x1234, {"nh3": 7}), encode_frame(profile, 0x1234, {"mode": "自动"}, kind=9)
+    assert first[:8].hex() == "aa551234" + "01" + "02" + "0007"
+    assert second[4:12].hex() == "0906" + "d7d4b6af0000", "GB 18030, padded"
+    assert decode_frame(profile, first) == (0x1234, Decoded(values={"nh3": 7}))
+    assert decode_frame(profile, second) == (0x1234, Decoded(values={"mode": "自动"}))
+    assert LayoutFramer(layout).feed(first + second) == [first, second]
+    with pytest.raises(ParseError, match="does not fit"):
+        encode_frame(profile, 70_000, {})
+
+
+def test_messages_without_a_length_have_sizes_of_their_own() -> None:
+    layout = BinaryLayout(
+        start=b"\xaa",
+        type_at=1,
+        type_value=1,
+        size=5,
+        checksum="xor8",
+        fields=(BinaryField(metric="nh3", at=2),),
+        others=(BinaryMessage(type_value=2, size=7, fields=(BinaryField(metric="cold", at=2, type=NumberType.I32),)),),
+    )
+    profile = serial_profile(SerialWire(layout=layout), *METRICS)
+    first, second = encode_frame(profile, None, {"nh3": 1}), encode_frame(profile, None, {"cold": -1}, kind=2)
+    assert (len(first), len(second)) == (5, 7)
+    framer = LayoutFramer(layout)
+    said = [one for byte in b"\xaa\x07\x00" + second + first for one in framer.feed(bytes((byte,)))]
+    assert [one for one in said if isinstance(one, bytes)] == [second, first]
+    assert decode_frame(profile, second)[1].values == {"cold": -1}
+
+
+@pytest.mark.parametrize("checksum", ["none", "sum8", "xor8", "crc16-modbus", "sum16", "crc16-xmodem", "crc16-ccitt", "lrc"])
 @pytest.mark.parametrize("end", [b"", b"\r\n"])
 def test_every_checksum_and_ending_reads_back(checksum: str, end: bytes) -> None:
-    tail = {"none": 0, "sum8": 1, "xor8": 1, "crc16-modbus": 2}[checksum] + len(end)
+    tail = CHECKSUM_BYTES[checksum] + len(end)
     profile = with_layout(checksum=checksum, end=end, length_adds=5 + tail)
     frame = encode_frame(profile, 9, VALUES)
     assert frame.endswith(end)
