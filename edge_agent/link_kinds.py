@@ -80,7 +80,8 @@ class CoapOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CarrierOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """An HTTP listener for a carrier's pushes; port 0 takes a free one."""
+    """An HTTP listener for a carrier's pushes; port 0 takes a free one. `secret_file` holds OneNET's token, or what CTWing's
+    push address ends in."""
 
     host: str = "127.0.0.1"
     port: int = 8190
@@ -126,11 +127,13 @@ class HydrologyOptions(StationOptions, frozen=True, kw_only=True):
 
 
 class BleOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """A Bluetooth adapter: `scan_s` of listening in every `every_s`."""
+    """A Bluetooth adapter: `scan_s` of listening in every `every_s`. `passive` hears sensors without asking them anything, where
+    kernel and adapter can."""
 
     adapter: str = ""
     scan_s: float = 10.0
     every_s: float = 60.0
+    passive: bool = False
 
 
 Options = (
@@ -176,11 +179,12 @@ def _coap(table: Table, _folder: Path) -> CoapOptions:
 
 
 def _carrier(table: Table, folder: Path) -> CarrierOptions:
-    return CarrierOptions(
-        **_listener(table, 8190),
-        platform=table.choice("platform", ("onenet", "ctwing")),
-        secret_file=table.file("secret_file", folder),
-    )
+    platform = table.choice("platform", ("onenet", "ctwing"))
+    # The token may be agreed with the platform later: the driver says what it lacks, and looks again until it is there.
+    file = table.text("secret_file", "")
+    if platform == "onenet" and not file:
+        table.wrong("secret_file", "is missing", "the file that holds the token agreed with OneNET, alone")
+    return CarrierOptions(**_listener(table, 8190), platform=platform, secret_file=folder / file if file else None)
 
 
 def _mqtt(table: Table, folder: Path) -> MqttOptions:
@@ -219,6 +223,7 @@ def _ble(table: Table, _folder: Path) -> BleOptions:
         adapter=table.text("adapter", ""),
         scan_s=table.number("scan_s", 10.0, low=1, high=600),
         every_s=table.number("every_s", 60.0, low=1, high=86400),
+        passive=table.flag("passive", default=False),
     )
 
 

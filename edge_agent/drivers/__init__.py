@@ -22,6 +22,7 @@ _MAKERS: Mapping[DriverName, tuple[str, str]] = {
     DriverName.SERIAL: ("serial_line", "SerialDriver"),
     DriverName.DLT645: ("meters", "MeterDriver"),
     DriverName.CJT188: ("meters", "MeterDriver"),
+    DriverName.CARRIER: ("carrier", "CarrierDriver"),
     DriverName.COAP: ("coap", "CoapDriver"),
     DriverName.LWM2M: ("lwm2m", "Lwm2mDriver"),
     DriverName.MQTT: ("mqtt", "MqttDriver"),
