@@ -73,12 +73,12 @@ class _Dialogue(Dialogue[Frame]):
             raise ParseError(whole.reason, whole.detail)
         return [] if whole is None else await self._message(whole, received_ns)
 
-    async def overdue(self) -> Sequence[Reply]:
+    async def overdue(self, *, ended: bool = False) -> Sequence[Reply]:
         """Packets of a message whose sender may wait for their answers before it sends the rest are taken as they are."""
         replies: list[Reply] = []
         now_ns = self.clock.monotonic_ns()
-        settled = self._reassembler.settle(now_ns, self.limits.linger_s, answer_wanted=True)
-        settled += self._reassembler.settle(now_ns, self.limits.quiet_s, answer_wanted=False)
+        settled = self._reassembler.settle(now_ns, 0 if ended else self.limits.linger_s, answer_wanted=True)
+        settled += self._reassembler.settle(now_ns, 0 if ended else self.limits.quiet_s, answer_wanted=False)
         for message in settled:
             replies += await self._message(message, self.clock.wall_ns())
         return replies

@@ -90,10 +90,11 @@ class _Dialogue(Dialogue[Frame]):
                 self._waiting[key] = (frame, ended or frame.end == ETX)
         return [] if whole is None else await self._message(whole, station, received_ns)
 
-    async def overdue(self) -> Sequence[Reply]:
-        """Say once, to each station that stopped within a message, to go on or to send it again."""
+    async def overdue(self, *, ended: bool = False) -> Sequence[Reply]:
+        """Say once, to each station that stopped within a message, to go on or to send it again. Packets are cut anywhere:
+        what came of a message is of no use alone."""
         waiting, self._waiting = self._waiting, {}
-        held = (each for key, each in waiting.items() if self._reassembler.missing(*key))
+        held = () if ended else (each for key, each in waiting.items() if self._reassembler.missing(*key))
         return [self._say(frame, NAK if ended else ACK) for frame, ended in held]
 
     def _station(self, frame: Frame) -> Station:

@@ -119,8 +119,8 @@ class Dialogue(ABC, Generic[FrameT]):
         """Act on a sound frame. ParseError where it is not to be believed, or comes from nobody we know."""
 
     @abstractmethod
-    async def overdue(self) -> Sequence[Reply]:
-        """What is to be said now that nothing came for a while and a message is not whole."""
+    async def overdue(self, *, ended: bool = False) -> Sequence[Reply]:
+        """What is to be done and said now that nothing came for a while, or will ever come, and a message is not whole."""
 
     @abstractmethod
     def shown(self, raw: bytes) -> bytes:
@@ -170,6 +170,8 @@ class Session(Generic[FrameT]):
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._answer_all(writer))
                 await self._read_all(reader)
+                await self._take(self._dialogue.framer.idle())
+                await self._answer(await self._dialogue.overdue(ended=True))
                 await self._replies.put(None)
         finally:
             # What a station does not take any more must not keep the agent from stopping.
@@ -193,7 +195,6 @@ class Session(Generic[FrameT]):
             except OSError:
                 return
             if not data:
-                await self._take(self._dialogue.framer.idle())
                 return
             quiet_s = 0.0
             self._noise += len(data)
