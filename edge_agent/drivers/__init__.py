@@ -29,6 +29,7 @@ _MAKERS: Mapping[DriverName, tuple[str, str]] = {
     DriverName.JT808: ("jt808", "Jt808Driver"),
     DriverName.HJ212: ("hj212", "hj212"),
     DriverName.SL651: ("sl651", "sl651"),
+    DriverName.BLE: ("ble", "ble"),
 }
 """Module and function, or class, that makes each driver."""
 

@@ -1,0 +1,1 @@
+"""Bluetooth Low Energy: advertisements, values of characteristics, and the maintenance door's frames."""
