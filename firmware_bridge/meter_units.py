@@ -5,10 +5,9 @@ from fractions import Fraction
 from firmware_bridge.errors import ParseError
 from telemetry.reason import Reason
 
-__all__ = ["in_unit"]
+__all__ = ["UNITS", "in_unit"]
 
-# UCUM code: (dimension, how many of the dimension's first unit).
-_UNITS: dict[str, tuple[str, Fraction]] = {
+UNITS: dict[str, tuple[str, Fraction]] = {
     "J": ("energy", Fraction(1)),
     "kJ": ("energy", Fraction(1000)),
     "MJ": ("energy", Fraction(10**6)),
@@ -28,6 +27,7 @@ _UNITS: dict[str, tuple[str, Fraction]] = {
     "L/h": ("flow", Fraction(1)),
     "m3/h": ("flow", Fraction(1000)),
 }
+"""UCUM code: (dimension, how many of the dimension's first unit)."""
 
 
 def in_unit(value: float, said: str | None, wanted: str) -> float:
@@ -37,8 +37,8 @@ def in_unit(value: float, said: str | None, wanted: str) -> float:
     """
     if said is None or said == wanted or "1" in (said, wanted):
         return value
-    if said not in _UNITS or wanted not in _UNITS or _UNITS[said][0] != _UNITS[wanted][0]:
+    if said not in UNITS or wanted not in UNITS or UNITS[said][0] != UNITS[wanted][0]:
         raise ParseError(Reason.WRONG_TYPE, f"the meter counts in {said}, want {wanted}")
-    factor = _UNITS[said][1] / _UNITS[wanted][1]
+    factor = UNITS[said][1] / UNITS[wanted][1]
     # Nine decimals are far below any meter's last digit, and above a float's noise.
     return round(value * factor.numerator / factor.denominator, 9)

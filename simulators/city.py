@@ -14,11 +14,12 @@ from firmware_bridge.errors import ParseError
 from simulators.actions import ACTIONS, GENERAL
 from simulators.devices.base import Account, Calling, Device, Line, Surroundings
 from simulators.devices.cover import Cover
+from simulators.devices.meters import Cjt188Meter, Dlt645Meter, MeterBus
 from simulators.devices.modbus_lines import ModbusTcpPort, RtuBus
 from simulators.devices.modbus_unit import ModbusUnit
 from simulators.devices.mqtt_device import MqttDevice
 from simulators.devices.mqtt_sparkplug import SparkplugNode
-from simulators.devices.toilet_node import SerialBus, ToiletNode
+from simulators.devices.serial_node import SerialBus, SerialNode
 from simulators.devices.vehicle import Vehicle
 from simulators.links import Endpoints, link_table
 from simulators.listener import Address
@@ -40,13 +41,17 @@ _CALLING: Mapping[Driver, Callable[[DeviceSpec, Profile, Surroundings, Callable[
 _CALLED: Mapping[Driver, Callable[[DeviceSpec, Profile, Surroundings], Device]] = {
     Driver.MODBUS_TCP: ModbusUnit,
     Driver.MODBUS_RTU: ModbusUnit,
-    Driver.SERIAL: ToiletNode,
+    Driver.SERIAL: SerialNode,
+    Driver.DLT645: Dlt645Meter,
+    Driver.CJT188: Cjt188Meter,
 }
 """Devices that the agent calls, and below what carries them."""
 _LINES: Mapping[Driver, Callable[[Sequence[Any]], Line]] = {
     Driver.MODBUS_TCP: ModbusTcpPort,
     Driver.MODBUS_RTU: RtuBus,
     Driver.SERIAL: SerialBus,
+    Driver.DLT645: MeterBus,
+    Driver.CJT188: MeterBus,
 }
 
 

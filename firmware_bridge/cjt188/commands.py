@@ -83,7 +83,8 @@ def refuse(meter_type: int, address: str, function: int, status: Values, sequenc
 def data_bytes(meter_type: int, data_id: str, values: Values, *, layout: int = 0) -> bytes:
     """The fields of an identifier for a type of meter as `values` names them, NAME_unit with a UCUM code for a quantity.
 
-    A field left out or None is filled with FF; the status is taken from `valve` and `battery`. ParseError: unknown_metric for
+    A field left out or None is filled with FF; the status is taken from `status`, both bytes as a number,
+    the first one low, or else from `valve` and `battery`. ParseError: unknown_metric for
     an identifier without a layout, out_of_range, not_in_enum, wrong_type.
     """
     known = layouts(_number(data_id), family(meter_type))
@@ -138,6 +139,9 @@ def _time(field: Field, value: float | str | None) -> bytes:
 
 
 def _status(values: Values) -> bytes:
+    word = values.get("status")
+    if isinstance(word, int):
+        return (word & 0xFFFF).to_bytes(2, "little")
     valve = str(values.get("valve", "open"))
     if valve not in _VALVE_BITS:
         raise ParseError(Reason.NOT_IN_ENUM, f"valve {valve!r}, want one of {', '.join(_VALVE_BITS)}")

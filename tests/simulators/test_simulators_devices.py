@@ -29,7 +29,7 @@ from simulators.devices.cover import Cover
 from simulators.devices.modbus_lines import ModbusTcpPort, RtuBus
 from simulators.devices.modbus_unit import ModbusUnit
 from simulators.devices.mqtt_device import MqttDevice
-from simulators.devices.toilet_node import SerialBus, ToiletNode
+from simulators.devices.serial_node import SerialBus, SerialNode
 from simulators.devices.vehicle import Vehicle
 from simulators.listener import Address, Listener
 from simulators.scenario import DeviceSpec
@@ -396,8 +396,8 @@ async def test_a_caller_that_does_not_speak_modbus_is_hung_up_on() -> None:
 # Serial nodes
 
 
-def node(address: str) -> ToiletNode:
-    return ToiletNode(spec(Kind.TOILET_NODE, "toilet_node_serial", address), CATALOG["toilet_node_serial"], around())
+def node(address: str) -> SerialNode:
+    return SerialNode(spec(Kind.TOILET_NODE, "toilet_node_serial", address), CATALOG["toilet_node_serial"], around())
 
 
 async def test_toilet_nodes_answer_their_own_poll_and_no_other() -> None:
