@@ -171,7 +171,8 @@ class Asking:
             else:
                 held.append(order)
             return
-        form = int(order.other_format or preferred(registration) or Format.TLV)
+        liked = order.other_format if order.other_format is not None else preferred(registration)
+        form = int(Format.TLV if liked is None else liked)
         try:
             request = order_of(order.command, order.value, until_s=order.until_s, tag=order.tag, content_format=form)
         except ParseError as error:
