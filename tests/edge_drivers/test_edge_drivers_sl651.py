@@ -232,7 +232,7 @@ async def test_a_password_is_checked_where_one_is_given_and_shown_nowhere(tmp_pa
             encode_frame(
                 0x32, bytes.fromhex("0001 241323103015 f1f1 0011223344 48 f0f0 2413230800 3923 00001205"), station=ADDRESS
             ),
-            Reason.BAD_FIELD,
+            Reason.IMPLAUSIBLE_TIME,
             1,
             id="times that are no dates",
         ),
