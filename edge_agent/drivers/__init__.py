@@ -19,6 +19,7 @@ __all__ = ["Driver", "LinkHealth", "SetupError", "make_driver"]
 _MAKERS: Mapping[DriverName, tuple[str, str]] = {
     DriverName.MODBUS_TCP: ("modbus_tcp", "modbus_tcp"),
     DriverName.MODBUS_RTU: ("modbus_rtu", "modbus_rtu"),
+    DriverName.MODBUS_RTU_TCP: ("modbus_tcp", "modbus_rtu_tcp"),
     DriverName.SERIAL: ("serial_line", "SerialDriver"),
     DriverName.DLT645: ("meters", "MeterDriver"),
     DriverName.CJT188: ("meters", "MeterDriver"),

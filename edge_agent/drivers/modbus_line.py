@@ -1,143 +1,163 @@
-"""One pymodbus client as a line that carries one checked request at a time."""
+"""A line that carries one checked Modbus request at a time: a TCP connection, or a serial port."""
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol
-
-from pymodbus.exceptions import ModbusException
-from pymodbus.pdu import ModbusPDU
+import termios
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from edge_agent.attempt import attempt
-from edge_agent.drivers.modbus_reply import Failure, Finder, Request
-from firmware_bridge.modbus.pdus import EXCEPTIONS
+from edge_agent.drivers.modbus_reply import Envelope, Failure, Request, exception
 from telemetry.reason import Reason
 
-__all__ = ["Client", "ModbusLine", "TracePacket"]
+__all__ = ["ModbusLine", "Open"]
 
-# What pymodbus logs about single frames is counted here and told through the inlet at a bounded rate.
-logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
+Open = Callable[[Callable[[], asyncio.Protocol]], Coroutine[Any, Any, asyncio.Transport]]
+"""Opens the line for a protocol."""
 
-TracePacket = Callable[[bool, bytes], bytes]
-
-
-class Client(Protocol):
-    """What is used of pymodbus's asynchronous clients (3.10 and later)."""
-
-    @property
-    def connected(self) -> bool: ...
-    def connect(self) -> Coroutine[Any, Any, bool]: ...
-    def close(self) -> None: ...
-    def read_coils(self, address: int, *, count: int, device_id: int) -> Awaitable[ModbusPDU]: ...
-    def read_discrete_inputs(self, address: int, *, count: int, device_id: int) -> Awaitable[ModbusPDU]: ...
-    def read_holding_registers(self, address: int, *, count: int, device_id: int) -> Awaitable[ModbusPDU]: ...
-    def read_input_registers(self, address: int, *, count: int, device_id: int) -> Awaitable[ModbusPDU]: ...
-    def write_coil(self, address: int, value: bool, *, device_id: int) -> Awaitable[ModbusPDU]: ...  # noqa: FBT001  # theirs
-    def write_register(self, address: int, value: int, *, device_id: int) -> Awaitable[ModbusPDU]: ...
+_CONNECT_S = 5.0
+_OPEN_FAULTS = (OSError, ValueError, termios.error)
+"""pyserial's own error is an OSError; the terminal layer's is not, though it says the same."""
 
 
 class ModbusLine:
     """A connection on which requests go out strictly one after the other.
 
-    `make_client` builds the pymodbus client around a packet hook; through that hook only the frame that answers the
-    request in hand reaches pymodbus. `turnaround_s` is kept between a reply and the next request; after a request
-    that brought nothing the line is left alone for half its time limit, so that a late reply finds nobody waiting.
+    `turnaround_s` is kept between a reply and the next request. On a `shared_bus` a reply names no request, so after one
+    that brought nothing the line is left alone for half its time limit, and a late reply finds nobody waiting; where the
+    next question to the same unit would have a reply of the same shape, a second reply is waited for as long again, and
+    counts instead of the first, which was the late one.
     """
 
-    def __init__(self, make_client: Callable[[TracePacket], Client], finder: Finder, *, shared_bus: bool) -> None:
-        self._make_client = make_client
-        self._finder = finder
+    def __init__(self, open_line: Open, envelope: Envelope, *, shared_bus: bool) -> None:
+        self._open = open_line
+        self._envelope = envelope
         self._shared_bus = shared_bus
-        self._client: Client | None = None
+        self._transport: asyncio.Transport | None = None
         self._lock = asyncio.Lock()
-        self._request: Request | None = None
-        self._received = b""
-        self._free_at_s = 0.0
+        self._answer: asyncio.Future[bytes | Failure] | None = None
+        self._haunted: set[tuple[int, bytes]] = set()
+        """The shapes of replies that may still come; one for each unit and length at most."""
+        self.free_at_s = 0.0
+        """When the line may carry the next request, by the loop's clock."""
 
     @property
     def connected(self) -> bool:
         """Whether the port is open or the peer connected."""
-        return self._client is not None and self._client.connected
+        return self._transport is not None
 
     async def connect(self) -> str:
         """Open the line; what went wrong in words, empty when it is open."""
         self.close()
+        ear = _Ear(self)
         try:
-            self._client = self._make_client(self._packet)
-            opened = await attempt(self._client.connect())
-        except (OSError, ValueError, ModbusException) as error:
+            async with asyncio.timeout(_CONNECT_S):
+                await attempt(self._open(lambda: ear))
+        except TimeoutError:
+            return "nobody takes the connection"
+        except _OPEN_FAULTS as error:
             return str(error) or type(error).__name__
-        return "" if opened else "cannot connect"
+        return "" if self.connected else "closed at once"
 
     def close(self) -> None:
         """Close the line; harmless when it is."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
+        self._end(Failure(reason=Reason.UNREACHABLE, detail="connection closed"))
 
-    async def ask(self, request: Request, timeout_s: float, turnaround_s: float = 0.0) -> tuple[int, ...] | Failure:
-        """Send one request and return the values of its reply (bits as 0 and 1; the echoed value of a write)."""
+    async def ask(self, request: Request, timeout_s: float, turnaround_s: float = 0.0) -> bytes | Failure:
+        """Send one request; the PDU of its reply, or why there is none. An exception reply is a failure with its code."""
         async with self._lock:
-            await self._keep_distance()
-            client = self._client
-            if client is None or not client.connected:
+            loop = asyncio.get_running_loop()
+            pause_s = self.free_at_s - loop.time()
+            if pause_s > 0:
+                await asyncio.sleep(pause_s)
+            if self._transport is None:
                 return Failure(reason=Reason.UNREACHABLE, detail="not connected")
-            self._request, self._received = request, b""
             # A question left alone, by its time limit or by whoever asked, may still be answered: nobody may wait then.
             pause_s = timeout_s / 2 if self._shared_bus else 0.0
             try:
-                async with asyncio.timeout(timeout_s):
-                    reply = await attempt(_send(client, request))
-                pause_s = turnaround_s
-            except (TimeoutError, ModbusException) as error:
-                return self._explain(client, request, error)
+                self._transport.write(self._envelope.wrap(request))
+                reply = await self._hear(timeout_s + self._envelope.line_s(request))
+                if request.shape in self._haunted and isinstance(reply, bytes):
+                    reply = await self._hear_again(reply, timeout_s / 2)
+                self._mark(request, reply)
+                if isinstance(reply, bytes):
+                    pause_s = turnaround_s
             finally:
-                self._request = None
-                self._free_at_s = asyncio.get_running_loop().time() + pause_s
-            return _values(request, reply)
+                self._answer = None
+                self.free_at_s = loop.time() + pause_s
+        if isinstance(reply, bytes) and reply[0] & 0x80:
+            return exception(reply[1])
+        return reply
 
-    async def _keep_distance(self) -> None:
-        pause_s = self._free_at_s - asyncio.get_running_loop().time()
-        if pause_s > 0:
-            await asyncio.sleep(pause_s)
+    async def _hear(self, timeout_s: float) -> bytes | Failure:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[bytes | Failure] = loop.create_future()
+        self._answer = answer
+        timer = loop.call_later(timeout_s, self._expire, answer)
+        try:
+            return await answer
+        finally:
+            timer.cancel()
 
-    def _explain(self, client: Client, request: Request, error: Exception) -> Failure:
-        if not client.connected:
-            return Failure(reason=Reason.UNREACHABLE, detail="connection lost")
-        if isinstance(error, TimeoutError):
-            return self._finder.explain(self._received, request)
-        return Failure(reason=Reason.BAD_FIELD, detail=str(error), raw=self._received)
+    async def _hear_again(self, first: bytes, timeout_s: float) -> bytes | Failure:
+        second = await self._hear(timeout_s)
+        if isinstance(second, bytes) or second.reason is Reason.UNREACHABLE:
+            return second
+        return first
 
-    def _packet(self, sending: bool, data: bytes) -> bytes:  # noqa: FBT001  # pymodbus's signature
-        if sending:
-            self._finder.sent(data)
-            return data
-        if self._request is None:
-            return b""
-        self._received = data
-        return self._finder.find(data, self._request)
+    def _mark(self, request: Request, reply: bytes | Failure) -> None:
+        """Note which replies may still come."""
+        if not self._shared_bus:
+            return
+        if isinstance(reply, bytes):
+            self._haunted.discard(request.shape)
+        elif reply.reason is not Reason.UNREACHABLE:
+            self._haunted.add(request.shape)
+
+    def _expire(self, answer: "asyncio.Future[bytes | Failure]") -> None:
+        if not answer.done():
+            answer.set_result(self._envelope.explain())
+
+    def _end(self, failure: Failure) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(failure)
+
+    # What the transport says.
+
+    def opened(self, transport: asyncio.Transport) -> None:
+        """The line is open."""
+        self._transport = transport
+
+    def heard(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Bytes came; while nobody waits only the envelope hears them, and forgets them with the next request."""
+        if transport is not self._transport:
+            return
+        reply = self._envelope.feed(data)
+        if reply is not None and self._answer is not None and not self._answer.done():
+            self._answer.set_result(reply)
+
+    def lost(self, transport: asyncio.Transport) -> None:
+        """The line is gone."""
+        if transport is self._transport:
+            self._transport = None
+            self._end(Failure(reason=Reason.UNREACHABLE, detail="connection lost"))
 
 
-async def _send(client: Client, request: Request) -> ModbusPDU:
-    if request.function == 5:
-        return await client.write_coil(request.address, bool(request.value), device_id=request.unit)
-    if request.function == 6:
-        return await client.write_register(request.address, request.value, device_id=request.unit)
-    reads: dict[int, Callable[..., Awaitable[ModbusPDU]]] = {
-        1: client.read_coils,
-        2: client.read_discrete_inputs,
-        3: client.read_holding_registers,
-        4: client.read_input_registers,
-    }
-    return await reads[request.function](request.address, count=request.count, device_id=request.unit)
+class _Ear(asyncio.Protocol):
+    """One connection's end."""
 
+    def __init__(self, line: ModbusLine) -> None:
+        self._line = line
+        self._transport: asyncio.Transport
 
-def _values(request: Request, reply: Any) -> tuple[int, ...] | Failure:
-    if reply.isError():
-        code = int(reply.exception_code)
-        return Failure(reason=Reason.DEVICE_EXCEPTION, detail=f"exception {code}: {EXCEPTIONS.get(code, 'not in the standard')}")
-    if request.function in (1, 2):
-        return tuple(int(bit) for bit in reply.bits[: request.count])
-    if request.function == 5:
-        return (int(reply.bits[0]),)
-    return tuple(reply.registers)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]  # a stream's transport, as every Open makes one
+        self._line.opened(self._transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._line.heard(self._transport, data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._line.lost(self._transport)
