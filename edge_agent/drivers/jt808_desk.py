@@ -41,6 +41,7 @@ class Desk:
         """How many reports beside places came, by the message's name."""
         self._seats: dict[str, Seat] = {}
         self._upgrades: dict[str, asyncio.Future[int]] = {}
+        self._sending: set[str] = set()
 
     def note(self, device: str, message: str, fields: Mapping[str, object]) -> None:
         """Count a report that is no reading, and write down what it says; its contents are shown, not kept."""
@@ -72,24 +73,28 @@ class Desk:
 
     @contextlib.contextmanager
     def upgrading(self, phone: str) -> Iterator[asyncio.Future[int] | None]:
-        """The result that the terminal tells by 0x0108, on whichever connection; None while another upgrade waits for one."""
+        """The result that the terminal will tell by 0x0108, on whichever connection; None while another upgrade is sent. It is
+        kept until the next upgrade of this terminal."""
         key = bare_phone(phone)
-        if key in self._upgrades:
+        if key in self._sending:
             yield None
             return
+        self._sending.add(key)
         told = self._upgrades[key] = asyncio.get_running_loop().create_future()
         try:
             yield told
         finally:
-            del self._upgrades[key]
+            self._sending.discard(key)
 
-    def upgraded(self, phone: str, result: int) -> bool:
-        """A terminal told how its upgrade ended; False where nobody waits for that."""
+    def upgrade(self, phone: str) -> asyncio.Future[int] | None:
+        """The result of the upgrade that was sent last, told or still to be; None where none was."""
+        return self._upgrades.get(bare_phone(phone))
+
+    def upgraded(self, phone: str, result: int) -> None:
+        """A terminal told how its upgrade ended; of no use where nobody waits for that."""
         told = self._upgrades.get(bare_phone(phone))
-        if told is None or told.done():
-            return False
-        told.set_result(result)
-        return True
+        if told is not None and not told.done():
+            told.set_result(result)
 
 
 def bare_phone(phone: str) -> str:

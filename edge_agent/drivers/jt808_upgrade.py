@@ -3,38 +3,28 @@
 import asyncio
 from typing import Any
 
-import msgspec
-
 from edge_agent.drivers.jt808_desk import Desk, Seat
 from edge_agent.drivers.jt808_requests import Request
+from edge_agent.updates.base import SilentError
 from firmware_bridge.errors import ParseError
+from firmware_bridge.jt808.messages import Attributes
 from firmware_bridge.jt808.orders import Order
-from firmware_bridge.jt808.packets import PACKET_BYTES, upgrade_body
+from firmware_bridge.jt808.packets import upgrade_body
 from telemetry.reason import Reason
-from telemetry.records import Outcome
 
-__all__ = ["Upgrade", "UpgradeResult"]
+__all__ = ["MAX_DATA_BYTES", "Upgrade"]
 
-_UPGRADE = 0x8108
+_UPGRADE, _QUERY_ATTRIBUTES, _ATTRIBUTES = 0x8108, 0x8107, 0x0107
+_UNSUPPORTED = 3
 MAX_DATA_BYTES = 16 * 1024 * 1024
-_RESULTS = {0: "installed", 1: "the terminal could not install it", 2: "cancelled at the terminal"}
-
-
-class UpgradeResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How an upgrade ended: done (the terminal said so), refused (not begun), failed, or unknown (sent, and nothing more was
-    heard). `packets` of `total` were confirmed."""
-
-    outcome: Outcome
-    reason: Reason | None = None
-    detail: str = ""
-    packets: int = 0
-    total: int = 0
 
 
 class Upgrade:
-    """Upgrades of one terminal. The standard knows no going on where a transfer broke off: each begins with the first packet.
+    """What an update asks of one terminal (`edge_agent.updates.jt808.TerminalAccess`). Every call raises SilentError where the
+    terminal is not connected or does not answer.
 
-    `result_s` is how long the terminal may take to install, start anew, connect and tell (0x0108).
+    The standard knows no going on where a transfer broke off: each begins with the first packet. `result_s` is how long a
+    terminal may take to install, start anew, connect and tell.
     """
 
     def __init__(self, desk: Desk, phone: str, result_s: float = 900.0) -> None:
@@ -42,68 +32,71 @@ class Upgrade:
         self._phone = phone
         self._result_s = result_s
 
-    async def send_upgrade(self, kind: int, maker: str, version: str, data: bytes) -> UpgradeResult:
-        """Send `data` and wait for the terminal's word. `kind`: 0 the terminal itself, 12 card reader, 52 satellite module;
-        `maker` 5 bytes at most. Every end is a result, none an exception; cancelled, it stops between two packets."""
-        seat = self._desk.seat(self._phone)
-        if seat is None:
-            return _refused(Reason.UNREACHABLE, "the terminal is not connected")
-        if not 0 < len(data) <= MAX_DATA_BYTES:
-            return _refused(Reason.OVERSIZED, f"{len(data)} bytes, want 1 to {MAX_DATA_BYTES}")
-        if not 0 <= kind <= 255:
-            return _refused(Reason.OUT_OF_RANGE, f"kind {kind}, want 0 to 255")
+    async def send_upgrade(self, kind: int, maker: str, version: str, data: bytes) -> bool:
+        """Send `data` as one 0x8108; whether the terminal took every packet. `kind`: 0 the terminal itself, 12 card reader, 52
+        satellite module; `maker` 5 bytes at most. Cancelled, it stops between two packets."""
+        seat = self._seat()
+        if not 0 < len(data) <= MAX_DATA_BYTES or not 0 <= kind <= 255:
+            raise SilentError(Reason.OUT_OF_RANGE, f"{len(data)} bytes of kind {kind}, want 1 to {MAX_DATA_BYTES}, kind 0 to 255")
         try:
             order = Order(_UPGRADE, upgrade_body(kind, maker, version, data))
         except ParseError as error:
-            return _refused(error.reason, error.detail)
+            raise SilentError(error.reason, error.detail) from error
         with self._desk.upgrading(self._phone) as told:
             if told is None:
-                return _refused(Reason.CONFLICT, "an upgrade of this terminal is under way")
-            return await self._lead(seat, order, told)
+                raise SilentError(Reason.CONFLICT, "an upgrade of this terminal is under way")
+            return await self._deliver(seat, order, told)
 
-    async def _lead(self, seat: Seat, order: Order, told: "asyncio.Future[int]") -> UpgradeResult:
+    async def upgrade_result(self) -> int:
+        """The result of the 0x0108 that belongs to what was sent last: 0 installed, 1 failed, 2 cancelled at the terminal. It
+        may have come already, and it comes once."""
+        told = self._desk.upgrade(self._phone)
+        if told is None:
+            raise SilentError(Reason.NOT_FOUND, "no upgrade was sent")
+        try:
+            async with asyncio.timeout(self._result_s):
+                return await asyncio.shield(told)
+        except TimeoutError:
+            raise SilentError(Reason.TIMEOUT, f"no 0x0108 within {self._result_s:g} s") from None
+
+    async def release(self) -> str:
+        """The firmware version in the terminal's 0x0107; "" where it does not know the question."""
+        seat = self._seat()
+        order = Order(_QUERY_ATTRIBUTES, b"", _ATTRIBUTES)
+        request = await seat.connection.caller.ask(seat.phone, seat.version, order)
+        if request is not None and isinstance(request.answer, Attributes):
+            return request.answer.firmware_version
+        if request is not None and request.result == _UNSUPPORTED:
+            return ""
+        raise SilentError(Reason.TIMEOUT, "the terminal does not say what it runs")
+
+    def _seat(self) -> Seat:
+        seat = self._desk.seat(self._phone)
+        if seat is None:
+            raise SilentError(Reason.UNREACHABLE, "the terminal is not connected")
+        return seat
+
+    async def _deliver(self, seat: Seat, order: Order, told: asyncio.Future[int]) -> bool:
         sent = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             delivery = tasks.create_task(seat.connection.caller.deliver(seat.phone, seat.version, order, sent))
-            both: set[asyncio.Future[Any]] = {delivery, told}
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {delivery, told}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             # A terminal that tells the result has the packets, whatever it confirmed.
             delivery.cancel()
             await asyncio.wait({delivery})
-        request = None if delivery.cancelled() else delivery.result()
-        if not told.done():
-            problem = _undelivered(request, sent=sent.is_set())
-            if problem is not None:
-                return problem
-        return await self._await_result(told, request, -(-len(order.body) // PACKET_BYTES))
-
-    async def _await_result(self, told: "asyncio.Future[int]", request: Request | None, total: int) -> UpgradeResult:
-        confirmed = total if request is None else len(request.confirmed)
-        try:
-            async with asyncio.timeout(self._result_s):
-                result = await asyncio.shield(told)
-        except TimeoutError:
-            detail = f"every packet was sent, no 0x0108 within {self._result_s:g} s"
-            return UpgradeResult(outcome=Outcome.UNKNOWN, reason=Reason.TIMEOUT, detail=detail, packets=confirmed, total=total)
-        outcome = Outcome.DONE if result == 0 else Outcome.FAILED
-        reason = {0: None, 2: Reason.INTERRUPTED}.get(result, Reason.DEVICE_EXCEPTION)
-        detail = _RESULTS.get(result, f"result {result}, which the standard does not know")
-        return UpgradeResult(outcome=outcome, reason=reason, detail=detail, packets=confirmed, total=total)
+        return told.done() or _taken(None if delivery.cancelled() else delivery.result(), sent=sent.is_set())
 
 
-def _undelivered(request: Request | None, *, sent: bool) -> UpgradeResult | None:
-    """Why the terminal cannot have the whole package; None where it may."""
+def _taken(request: Request | None, *, sent: bool) -> bool:
+    """Whether the terminal may have the whole; False where it refused a packet."""
     if request is None:
-        return _refused(Reason.QUEUE_FULL, "too much waits for answers on this connection")
-    packets, total = len(request.confirmed), len(request.frames)
+        raise SilentError(Reason.QUEUE_FULL, "too much waits for answers on this connection")
     if request.result not in {None, 0}:
-        reason, detail = Reason.DEVICE_EXCEPTION, f"the terminal answered {request.result} to a packet"
-    elif request.lost and not sent:
-        reason, detail = Reason.UNREACHABLE, "the connection broke while packets were sent"
-    else:
-        return None
-    return UpgradeResult(outcome=Outcome.FAILED, reason=reason, detail=detail, packets=packets, total=total)
-
-
-def _refused(reason: Reason, detail: str) -> UpgradeResult:
-    return UpgradeResult(outcome=Outcome.REFUSED, reason=reason, detail=detail)
+        return False
+    if not sent:
+        raise SilentError(
+            Reason.UNREACHABLE, f"the connection broke after {len(request.confirmed)} of {len(request.frames)} packets"
+        )
+    # With every packet out, a terminal may start anew before it confirms, or confirm nothing: 0x0108 decides.
+    return True

@@ -1,6 +1,7 @@
 """Orders and firmware to vehicle terminals over real TCP: what goes out byte for byte, and what each answer makes of it."""
 
 import asyncio
+from collections.abc import Awaitable
 
 import edge_drivers_peers as peers
 import pytest
@@ -11,6 +12,7 @@ from device_profiles.quantities import Text
 from device_profiles.wires.jt808_orders import TerminalOrder
 from edge_agent.drivers.jt808 import Jt808Driver
 from edge_agent.drivers.jt808_session import SessionLimits
+from edge_agent.updates.base import SilentError
 from firmware_bridge.jt808.frames import Frame
 from firmware_bridge.jt808.packets import PACKET_BYTES
 from telemetry.reason import Reason
@@ -239,53 +241,52 @@ async def test_an_upgrade_ends_with_the_terminals_word_after_it_started_anew(*, 
     data = bytes(range(256)) * 60
     inlet, driver = peers.Notebook(), fleet()
     async with peers.running(driver, inlet):
+        upgrade = driver.upgrade(BUS)
         async with dial(driver) as terminal:
             await terminal.ask(0x0002)
-            task = asyncio.create_task(driver.upgrade(BUS).send_upgrade(0, "70111", "2.1", data))
-            total = -(-(14 + len(data) - 0) // PACKET_BYTES)
-            body = await packets_of(terminal, total, confirm=confirm)
+            task = asyncio.create_task(upgrade.send_upgrade(0, "70111", "2.1", data))
+            body = await packets_of(terminal, -(-(14 + len(data)) // PACKET_BYTES), confirm=confirm)
+            assert await task
+        waiting = asyncio.create_task(upgrade.upgrade_result())
         async with dial(driver) as restarted:
             assert result(await restarted.ask(0x0108, bytes.fromhex("00 00"))) == 0
-            ended = await task
+            assert await waiting == 0
     # kind, maker, counted version, size, data
     assert body == b"\x0070111\x032.1" + len(data).to_bytes(4, "big") + data
-    assert (ended.outcome, ended.reason, ended.total) == (Outcome.DONE, None, total)
 
 
-@pytest.mark.parametrize(
-    ("told", "outcome", "reason"),
-    [(1, Outcome.FAILED, Reason.DEVICE_EXCEPTION), (2, Outcome.FAILED, Reason.INTERRUPTED)],
-)
-async def test_an_upgrade_that_the_terminal_did_not_install(told: int, outcome: Outcome, reason: Reason) -> None:
+@pytest.mark.parametrize("told", [1, 2])
+async def test_an_upgrade_that_the_terminal_did_not_install(told: int) -> None:
     inlet, driver = peers.Notebook(), fleet()
     async with peers.running(driver, inlet), dial(driver) as terminal:
         await terminal.ask(0x0002)
         task = asyncio.create_task(driver.upgrade(BUS).send_upgrade(0, "70111", "2.1", b"image"))
-        await terminal.send(0x0001, answer_to(await terminal.hear()))
-        await terminal.ask(0x0108, bytes((0, told)))
-        ended = await task
-    assert (ended.outcome, ended.reason) == (outcome, reason)
+        await terminal.hear()
+        await terminal.ask(0x0108, bytes((0, told)))  # its word counts, though it confirmed no packet
+        assert await task
+        assert await driver.upgrade(BUS).upgrade_result() == told, "told before anybody waited for it"
 
 
-async def test_an_upgrade_that_breaks_off_failed_and_one_without_a_word_is_unknown() -> None:
+async def test_an_upgrade_that_breaks_off_is_silence_and_so_is_a_terminal_that_says_no_more() -> None:
     inlet, driver = peers.Notebook(), fleet(SessionLimits(answer_s=5))
+    upgrade = driver.upgrade(BUS, result_s=0.1)
     async with peers.running(driver, inlet):
+        assert await silent(upgrade.upgrade_result()) is Reason.NOT_FOUND
         async with dial(driver) as terminal:
             await terminal.ask(0x0002)
-            task = asyncio.create_task(driver.upgrade(BUS).send_upgrade(0, "70111", "2.1", bytes(30_000)))
+            task = asyncio.create_task(upgrade.send_upgrade(0, "70111", "2.1", bytes(30_000)))
             await terminal.hear()
-            second = await driver.upgrade(BUS).send_upgrade(0, "70111", "2.1", b"x")
-            assert (second.outcome, second.reason) == (Outcome.REFUSED, Reason.CONFLICT)
+            assert await silent(driver.upgrade(BUS).send_upgrade(0, "70111", "2.1", b"x")) is Reason.CONFLICT
+            assert await silent(upgrade.send_upgrade(0, "too long", "2.1", b"x")) is Reason.OVERSIZED
             terminal.writer.transport.abort()
-            broken = await task
-        assert (broken.outcome, broken.reason) == (Outcome.FAILED, Reason.UNREACHABLE)
-        assert (await driver.upgrade(BUS).send_upgrade(0, "70111", "2.1", b"x")).reason is Reason.UNREACHABLE
+            assert await silent(task) is Reason.UNREACHABLE
+        assert await silent(upgrade.send_upgrade(0, "70111", "2.1", b"x")) is Reason.UNREACHABLE
         async with dial(driver) as terminal:
             await terminal.ask(0x0002)
-            task = asyncio.create_task(driver.upgrade(BUS, result_s=0.1).send_upgrade(0, "70111", "2.1", b"image"))
+            task = asyncio.create_task(upgrade.send_upgrade(0, "70111", "2.1", b"image"))
             await terminal.send(0x0001, answer_to(await terminal.hear()))
-            silent = await task
-    assert (silent.outcome, silent.reason, silent.packets) == (Outcome.UNKNOWN, Reason.TIMEOUT, 1)
+            assert await task
+            assert await silent(upgrade.upgrade_result()) is Reason.TIMEOUT
 
 
 async def test_a_packet_that_is_refused_ends_the_upgrade_at_once() -> None:
@@ -294,5 +295,26 @@ async def test_a_packet_that_is_refused_ends_the_upgrade_at_once() -> None:
         await terminal.ask(0x0002)
         task = asyncio.create_task(driver.upgrade(BUS).send_upgrade(0, "70111", "2.1", bytes(30_000)))
         await terminal.send(0x0001, answer_to(await terminal.hear(), 3))
-        ended = await task
-    assert (ended.outcome, ended.reason) == (Outcome.FAILED, Reason.DEVICE_EXCEPTION)
+        assert not await task
+
+
+async def test_the_release_that_a_terminal_runs_is_asked_for() -> None:
+    inlet, driver = peers.Notebook(), fleet()
+    async with peers.running(driver, inlet), dial(driver) as terminal:
+        await terminal.ask(0x0002)
+        task = asyncio.create_task(driver.upgrade(BUS).release())
+        assert (await terminal.hear()).message_id == 0x8107
+        body = bytes.fromhex("0004") + b"70111" + bytes(20) + b"T000001" + bytes(10) + b"\x021A\x041.02\x03\x21"
+        await terminal.send(0x0107, body)
+        assert await task == "1.02"
+        task = asyncio.create_task(driver.upgrade(BUS).release())
+        await terminal.send(0x0001, answer_to(await terminal.hear(), 3))
+        assert not await task, "a terminal of 2011 does not know the question"
+        assert await silent(driver.upgrade(BUS).release()) is Reason.TIMEOUT
+
+
+async def silent(call: Awaitable[object]) -> Reason:
+    """The reason for which nothing came back."""
+    with pytest.raises(SilentError) as caught:
+        await call
+    return caught.value.reason
