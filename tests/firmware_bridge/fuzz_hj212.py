@@ -12,6 +12,9 @@ from firmware_bridge.hj212.segment import parse_segment
 
 HEADER = b"QN=20160801085857223;ST=32;CN=2051;PW=123456;MN=010000A8900016F000169DC0;Flag=7;PNUM=2;PNO=1;CP=&&"
 
+SEEDS = (b"DataTime=20160801085857;a01001-Rtd=23.5,a01001-Flag=N;a01002-Rtd=55,a01002-Flag=N;", b"a=1;b=2;c=3;d=4;")
+"""What stands in CP, as annex C writes it."""
+
 
 def framed(segment: bytes) -> bytes:
     """`segment` as a frame whose length and checksum are right, however odd the segment is."""
@@ -52,7 +55,9 @@ def _segment(segment: bytes) -> None:
         except ParseError as error:
             assert error.at is None or 0 <= error.at <= len(segment)  # noqa: PT017 (either outcome is right)
             continue
-        again = Reassembler(max_bytes=1000).add(packet, 0)
+        reassembler = Reassembler(max_bytes=1000)
+        again = reassembler.add(packet, 0)
+        assert reassembler.held_bytes <= 1000, "more is held than may be"
         assert again is None or isinstance(again, Refused) or packet.pnum in {None, 1}
         try:
             answer_to(packet)

@@ -14,6 +14,9 @@ from firmware_bridge.modbus.registers import decode_registers
 
 LAMP = load_profile(catalog_path() / "lamp_loop")
 
+SEEDS = (bytes.fromhex("01 04 00 00 00 12 70 07"), bytes.fromhex("01 03 02 00 50 B8 78"), bytes.fromhex("07 84 02 22 C0"))
+"""A question, an answer and an exception, each with its CRC."""
+
 
 def bitwise_crc(data: bytes) -> bytes:
     """CRC-16/MODBUS as the standard's flow chart draws it, apart from the table that the product uses."""

@@ -13,6 +13,9 @@ from firmware_bridge.serial_layout import decode_frame
 NODE = load_profile(catalog_path() / "toilet_node_serial")
 START, CHECKED_FROM = b"\xaa\x55", 2
 
+SEEDS = (bytes.fromhex("AA 55 03 01 0C 00 80 00 04 FF F1 02 8F 05 01 2F 30 3F 6F"), bytes.fromhex("AA 55 03 02 00 80 A0"))
+"""A reading and a poll, as the model's README lays them out."""
+
 
 def framed(data: bytes) -> bytes:
     """A frame whose length and checksum are right, however odd what it carries is."""
