@@ -22,7 +22,7 @@ __all__ = ["CarrierDriver"]
 
 _MOST_CONNECTIONS = 256
 _KEEPALIVE_S = 75.0
-_SHUTDOWN_S = 0.5
+_SHUTDOWN_S = 0.2
 """How long what is under way may take when the agent stops."""
 
 

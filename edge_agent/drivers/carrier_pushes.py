@@ -91,9 +91,8 @@ class Pushes:
 
     async def _answer(self, request: web.BaseRequest, peer: str) -> web.StreamResponse:
         if not self._is_here(request.path):
-            raise ParseError(
-                Reason.NOT_AUTHENTICATED if request.path.startswith(f"{PATH}/") else Reason.UNKNOWN_DEVICE, "no such address"
-            )
+            guess = request.path.startswith(PATH)
+            raise ParseError(Reason.NOT_AUTHENTICATED if guess else Reason.NOT_FOUND, "a push to an address that is not ours")
         if request.method == "GET" and self._platform == "onenet":
             return web.Response(body=onenet.echo(request.rel_url.raw_query_string, self._secret), content_type="text/plain")
         if request.method != "POST":
@@ -116,9 +115,8 @@ class Pushes:
         for report in (message for message in messages if isinstance(message, Report)):
             station = self._who(report)
             if station is None:
-                refused.add(
-                    self._refuse(peer, Reason.UNKNOWN_DEVICE, f"device {report.device_id or report.imei or 'of no name'}")
-                )
+                name = report.device_id or report.imei or "of no name"
+                refused.add(self._refuse(peer, Reason.UNKNOWN_DEVICE, f"device {name[:80]} is not on this link"))
             elif report.app_data is not None and not report.points:
                 detail = f"{len(report.app_data)} bytes that the platform hands on unread"
                 refused.add(self._refuse(station.device.id, Reason.UNKNOWN_MESSAGE, detail, report.app_data))
