@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from device_profiles.model import Profile
+from firmware_bridge.ble.record import LANGUAGES as BLE
 from firmware_bridge.carriers.record import LANGUAGES as CARRIERS
 from firmware_bridge.cjt188.record import LANGUAGE as CJT188
 from firmware_bridge.coap import CoapMessage, parse_coap
@@ -21,6 +22,7 @@ from firmware_bridge.modbus.record import LANGUAGES as MODBUS
 from firmware_bridge.nbiot.record import LANGUAGE as NBIOT_AT
 from firmware_bridge.serial_record import serial_language
 from firmware_bridge.sl651.record import LANGUAGE as SL651
+from firmware_bridge.sparkplug.record import LANGUAGE as SPARKPLUG
 
 __all__ = ["LANGUAGES", "PROTOCOLS", "with_profiles"]
 
@@ -95,6 +97,8 @@ LANGUAGES: Mapping[str, Language] = {
     **DLT645,
     "cjt188": CJT188,
     "sl651": SL651,
+    "sparkplug-b": SPARKPLUG,
+    **BLE,
     "nbiot-at": NBIOT_AT,
     **CARRIERS,
     **LWM2M,

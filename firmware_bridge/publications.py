@@ -83,7 +83,9 @@ def elements(document: object, each: Several) -> Iterator[tuple[str | None, obje
         yield identity(element, each.identity), element
 
 
-def decode_publication(profile: Profile, topic: MqttTopic, parsed: object, address: str, received_ns: int | None) -> tuple[Decoded, ...]:
+def decode_publication(
+    profile: Profile, topic: MqttTopic, parsed: object, address: str, received_ns: int | None
+) -> tuple[Decoded, ...]:
     """The readings in a parsed payload, oldest first; none where SenML tells nothing under the device's base name.
 
     `received_ns` places SenML's times that count from now, None where the payload is not of now; a record without a time

@@ -198,10 +198,13 @@ class _Gathered:
         if metric.is_historical and key[0] is None:
             unreadable[born.name] = Reason.IMPLAUSIBLE_TIME
             return
+        # One that stands there twice counts as it stood last.
         try:
             items[born.name] = value_of(metric, born.datatype)
+            unreadable.pop(born.name, None)
         except ParseError as error:
             unreadable[born.name] = error.reason
+            items.pop(born.name, None)
 
     def spoken(self) -> Iterator[Spoken]:
         """Oldest first; what tells no time last."""
