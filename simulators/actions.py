@@ -19,6 +19,9 @@ class Kind(StrEnum):
     TOILET_AIR = "toilet_air"
     TOILET_NODE = "toilet_node"
     VEHICLE = "vehicle"
+    SWEEPER = "sweeper"
+    GARBAGE_TRUCK = "garbage_truck"
+    MUCK_TRUCK = "muck_truck"
     PEOPLE_COUNTER = "people_counter"
     LEAKAGE_MONITOR = "leakage_monitor"
     BRIDGE_MONITOR = "bridge_monitor"
@@ -31,6 +34,12 @@ class Kind(StrEnum):
     SOIL_PROBE = "soil_probe"
     IRRIGATION = "irrigation"
     TOILET_SUPPLIES = "toilet_supplies"
+    NOISE_STATION = "noise_station"
+    OIL_FUME = "oil_fume"
+    WATER_QUALITY = "water_quality"
+    RAIN_GAUGE = "rain_gauge"
+    UNDERPASS = "underpass"
+    DRAIN_GAUGE = "drain_gauge"
 
 
 class How(StrEnum):
@@ -101,6 +110,21 @@ _AIR: Mapping[str, Deed] = {
     "sensor_fails": _deed("氨气探头无值", "the ammonia probe has no value", {"nh3_ppm": None}),
 }
 
+_STATION: Mapping[str, Deed] = {
+    "battery_low": _deed("电池将尽", "the battery runs down", {"battery_low": True, "supply_v": 10.9}, wakes=True),
+    "probe_fails": _deed("水位计故障", "the level meter fails", {"level_meter_fault": True}, wakes=True),
+    "repair": _end("设备修复", "the station is mended", "battery_low", "supply_v", "level_meter_fault", wakes=True),
+}
+
+_VEHICLE: Mapping[str, Deed] = {
+    "sos": _deed("司机按下紧急按钮", "the driver presses the emergency button", {"sos": True}, wakes=True),
+    "sos_over": _end("紧急报警解除", "the emergency is over", "sos", wakes=True),
+    "speed_up": _deed("车辆超速", "the vehicle drives too fast", {"speed_kmh": 96.0}, wakes=True),
+    "slow_down": _end("车速恢复", "the vehicle slows down", "speed_kmh", wakes=True),
+    "lose_power": _deed("主电源断开", "main power is lost", {"main_power_lost": True}, wakes=True),
+    "outage": Deed(title=Text("驶入信号盲区", "drives into a blind area"), takes=(Argument(name="for_s", seconds=True),)),
+}
+
 ACTIONS: Mapping[Kind, Mapping[str, Deed]] = {
     Kind.COVER: {
         "open": _deed(
@@ -136,13 +160,51 @@ ACTIONS: Mapping[Kind, Mapping[str, Deed]] = {
         "occupy": _deed("厕位占用", "a cubicle is taken", {"occupied": True, "cubicle_1_occupied": True}),
         "leave": _end("厕位空出", "the cubicle is free", "occupied", "cubicle_1_occupied"),
     },
-    Kind.VEHICLE: {
-        "sos": _deed("司机按下紧急按钮", "the driver presses the emergency button", {"sos": True}, wakes=True),
-        "sos_over": _end("紧急报警解除", "the emergency is over", "sos", wakes=True),
-        "speed_up": _deed("车辆超速", "the vehicle drives too fast", {"speed_kmh": 96.0}, wakes=True),
-        "slow_down": _end("车速恢复", "the vehicle slows down", "speed_kmh", wakes=True),
-        "lose_power": _deed("主电源断开", "main power is lost", {"main_power_lost": True}, wakes=True),
-        "outage": Deed(title=Text("驶入信号盲区", "drives into a blind area"), takes=(Argument(name="for_s", seconds=True),)),
+    Kind.VEHICLE: _VEHICLE,
+    Kind.SWEEPER: {
+        **_VEHICLE,
+        "sweep": _deed(
+            "开始扫路作业",
+            "begins to sweep",
+            {"sweeping_on": True, "suction_on": True, "spraying_on": True, "speed_kmh": 8.0},
+            wakes=True,
+        ),
+        "finish": _end("扫路作业结束", "ends sweeping", "sweeping_on", "suction_on", "spraying_on", "speed_kmh", wakes=True),
+        "raise_hopper": _deed("垃圾箱举升", "raises the hopper", {"hopper_raised": True, "rear_door_open": True}, wakes=True),
+        "lower_hopper": _end("垃圾箱放下", "lowers the hopper", "hopper_raised", "rear_door_open", "hopper_full", wakes=True),
+        "fill_hopper": _deed("垃圾箱装满", "the hopper is full", {"hopper_full": True}, wakes=True),
+        "run_dry": _deed(
+            "清水用尽仍在扫路",
+            "sweeps on without water",
+            {"water_tank_pct": 2.0, "spraying_on": False, "sweeping_on": True, "speed_kmh": 8.0},
+            wakes=True,
+        ),
+        "refill": _end("加满清水", "takes on water", "water_tank_pct", "spraying_on", wakes=True),
+    },
+    Kind.GARBAGE_TRUCK: {
+        **_VEHICLE,
+        "lift_bin": _deed("翻桶", "lifts a bin", {"bin_lifting": True, "compactor_on": True, "speed_kmh": 0.0}, wakes=True),
+        "bin_down": _end("翻桶结束", "the bin is down", "bin_lifting", "compactor_on", "speed_kmh", wakes=True),
+        "open_loader": _deed("填装器开启", "opens the loader", {"loader_open": True, "pusher_out": True}, wakes=True),
+        "close_loader": _end("填装器关闭", "closes the loader", "loader_open", "pusher_out", wakes=True),
+        "overload": _deed("装载过重", "is loaded too much", {"payload_t": 9.9}, wakes=True),
+        "unload": _end("卸料完毕", "has unloaded", "payload_t", "leachate_level_pct", wakes=True),
+        "leachate_rises": _deed("污水箱将满", "the leachate rises", {"leachate_level_pct": 94.0}, wakes=True),
+        "scale_fails": _deed("称重无值", "the scale has no value", {"payload_t": None}, wakes=True),
+    },
+    Kind.MUCK_TRUCK: {
+        **_VEHICLE,
+        "open_lid": _deed("顶盖未合上", "drives with the lid open", {"lid_open": True, "load_state": "full"}, wakes=True),
+        "close_lid": _end("顶盖合上", "closes the lid", "lid_open", "load_state", wakes=True),
+        "lift_body": _deed("车厢举升", "lifts the body", {"body_lifted": True, "body_angle_deg": 44.0}, wakes=True),
+        "lower_body": _end("车厢放下", "lowers the body", "body_lifted", "body_angle_deg", wakes=True),
+        "overload": _deed("装载过重", "is loaded too much", {"payload_t": 21.5, "load_state": "full"}, wakes=True),
+        "unload": _deed("卸土完毕", "has unloaded", {"payload_t": 0.2, "load_state": "empty"}, wakes=True),
+        "leave_area": _deed("驶出围栏", "leaves its fence", {"area_crossed": True, "area_left": True, "area_id": 17}, wakes=True),
+        "return": _end("回到围栏内", "is back within its fence", "area_crossed", "area_left", "area_id", wakes=True),
+        "leave_route": _deed("偏离路线", "leaves its route", {"off_route": True}, wakes=True),
+        "find_route": _end("回到路线", "is back on its route", "off_route", wakes=True),
+        "lid_sensor_fails": _deed("密闭传感器失效", "the sensor of the lid fails", {"lid_sensor_fault": True}, wakes=True),
     },
     Kind.PEOPLE_COUNTER: {
         "crowd": _deed("人流聚集", "a crowd gathers", {"people_inside": 64}, wakes=True),
@@ -244,5 +306,43 @@ ACTIONS: Mapping[Kind, Mapping[str, Deed]] = {
         "refill": _end("耗材补满", "soap and paper are refilled", "soap_level_pct", "paper_level_pct"),
         "spill": _deed("地面积水", "water spills on the floor", {"water_immersed": True}),
         "dry": _end("地面擦干", "the floor is dry", "water_immersed"),
+    },
+    Kind.NOISE_STATION: {
+        "din": _deed("噪声骤升", "it gets loud", {"noise_db": 88.0}, wakes=True),
+        "quieten": _end("噪声回落", "it gets quiet again", "noise_db", wakes=True),
+        "microphone_fails": _deed("传声器故障", "the microphone fails", {"noise_db": None}, wakes=True),
+    },
+    Kind.OIL_FUME: {
+        "smoke": _deed("油烟超标", "the kitchen smokes", {"oil_fume_mg_m3": 4.6, "nmhc_mg_m3": 14.2}, wakes=True),
+        "bypass": _deed("净化器被关闭", "the purifier is switched off", {"fan_on": True, "purifier_on": False}, wakes=True),
+        "clean": _end(
+            "油烟恢复正常", "the fume is clean again", "oil_fume_mg_m3", "nmhc_mg_m3", "fan_on", "purifier_on", wakes=True
+        ),
+    },
+    Kind.WATER_QUALITY: {
+        "discharge": _deed(
+            "排口出现污水",
+            "polluted water comes",
+            {"cod_mg_l": 320.0, "nh3n_mg_l": 38.0, "ph": 10.2, "dissolved_oxygen_mg_l": 0.8},
+            wakes=True,
+        ),
+        "clear": _end("水质恢复", "the water clears", "cod_mg_l", "nh3n_mg_l", "ph", "dissolved_oxygen_mg_l", wakes=True),
+    },
+    Kind.RAIN_GAUGE: {
+        **_STATION,
+        "cloudburst": _deed("短时强降雨", "a cloudburst", {"rain_mm": 12.0, "rain_hour_mm": 46.0}, wakes=True),
+        "rain_stops": _end("雨停", "the rain stops", "rain_mm", "rain_hour_mm", wakes=True),
+    },
+    Kind.UNDERPASS: {
+        **_STATION,
+        "pond": _deed("通道积水", "water gathers under the bridge", {"water_depth_cm": 18.0}, wakes=True),
+        "flood": _deed("通道淹没", "the underpass is flooded", {"water_depth_cm": 42.0}, wakes=True),
+        "drain": _end("积水排除", "the water is gone", "water_depth_cm", wakes=True),
+    },
+    Kind.DRAIN_GAUGE: {
+        **_STATION,
+        "surcharge": _deed("管道满管壅水", "the drain is full", {"water_level_cm": 260.0}, wakes=True),
+        "block": _deed("管道堵塞", "the drain is blocked", {"water_level_cm": 160.0, "velocity_ms": 0.01}, wakes=True),
+        "drain": _end("水位回落", "the water falls", "water_level_cm", "velocity_ms", wakes=True),
     },
 }

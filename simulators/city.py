@@ -14,6 +14,8 @@ from firmware_bridge.errors import ParseError
 from simulators.actions import ACTIONS, GENERAL
 from simulators.devices.base import Account, Calling, Device, Line, Surroundings
 from simulators.devices.cover import Cover
+from simulators.devices.environment_station import EnvironmentStation
+from simulators.devices.hydrology import HydrologyStation
 from simulators.devices.meters import Cjt188Meter, Dlt645Meter, MeterBus
 from simulators.devices.modbus_lines import ModbusTcpPort, RtuBus
 from simulators.devices.modbus_unit import ModbusUnit
@@ -36,6 +38,8 @@ _HAPPENINGS_MAX = 1000
 _CALLING: Mapping[Driver, Callable[[DeviceSpec, Profile, Surroundings, Callable[[], Address]], Device]] = {
     Driver.COAP: Cover,
     Driver.JT808: Vehicle,
+    Driver.HJ212: EnvironmentStation,
+    Driver.SL651: HydrologyStation,
 }
 """Devices that call the agent by themselves."""
 _CALLED: Mapping[Driver, Callable[[DeviceSpec, Profile, Surroundings], Device]] = {

@@ -10,7 +10,7 @@ from firmware_bridge.sl651.frames import ENQ, EOT, ETB, ETX, MAX_BODY_BYTES, Fra
 from firmware_bridge.sl651.values import Value, write_text, write_value
 from telemetry.reason import Reason
 
-__all__ = ["Station", "answer", "ask", "ask_elements", "keep_alive", "packets", "report", "set_clock"]
+__all__ = ["Elements", "Station", "answer", "ask", "ask_elements", "keep_alive", "packets", "report", "reports", "set_clock"]
 
 
 class Station(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,23 +28,40 @@ def keep_alive(station: Station, serial: int, sent: str) -> bytes:
     return _up(station, 0x2F, _head(serial, sent, text=station.text))
 
 
-def report(
-    station: Station, function: int, values: Mapping[str, Value | None], *, serial: int, sent: str, observed: str
-) -> bytes:
-    """A report of elements by their names, all of the time `observed` (to the minute); None for one that is missing.
+Elements = Mapping[str, Value | None]
+"""Values of elements by their names; None for one that is missing."""
+
+
+def report(station: Station, function: int, values: Elements, *, serial: int, sent: str, observed: str) -> bytes:
+    """A report of elements, all of the time `observed` (to the minute).
 
     ParseError: unknown_metric for a name that annex C does not have, and what `write_value` and `encode_frame` raise.
     """
-    elements = [(_element(name), value) for name, value in values.items()]
+    return reports(station, function, {observed: values}, serial=serial, sent=sent)
+
+
+def reports(station: Station, function: int, instants: Mapping[str, Elements], *, serial: int, sent: str) -> bytes:
+    """A report of several instants: elements by the time that they were observed at, a series by that of its first value.
+
+    ParseError as `report`.
+    """
+    address = station.address.rjust(10, "0")
     head = _head(serial, sent, text=station.text)
-    stamp = _digits(observed, 10)
     if station.text:
-        words = [f"ST {station.address.rjust(10, '0')} {chr(station.station_class)} TT {stamp} "]
-        words += [f"{element.ascii} {write_text(element, value)} " for element, value in elements]
-        return _up(station, function, head + "".join(words).encode())
-    mark = b"\xf1\xf1" + bytes.fromhex(station.address.rjust(10, "0")) + bytes((station.station_class,))
+        mark = f"ST {address} {chr(station.station_class)} ".encode()
+    else:
+        mark = b"\xf1\xf1" + bytes.fromhex(address) + bytes((station.station_class,))
+    told = (_instant(_digits(observed, 10), values, text=station.text) for observed, values in instants.items())
+    return _up(station, function, head + mark + b"".join(told))
+
+
+def _instant(stamp: str, values: Elements, *, text: bool) -> bytes:
+    elements = [(_element(name), value) for name, value in values.items()]
+    if text:
+        words = "".join(f"{element.ascii} {write_text(element, value)} " for element, value in elements)
+        return f"TT {stamp} {words}".encode()
     body = b"".join(bytes((element.id, _size_byte(element))) + write_value(element, value) for element, value in elements)
-    return _up(station, function, head + mark + b"\xf0\xf0" + bytes.fromhex(stamp) + body)
+    return b"\xf0\xf0" + bytes.fromhex(stamp) + body
 
 
 def packets(station: Station, function: int, body: bytes, most: int = MAX_BODY_BYTES - 6) -> list[bytes]:
