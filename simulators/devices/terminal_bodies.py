@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 __all__ = [
+    "ATTRIBUTES",
     "AUTHENTICATE",
     "GENERAL_ANSWER",
     "HEARTBEAT",
@@ -18,6 +19,7 @@ __all__ = [
     "PLATFORM_ANSWER",
     "REGISTER",
     "REGISTER_ANSWER",
+    "UPGRADE_RESULT",
     "Answer",
     "authenticate_body",
     "batch_body",
@@ -27,6 +29,7 @@ __all__ = [
 ]
 
 GENERAL_ANSWER, HEARTBEAT, REGISTER, AUTHENTICATE = 0x0001, 0x0002, 0x0100, 0x0102
+ATTRIBUTES, UPGRADE_RESULT = 0x0107, 0x0108
 LOCATION, LOCATION_BATCH = 0x0200, 0x0704
 PLATFORM_ANSWER, REGISTER_ANSWER = 0x8001, 0x8100
 
