@@ -8,11 +8,12 @@ import contextlib
 import json
 import signal
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import FrameType, ModuleType
 
-from device_profiles.frames import load_frames
+from device_profiles.frames import ExampleFrame, load_frames
 from device_profiles.shelf import catalog_path, load_catalog
 
 __all__ = ["LANGUAGES", "StuckError", "entry", "guarded", "limited", "seeds"]
@@ -45,10 +46,15 @@ def seeds(language: str, *, bare: bool = False) -> list[bytes]:
 
 def _examples(language: str) -> Iterator[bytes]:
     wanted = _TRANSPORTS.get(language, (language,))
-    for name, profile in load_catalog().items():
-        for example in load_frames(catalog_path() / name, profile):
-            if example.transport.startswith(wanted):
-                yield from example.payloads
+    for example in _catalog_examples():
+        if example.transport.startswith(wanted):
+            yield from example.payloads
+
+
+@cache
+def _catalog_examples() -> tuple[ExampleFrame, ...]:
+    shown = {name: profile for name, profile in load_catalog().items() if (catalog_path() / name / "frames.yaml").is_file()}
+    return tuple(example for name, profile in shown.items() for example in load_frames(catalog_path() / name, profile))
 
 
 def _captured(language: str) -> Iterator[bytes]:
