@@ -33,6 +33,9 @@ _SHAPES: Mapping[str, Shape] = {
     "energy_kwh": Rising(18_250.0, 5.8, 0.1),
     "leakage_ma": Wave(8.0, 22.0, 60.0, 1.0),
     "dimming_pct": Steady(100.0),
+    "dimming_command_pct": Steady(100.0),
+    "gear_temperature_c": Wave(38.0, 46.0, 300.0),
+    "lamp_hours_h": Rising(8123.0, 1.0, 0.1),
     "lamp_on": Steady(True),  # noqa: FBT003 (a value, not a switch)
     "relay_1_on": Steady(True),  # noqa: FBT003 (a value, not a switch)
     "relay_2_on": Steady(True),  # noqa: FBT003 (a value, not a switch)
@@ -163,8 +166,21 @@ _SHAPES: Mapping[str, Shape] = {
     "water_depth_5min_cm": Steady(0.0),
     "water_level_5min_cm": Wave(18.0, 46.0, 240.0, 1.0),
     "velocity_ms": Wave(0.4, 0.9, 120.0, 0.01),
+    # meters, scales and bins
+    "energy_tariff_1_kwh": Rising(1200.0, 0.4, 0.01),
+    "energy_tariff_2_kwh": Rising(6400.0, 2.0, 0.01),
+    "energy_tariff_3_kwh": Rising(7000.0, 2.2, 0.01),
+    "energy_tariff_4_kwh": Rising(3650.0, 1.2, 0.01),
+    "energy_reverse_kwh": Steady(0.0),
+    "meter_cover_openings": Steady(1),
+    "outages": Steady(3),
+    "settled_volume_m3": Steady(48_000.0),
+    "valve_state": Steady("open"),
+    "working_hours_h": Rising(2888.0, 1.0),
+    "distance_mm": Wave(700.0, 1100.0, 600.0, 1.0),
+    "weight_kg": Steady(0.0),
     # common to many
-    "supply_v": Wave(11.9, 12.4, 300.0),
+    "supply_v": Wave(11.9, 12.4, 300.0, 0.01),
     "rssi_dbm": Wave(-80.0, -66.0, 60.0, 1.0),
     "fill_level_pct": Wave(20.0, 45.0, 600.0, 1.0),
     "uptime_s": Rising(3600.0, 3600.0),

@@ -5,7 +5,6 @@ import asyncio
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
 
 import msgspec
 
@@ -29,8 +28,6 @@ _RETRY_FIRST_S, _RETRY_MOST_S = 1.0, 30.0
 _FLOOD_S = 0.02
 _CHUNK = 65536
 
-FrameT = TypeVar("FrameT")
-
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One message, ready to go, in as many frames as it takes. `key` is what an answer to it has in it, `answers` how many
@@ -45,7 +42,7 @@ class _UnansweredError(Exception):
     """The gateway did not answer: hang up and begin again later."""
 
 
-class CallingStation(Calling, Generic[FrameT]):
+class CallingStation(Calling):
     """Measures every `interval_s`, and at once when something happens; what is not answered stays in its memory."""
 
     def __init__(
@@ -64,11 +61,11 @@ class CallingStation(Calling, Generic[FrameT]):
         """What there is to report as of `now_ns`; `event` where something has just happened."""
 
     @abstractmethod
-    def new_framer(self) -> Callable[[bytes], Sequence[FrameT | object]]:
+    def new_framer(self) -> Callable[[bytes], Sequence[object]]:
         """A function from bytes off a new connection to frames, and whatever is none."""
 
     @abstractmethod
-    def hear(self, frame: FrameT | object) -> tuple[str, bytes]:
+    def hear(self, frame: object) -> tuple[str, bytes]:
         """The key of what a frame answers, "" where it is no answer; and what must be said to it, nothing mostly."""
 
     def greeting(self) -> bytes:

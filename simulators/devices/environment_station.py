@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from device_profiles.model import Profile
-from firmware_bridge.errors import Refused
 from firmware_bridge.hj212.answers import encode_answer, site_answers
 from firmware_bridge.hj212.encode import Group, Head, encode_message, encode_messages
 from firmware_bridge.hj212.frames import Frame, Hj212Framer
@@ -28,7 +27,7 @@ _SYSTEMS: Mapping[str, str] = {"noise_station": "23", "oil_fume_monitor": "51", 
 """ST by the profile's kind."""
 
 
-class EnvironmentStation(CallingStation[Frame]):
+class EnvironmentStation(CallingStation):
     """Every report wants an answer (9014) with its own QN."""
 
     def __init__(
@@ -62,7 +61,7 @@ class EnvironmentStation(CallingStation[Frame]):
         return Hj212Framer().feed
 
     def hear(self, frame: object) -> tuple[str, bytes]:
-        if not isinstance(frame, Frame) or isinstance(frame, Refused):
+        if not isinstance(frame, Frame):
             return "", b""
         packet = parse_segment(frame.segment)
         if packet.cn == "9014":

@@ -26,7 +26,7 @@ _SERIES = 12
 _RAIN, _RIVER = 0x50, 0x48
 
 
-class HydrologyStation(CallingStation[Frame]):
+class HydrologyStation(CallingStation):
     """Reports in HEX/BCD; each is answered with its own serial number, ESC or EOT."""
 
     def __init__(
