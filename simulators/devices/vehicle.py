@@ -147,7 +147,7 @@ class Vehicle(Calling):
                 self._look_around(now_ns)
                 self._memory.keep(self.speak(now_ns), event=event or self._crossing is not None)
                 self.account.overflow = self._memory.overflow
-            due = self.following(due)
+            due = min(self.following(due), self.clock.monotonic_ns() + self.interval_ns)  # the platform may have shortened it
             flood_due = self.clock.monotonic_ns() + round(_FLOOD_S * SECOND_NS)
             event = await self.wait(flood_due if how is How.FLOOD else due)
 
