@@ -200,10 +200,12 @@ def _check_profile(table: Table, key: str, name: str, driver: DriverName, catalo
 
 
 def _address(table: Table, driver: DriverName) -> str:
-    allowed, wanted = LINK_KINDS[driver].address, LINK_KINDS[driver].wanted
+    kind = LINK_KINDS[driver]
+    allowed, wanted = kind.address, kind.wanted
     value = table.raw("address")
     # A unit number may be written as a number; a phone number may not: its leading zeros count.
-    text = str(value) if isinstance(allowed, range) and isinstance(value, int) and not isinstance(value, bool) else value
+    counted = kind.numeric or isinstance(allowed, range)
+    text = str(value) if counted and isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str):
         table.wrong("address", "is missing" if value is None else f"{value!r}"[:80], f"{wanted}, in quotes")
         return ""

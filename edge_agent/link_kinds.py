@@ -143,12 +143,14 @@ Options = (
 
 class LinkKind(msgspec.Struct, frozen=True):
     """One kind of link. `wire` is the part of a profile's `wire` that the driver needs, `address` a range of unit numbers
-    or the form of a text, `wanted` what to write instead of a wrong one; `read` takes the options off a link's table."""
+    or the form of a text, `wanted` what to write instead of a wrong one; `read` takes the options off a link's table. With
+    `numeric`, an address that is a number may be written as one."""
 
     wire: str
     address: range | re.Pattern[str]
     wanted: str
     read: Callable[[Table, Path], Options]
+    numeric: bool = False
 
 
 def read_broker(table: Table) -> str:
@@ -245,7 +247,13 @@ LINK_KINDS: Mapping[DriverName, LinkKind] = {
     DriverName.MODBUS_TCP: LinkKind("modbus", *_UNIT, _modbus_tcp),
     DriverName.MODBUS_RTU: LinkKind("modbus", *_UNIT, _serial),
     DriverName.MODBUS_RTU_TCP: LinkKind("modbus", *_UNIT, _modbus_tcp),
-    DriverName.SERIAL: LinkKind("serial", range(256), "a unit number from 0 to 255", _serial),
+    DriverName.SERIAL: LinkKind(
+        "serial",
+        re.compile(r"[0-9A-Za-z]{1,16}"),
+        "the address the device says, up to 16 letters and digits",
+        _serial,
+        numeric=True,
+    ),
     DriverName.DLT645: LinkKind("dlt645", re.compile(r"\d{12}"), "the meter's address, 12 digits", _meter),
     DriverName.CJT188: LinkKind("cjt188", re.compile(r"[0-9A-F]{14}"), "the meter's address, 14 digits", _meter),
     DriverName.COAP: LinkKind("coap", *_SAYS, _coap),

@@ -34,12 +34,19 @@ class Kind(StrEnum):
     SOIL_PROBE = "soil_probe"
     IRRIGATION = "irrigation"
     TOILET_SUPPLIES = "toilet_supplies"
+    LAMP_SINGLE = "lamp_single"
+    POWER_MONITOR = "power_monitor"
     NOISE_STATION = "noise_station"
     OIL_FUME = "oil_fume"
     WATER_QUALITY = "water_quality"
     RAIN_GAUGE = "rain_gauge"
     UNDERPASS = "underpass"
     DRAIN_GAUGE = "drain_gauge"
+    ELECTRICITY_METER = "electricity_meter"
+    CHARGING_PILE = "charging_pile"
+    METER = "meter"
+    WEIGHBRIDGE = "weighbridge"
+    LEVEL_SENSOR = "level_sensor"
 
 
 class How(StrEnum):
@@ -153,6 +160,23 @@ ACTIONS: Mapping[Kind, Mapping[str, Deed]] = {
         ),
         "leak": _deed("漏电流增大", "leakage current rises", {"leakage_ma": 480.0}),
         "open_door": _deed("箱门被打开", "the cabinet door is opened", {"door_open": True}),
+    },
+    Kind.LAMP_SINGLE: {
+        "fail": _deed("灯故障", "the lamp fails", {"lamp_failure": True, "power_w": 0.0, "current_a": 0.0}, wakes=True),
+        "repair": _end("灯已修复", "the lamp is repaired", "lamp_failure", "gear_failure", "power_w", "current_a", wakes=True),
+        "lose_gear": _deed("驱动电源故障", "the driver fails", {"gear_failure": True, "dimming_pct": 0.0}, wakes=True),
+        "burn_by_day": _deed("白天亮灯", "the lamp burns by day", {"lamp_day_burning": True}, wakes=True),
+    },
+    Kind.POWER_MONITOR: {
+        "sag": _deed("电压跌落", "the voltage sags", {"voltage_v": 176.0, "voltage_low": True}, wakes=True),
+        "overload": _deed("负载过大", "the load is too high", {"current_a": 62.0, "current_high": True}, wakes=True),
+        "lose_load": _deed("负载丢失", "the load is lost", {"current_a": 0.0, "power_w": 0.0, "current_low": True}, wakes=True),
+        "restore": _end(
+            "供电恢复",
+            "the supply is back",
+            *("voltage_v", "voltage_low", "current_a", "current_high", "current_low", "power_w"),
+            wakes=True,
+        ),
     },
     Kind.TOILET_AIR: _AIR,
     Kind.TOILET_NODE: {
@@ -344,5 +368,60 @@ ACTIONS: Mapping[Kind, Mapping[str, Deed]] = {
         "surcharge": _deed("管道满管壅水", "the drain is full", {"water_level_cm": 260.0}, wakes=True),
         "block": _deed("管道堵塞", "the drain is blocked", {"water_level_cm": 160.0, "velocity_ms": 0.01}, wakes=True),
         "drain": _end("水位回落", "the water falls", "water_level_cm", "velocity_ms", wakes=True),
+    },
+    Kind.ELECTRICITY_METER: {
+        "lose_phase_a": _deed(
+            "A 相失压", "phase A loses its voltage", {"voltage_a_v": 0.4, "current_a_a": 0.0, "phase_a_lost": True}
+        ),
+        "reverse": _deed("功率反向", "power runs backward", {"power_kw": -2.4, "power_reversed": True}),
+        "open_relay": _deed("表内继电器拉闸", "the relay opens", {"relay_open": True, "power_kw": 0.0}),
+        "battery_low": _deed("时钟电池欠压", "the clock's battery runs down", {"clock_battery_low": True}),
+        "restore": _end(
+            "恢复正常",
+            "all is well again",
+            *_PHASES,
+            *("phase_a_lost", "power_kw", "power_reversed", "relay_open", "clock_battery_low"),
+        ),
+    },
+    Kind.CHARGING_PILE: {
+        "charge": _deed("车辆充电", "a vehicle charges", {"current_a": 31.2, "power_kw": 7.0}),
+        "overload": _deed("充电过流", "it draws too much", {"current_a": 41.0, "power_kw": 9.2}),
+        "lose_power": _deed("失电", "the supply is lost", {"voltage_v": 0.0, "current_a": 0.0, "power_kw": 0.0}),
+        "open_relay": _deed("拉闸", "the relay opens", {"relay_open": True, "current_a": 0.0, "power_kw": 0.0}),
+        "restore": _end("恢复正常", "all is well again", "voltage_v", "current_a", "power_kw", "relay_open"),
+    },
+    Kind.METER: {
+        "valve_shuts": _deed("阀门关闭", "the valve shuts", {"valve_state": "closed"}),
+        "valve_sticks": _deed("阀门卡滞", "the valve sticks", {"valve_state": "fault"}),
+        "battery_low": _deed("电池欠压", "the battery runs down", {"battery_low": True}),
+        "cool": _deed("供水变冷", "the supply grows cold", {"supply_temperature_c": 28.0, "return_temperature_c": 26.0}),
+        "block": _deed("循环中断", "the circulation stops", {"flow_m3h": 0.0, "heat_power_kw": 0.0}),
+        "restore": _end(
+            "恢复正常",
+            "all is well again",
+            *("valve_state", "battery_low", "supply_temperature_c", "return_temperature_c", "flow_m3h", "heat_power_kw"),
+        ),
+    },
+    Kind.WEIGHBRIDGE: {
+        "drive_on": _deed("车辆上磅", "a truck drives on", {"weight_kg": 32140.0}, wakes=True),
+        "overload": _deed("超载车上磅", "an overloaded truck drives on", {"weight_kg": 98760.0}, wakes=True),
+        "drift": _deed("零点漂移", "the zero drifts", {"weight_kg": -180.0}),
+        "drive_off": _end("车辆下磅", "the truck drives off", "weight_kg", wakes=True),
+    },
+    Kind.LEVEL_SENSOR: {
+        "fill": _deed("垃圾箱装满", "the bin fills up", {"fill_level_pct": 97.0, "distance_mm": 60.0}),
+        "burn": _deed("箱内起火", "it burns in the bin", {"temperature_c": 78.0}),
+        "tip_over": _deed("垃圾箱倾倒", "the bin tips over", {"tilt_deg": 82.0}),
+        "flood": _deed("水位上涨", "the water rises", {"water_level_cm": 268.0}),
+        "probe_fails": _deed(
+            "探头故障",
+            "the probe fails",
+            {"sensor_fault": True, "fill_level_pct": None, "distance_mm": None, "water_level_cm": None},
+        ),
+        "clear": _end(
+            "恢复正常",
+            "all is well again",
+            *("fill_level_pct", "distance_mm", "temperature_c", "tilt_deg", "water_level_cm", "sensor_fault"),
+        ),
     },
 }

@@ -45,9 +45,15 @@ def _options(link: LinkSpec, places: Mapping[str, str], endpoints: Endpoints) ->
             return {"host": host, "port": port}
         case _ if WAYS[link.driver].port is not None:
             host, port = endpoints.listeners.get(link.name, ("127.0.0.1", 0))
-            return {"host": host, "port": port}
+            return {"host": host, "port": port, **(_pushing(link) if link.driver is Driver.CARRIER else {})}
         case _:
-            return {"port": places[link.name]}
+            # A pty has no parity, and is not opened with one.
+            return {"port": places[link.name], "parity": "N"}
+
+
+def _pushing(link: LinkSpec) -> dict[str, object]:
+    """A carrier's link: the platform that is simulated, and the file that is to hold its token."""
+    return {"platform": "onenet", "secret_file": f"{link.name}.token"}
 
 
 def _device_table(device: DeviceSpec) -> dict[str, object]:

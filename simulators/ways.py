@@ -55,7 +55,7 @@ WAYS: Mapping[Driver, Way] = {
     Driver.MODBUS_TCP: Way("modbus", *_UNIT),
     Driver.MODBUS_RTU: Way("modbus", *_UNIT),
     Driver.MODBUS_RTU_TCP: Way("modbus", *_UNIT),
-    Driver.SERIAL: Way("serial", *_UNIT),
+    Driver.SERIAL: Way("serial", re.compile(r"[0-9A-Za-z]{1,16}"), "what the device says it is, up to 16 letters and digits"),
     Driver.DLT645: Way("dlt645", re.compile(r"\d{12}"), "the meter's 12 digits in quotes"),
     Driver.CJT188: Way("cjt188", re.compile(r"[0-9A-F]{14}"), "the meter's 14 digits in quotes"),
     Driver.COAP: Way("coap", *_NAME, (Form.JSON, Form.CBOR), 5683),
@@ -63,6 +63,8 @@ WAYS: Mapping[Driver, Way] = {
     Driver.CARRIER: Way("carrier", *_NAME, (), 8190),
     Driver.MQTT: Way("mqtt", *_NAME, (Form.JSON,)),
     Driver.JT808: Way("jt808", re.compile(r"\d{1,20}"), "1 to 20 digits in quotes", (Form.JT808_2013, Form.JT808_2019), 7611),
-    Driver.HJ212: Way("hj212", re.compile(r"[0-9A-Za-z_-]{4,32}"), "the station's MN, 4 to 32 letters, digits, _ and -", (), 9212),
+    Driver.HJ212: Way(
+        "hj212", re.compile(r"[0-9A-Za-z_-]{4,32}"), "the station's MN, 4 to 32 letters, digits, _ and -", (), 9212
+    ),
     Driver.SL651: Way("sl651", re.compile(r"[0-9A-F]{10}"), "the station's 10 digits in quotes", (), 9651),
 }
