@@ -133,7 +133,7 @@ class Desk:
             self._committer.give_back()
             self._count(verdict)
             return verdict
-        done = self._committer.put(entry)
+        done = self._committer.put(entry, awaited=heard.awaited)
         done.add_done_callback(partial(self._note_stored, device, verdict, entry))
         try:
             # A driver that stops waiting does not take back what it handed in.

@@ -15,12 +15,17 @@ __all__ = ["Heard", "Inlet", "Verdict"]
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
-    """What a driver heard from one device at one instant; `received_ns` is the wall clock when its bytes were whole."""
+    """What a driver heard from one device at one instant; `received_ns` is the wall clock when its bytes were whole.
+
+    `awaited` says that somebody waits for the verdict, a device for its answer; what nobody waits for, as a polled
+    register's content, goes to the disk with the next group of readings. Alarms that it raises go at once in any case.
+    """
 
     device: str
     profile: Profile
     received_ns: int
     decoded: Decoded
+    awaited: bool = True
 
 
 class Verdict(StrEnum):

@@ -5,7 +5,7 @@ the same transitions as the same day live. Rules about silence are the exception
 Each time a condition comes true again is an occurrence of its own, named by the instant it came true.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
 import msgspec
@@ -93,7 +93,9 @@ def judge_silence(profile: Profile, state: DeviceState, device: str, silent_s: f
     return Judged(state=msgspec.structs.replace(state, rules=rules), transitions=tuple(transitions))
 
 
-def _believed(reading: Reading) -> dict[str, Value]:
+def _believed(reading: Reading) -> Mapping[str, Value]:
+    if not reading.flaws:
+        return reading.values
     return {name: value for name, value in reading.values.items() if reading.quality(name) is not Quality.BAD}
 
 

@@ -27,6 +27,8 @@ _EARLY_S = 0.05
 """How early a round may begin, so that several that are due soon need one awakening; a twentieth of the period at most."""
 
 
+_UNDER_WAY = 2048
+"""Readings on their way to the disk, which they reach in groups; with more than that the line waits."""
 _LEFT_OUT = Failure(reason=Reason.TIMEOUT, detail="left out of this round: it was not answered of late")
 
 
@@ -75,7 +77,7 @@ class ModbusDriver:
         self.started.set()
         try:
             async with asyncio.TaskGroup() as tasks:
-                deliveries = Deliveries(inlet, tasks, self._tally)
+                deliveries = Deliveries(inlet, tasks, self._tally, _UNDER_WAY)
                 # Kept over reconnections: opening the line anew is no reason to trouble it with its dead units again.
                 rounds = Rounds([unit.period_s for unit in self._units], asyncio.get_running_loop().time())
                 while True:
@@ -164,7 +166,8 @@ class ModbusDriver:
         why = {block: failure.reason for block, failure in answers.failures.items()}
         decoded = plan.reader.read(answers.blocks, why)
         received_ns = answers.received_ns or self._clock.wall_ns()
-        await deliveries.hand_over(Heard(device=unit.device.id, profile=unit.profile, received_ns=received_ns, decoded=decoded))
+        heard = Heard(device=unit.device.id, profile=unit.profile, received_ns=received_ns, decoded=decoded, awaited=False)
+        await deliveries.hand_over(heard)
 
     # Files, for whoever updates a unit's firmware.
 

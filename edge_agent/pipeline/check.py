@@ -19,7 +19,7 @@ def check(work: Work) -> Work:
     reading = work.reading
     if reading is None:
         return work
-    outside = [name for name, value in reading.values.items() if _outside(work.heard.profile.metrics, name, value)]
+    outside = _outside(work.heard.profile.metrics, reading.values)
     news = [name for name in outside if name not in reading.flaws or reading.flaws[name].quality is not Quality.BAD]
     if not news:
         return work
@@ -28,8 +28,13 @@ def check(work: Work) -> Work:
     return replace(work, reading=replace(reading, flaws=flaws), doubts=(*work.doubts, *doubts))
 
 
-def _outside(metrics: Mapping[str, Metric], name: str, value: Value) -> bool:
-    if isinstance(value, bool | str) or value is None:
-        return False
-    metric = metrics[name]
-    return (metric.low is not None and value < metric.low) or (metric.high is not None and value > metric.high)
+def _outside(metrics: Mapping[str, Metric], values: Mapping[str, Value]) -> list[str]:
+    """The names of the numbers that are beyond their metric's low or high."""
+    outside = []
+    for name, value in values.items():
+        if value is None or isinstance(value, (bool, str)):
+            continue
+        metric = metrics[name]
+        if (metric.low is not None and value < metric.low) or (metric.high is not None and value > metric.high):
+            outside.append(name)
+    return outside

@@ -90,6 +90,12 @@ def _values(profile: Profile, decoded: Decoded) -> tuple[dict[str, Value], dict[
     doubts: list[Doubt] = []
     for name, raw in decoded.values.items():
         metric = profile.metrics.get(name)
+        # Most of what is heard, told from the rest at once: a finite float (inf and NaN have no difference from themselves).
+        if type(raw) is float and metric is not None and metric.type is MetricType.FLOAT and raw - raw == 0.0:
+            values[name] = raw
+            if decoded.flaws and name in decoded.flaws:
+                flaws[name] = decoded.flaws[name]
+            continue
         value = (
             Doubt(Reason.UNKNOWN_METRIC, f"{name[:64]}: not in profile {profile.name}") if metric is None else coerce(metric, raw)
         )
