@@ -13,9 +13,11 @@ from device_profiles.shelf import load_catalog
 from firmware_bridge.errors import ParseError
 from simulators.actions import ACTIONS, GENERAL
 from simulators.devices.base import Account, Calling, Device, Line, Surroundings
+from simulators.devices.carrier_platform import SIMULATED_TOKEN, CarrierDevice
 from simulators.devices.cover import Cover
 from simulators.devices.environment_station import EnvironmentStation
 from simulators.devices.hydrology import HydrologyStation
+from simulators.devices.lwm2m_client import Lwm2mClient
 from simulators.devices.meters import Cjt188Meter, Dlt645Meter, MeterBus
 from simulators.devices.modbus_lines import ModbusTcpPort, RtuBus
 from simulators.devices.modbus_unit import ModbusUnit
@@ -36,8 +38,10 @@ __all__ = ["City", "Happening"]
 _HAPPENINGS_MAX = 1000
 
 _CALLING: Mapping[Driver, Callable[[DeviceSpec, Profile, Surroundings, Callable[[], Address]], Device]] = {
+    Driver.CARRIER: CarrierDevice,
     Driver.COAP: Cover,
     Driver.JT808: Vehicle,
+    Driver.LWM2M: Lwm2mClient,
     Driver.HJ212: EnvironmentStation,
     Driver.SL651: HydrologyStation,
 }
@@ -153,6 +157,10 @@ class City:
     def agent_links(self) -> list[dict[str, object]]:
         """The links and devices that an agent's config needs for this city, one table a link, ready to be written as TOML."""
         return [link_table(link, self.scenario.devices, self.places, self.endpoints) for link in self.scenario.links]
+
+    def tokens(self) -> dict[str, str]:
+        """The files that `agent_links` names for its carriers, and what is to stand in each."""
+        return {f"{link.name}.token": SIMULATED_TOKEN for link in self.scenario.links if link.driver is Driver.CARRIER}
 
     def _build(self, spec: DeviceSpec, profile: Profile, around: Surroundings) -> Device:
         driver = self._driver(spec)

@@ -48,6 +48,8 @@ def run(
     ] = None,
     coap: Annotated[str, typer.Option(help="Where the agent's CoAP listener is.")] = "127.0.0.1:5683",
     jt808: Annotated[str, typer.Option(help="Where the agent's JT/T 808 listener is.")] = "127.0.0.1:7611",
+    lwm2m: Annotated[str, typer.Option(help="Where the agent's LwM2M listener is.")] = "127.0.0.1:5683",
+    carrier: Annotated[str, typer.Option(help="Where the agent takes a carrier's pushes.")] = "127.0.0.1:8190",
     broker: Annotated[str, typer.Option(help="The broker that MQTT devices publish to.")] = "mqtt://127.0.0.1:1883",
     seconds: Seconds = None,
     as_json: AsJson = False,
@@ -59,7 +61,12 @@ def run(
     from simulators.scenario import load_scenario
     from simulators.ways import Driver
 
-    at = {Driver.COAP: _address(coap), Driver.JT808: _address(jt808)}
+    at = {
+        Driver.COAP: _address(coap),
+        Driver.JT808: _address(jt808),
+        Driver.LWM2M: _address(lwm2m),
+        Driver.CARRIER: _address(carrier),
+    }
     try:
         script = load_scenario(scenario)
         listeners = {link.name: at[link.driver] for link in script.links if link.driver in at}
@@ -238,6 +245,8 @@ async def _live(city: "City", agent_config: Path | None, *, as_json: bool) -> No
     links = links_toml(city.agent_links())
     if agent_config is not None:
         await asyncio.to_thread(agent_config.write_text, links, encoding="utf-8")
+        for name, token in city.tokens().items():
+            await asyncio.to_thread((agent_config.parent / name).write_text, token, encoding="utf-8")
         typer.echo(f"links written to {agent_config}", err=True)
     elif not as_json:
         print(links, flush=True)
