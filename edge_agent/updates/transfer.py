@@ -1,17 +1,26 @@
 """XMODEM and YMODEM over a serial port's streams."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import termios
+from collections.abc import AsyncIterator, Callable
+
+import serial_asyncio_fast
 
 from edge_agent.updates.base import SilentError
 from firmware_bridge.xmodem import CANCEL, Receiver, Sender
 from telemetry.reason import Reason
 
-__all__ = ["Port", "receive_blocks", "send_blocks"]
+__all__ = ["Port", "open_port", "receive_blocks", "send_blocks"]
 
 _READ_BYTES = 4096
 _BABBLE_S = 30.0
 """Above the time of the longest packet on the slowest line (1,029 bytes at 1,200 baud take 9 s)."""
+_SETTLE_S = 0.01
+"""Some receivers (lrzsz) answer a packet and then empty their input: what follows at once is lost. At 115,200 baud a
+packet of 1 KiB takes nine times as long."""
+_FAULTS = (OSError, ValueError, termios.error)
+"""pyserial's own error is an OSError; the terminal layer's is not, though it says the same."""
 
 
 class Port:
@@ -48,6 +57,24 @@ class Port:
             self._writer.write(data)
 
 
+@contextlib.asynccontextmanager
+async def open_port(path: str, baudrate: int = 115200) -> AsyncIterator[Port]:
+    """The serial port at `path`, 8 data bits, no parity, nobody else's meanwhile. SilentError(unreachable) where it does not
+    open."""
+    try:
+        reader, writer = await serial_asyncio_fast.open_serial_connection(url=path, baudrate=baudrate, exclusive=True)
+    except _FAULTS as error:
+        raise SilentError(Reason.UNREACHABLE, f"{path}: {error}") from error
+    try:
+        yield Port(reader, writer)
+    finally:
+        # Not close(): that drains first, which never ends on a line that takes nothing.
+        if not writer.transport.is_closing():
+            writer.transport.abort()
+        with contextlib.suppress(*_FAULTS):
+            await writer.wait_closed()
+
+
 async def send_blocks(port: Port, sender: Sender, *, quiet_s: float = 3.0, tell: Callable[[int], None] = lambda _: None) -> bytes:
     """Send what `sender` holds; the bytes that came with the last acknowledgement or behind it. `tell` hears how many bytes
     have one. SilentError where the other side cancels, is silent or does not take it."""
@@ -57,9 +84,12 @@ async def send_blocks(port: Port, sender: Sender, *, quiet_s: float = 3.0, tell:
         while True:
             heard = await port.read(max(0.01, due_s - loop.time()))
             answer = sender.feed(heard)
-            if not (answer or sender.done) and loop.time() >= due_s:  # a line that babbles is silent, too
-                answer = sender.quiet()
             if answer:
+                await asyncio.sleep(_SETTLE_S)
+            is_late = loop.time() >= due_s  # a line that babbles is silent, too
+            if not (answer or sender.done) and is_late:
+                answer = sender.quiet()
+            if answer or is_late:
                 due_s = loop.time() + quiet_s
             await port.write(answer)
             tell(sender.sent)

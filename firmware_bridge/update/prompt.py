@@ -7,7 +7,9 @@
 
 Every line is answered with one that says where the device stands, `offer` and `load` after the transfer; noise is no answer:
 
-    CNBOOT phase running offered next_chunk refusal digest *CRC      the CRC-16/MODBUS of all before the star, four hex digits
+    BOOT phase running offered next_chunk refusal digest *crc      the CRC-16/MODBUS of all before the star, four hex digits
+
+No line of the device has a capital C or a NAK in it: either would begin an XMODEM transfer.
 """
 
 import re
@@ -19,16 +21,16 @@ __all__ = ["PROMPT_BYTES", "find_standing", "standing_line"]
 
 PROMPT_BYTES = 256
 """No line of either side is longer."""
-_LINE = re.compile(rb"CNBOOT (\d) (\d{1,10}) (\d{1,10}) (\d{1,10}) (\d{1,2}) ([0-9a-f]{8}|-) \*([0-9A-F]{4})")
+_LINE = re.compile(rb"BOOT (\d) (\d{1,10}) (\d{1,10}) (\d{1,10}) (\d{1,2}) ([0-9a-f]{8}|-) \*([0-9a-f]{4})")
 
 
 def standing_line(standing: Standing) -> bytes:
     """The line that tells a standing."""
     digest = standing.digest.hex() or "-"
     body = (
-        f"CNBOOT {standing.phase:d} {standing.running} {standing.offered} {standing.next_chunk} {standing.refusal:d} {digest} "
+        f"BOOT {standing.phase:d} {standing.running} {standing.offered} {standing.next_chunk} {standing.refusal:d} {digest} "
     ).encode()
-    return body + b"*%04X\r\n" % crc16(body)
+    return body + b"*%04x\r\n" % crc16(body)
 
 
 def find_standing(text: bytes) -> Standing | None:

@@ -154,10 +154,9 @@ def _refused(standing: Standing, *, ours: bool) -> Event:
 
 
 def diagram() -> str:
-    """The table as Mermaid draws it: one arrow for each pair of states, the events on it. TIRED and CANCEL are left out."""
+    """The table as Mermaid draws it: one arrow for each pair of states, the events on it."""
     arrows: dict[tuple[State, State], list[str]] = {}
     for (state, event), (following, _) in TABLE.items():
-        if event not in {Event.TIRED, Event.CANCEL}:
-            arrows.setdefault((state, following), []).append(str(event))
+        arrows.setdefault((state, following), []).append(str(event))
     lines = [f"    {one} --> {other}: {', '.join(events)}" for (one, other), events in arrows.items()]
     return "\n".join(["stateDiagram-v2", f"    [*] --> {State.ASKING}", *lines])
