@@ -78,6 +78,30 @@ def outbox(
     _tell_outbox(figures)
 
 
+@app.command()
+def decode(
+    seconds: Annotated[float, typer.Option(min=0.2, help="How long all languages together are measured.")] = 15,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of words.")] = False,
+) -> None:
+    """Frames a second that each language decodes on one core, from bytes to a reading."""
+    import msgspec
+
+    from benchmarks.decode import measure_decode
+
+    figures = measure_decode(seconds)
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(figures).decode() + "\n")
+        return
+    typer.echo(f"{'language':<18} {'frames/s':>12} {'us a frame':>12} {'values/s':>12} {'examples':>10}")
+    for each in figures.languages:
+        typer.echo(
+            f"{each.language:<18} {each.frames_per_s:>12,.0f} {each.microseconds_per_frame:>12.1f}"
+            f" {each.values_per_s:>12,.0f} {each.examples:>10}"
+        )
+    if figures.not_measured:
+        typer.echo(f"not measured: {', '.join(figures.not_measured)}", err=True)
+
+
 def _tell_outbox(figures: "OutboxFigures") -> None:
     for commit in figures.commits:
         typer.echo(
