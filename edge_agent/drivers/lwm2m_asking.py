@@ -3,6 +3,7 @@
 A device is sent one message at a time, and none while it sleeps: what is asked then waits until it speaks.
 """
 
+import math
 import secrets
 from collections import deque
 from collections.abc import Callable
@@ -27,6 +28,7 @@ __all__ = ["Asking"]
 
 _MOST_WAITING = 48
 """Requests in one device's line: those to watch its instances, and orders."""
+_OVERDUE = 1.5
 _MOST_ORDERS = 16
 """Orders that wait for one device that is not registered."""
 
@@ -60,8 +62,10 @@ class Asking:
         self._sending.close()
 
     def watch(self, client: Client, registration: Registration) -> None:
-        """Ask the device to tell of its instances, where it does not do so yet."""
-        observed = self.requests.observed(registration.endpoint)
+        """Ask the device to tell of its instances, where it does not do so yet, or not any more: it was to tell something
+        every `notify_max_s`, and has not for half as long again."""
+        longest_s = client.wire.notify_max_s * _OVERDUE or math.inf
+        observed = self.requests.observed(registration.endpoint, self._now_s() - longest_s)
         for request in watching(client, registration, observed):
             self.ask(registration, request)
 

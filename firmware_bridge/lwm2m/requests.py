@@ -118,18 +118,14 @@ class Requests:
         line = self._lines.get(endpoint)
         return None if line is None or line.under_way is None else line.under_way.request
 
-    def observed(self, endpoint: str) -> frozenset[Path]:
-        """The paths that the device tells of by itself, or that it is still to be asked to."""
+    def observed(self, endpoint: str, told_since_s: float) -> frozenset[Path]:
+        """The paths that the device tells of by itself, and has since then, or that it is still to be asked to."""
         line = self._lines.get(endpoint)
         if line is None:
             return frozenset()
+        standing = [each.request.path for each in line.observations.values() if each.at_s >= told_since_s]
         asked = [*line.waiting, *([line.under_way.request] if line.under_way else [])]
-        return frozenset(
-            (
-                *(each.request.path for each in line.observations.values()),
-                *(each.path for each in asked if each.operation is Operation.OBSERVE),
-            )
-        )
+        return frozenset((*standing, *(each.path for each in asked if each.operation is Operation.OBSERVE)))
 
     def owner(self, token: bytes) -> str | None:
         """The device whose observation has this token, None where there is none: for a message from an unknown address."""

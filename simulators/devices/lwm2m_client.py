@@ -176,11 +176,10 @@ class Lwm2mClient(Calling):
             said = await self._exchange(told)
             if said is None:
                 return False
-            if said.type == "RST":
-                self.account.refused += 1
-                self._observed.pop(path, None)
-            else:
-                self.account.confirmed += 1
+            self.account.refused += said.type == "RST"
+            self.account.confirmed += said.type == "ACK"
+            if said.type == "RST" and not foreign:
+                del self._observed[path]
         return True
 
     # What the server asks.

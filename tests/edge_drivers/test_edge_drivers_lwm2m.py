@@ -252,6 +252,22 @@ async def test_a_device_that_does_not_know_the_format_is_written_to_in_plain_tex
             assert (await ending).outcome is Outcome.DONE
 
 
+async def test_an_instance_that_a_device_does_not_tell_of_any_more_is_observed_again_at_its_update(monkeypatch) -> None:
+    monkeypatch.setattr("edge_agent.drivers.lwm2m_asking._OVERDUE", 0.1 / 300)  # the lamp is to tell every 300 s
+    inlet, driver = peers.Notebook(), link(LAMP)
+    async with peers.running(driver, inlet):
+        with Node(driver) as node:
+            location = await node.register(LAMP.address, LAMP_LINKS)
+            (first,) = await node.be_watched(b'[{"n":"/3416/0/3","v":0}]')
+            assert (await node.ask(node.post(location))).code == "2.04"
+            await asyncio.sleep(0.15)
+            assert (await node.ask(node.post(location))).code == "2.04"
+            (again,) = await node.be_watched(b'[{"n":"/3416/0/3","v":50}]')
+            assert (await node.ask(node.told(again, 2, b'[{"n":"/3416/0/3","v":60}]'))).type == "ACK"
+            assert (await node.ask(node.told(first, 3, b'[{"n":"/3416/0/3","v":99}]'))).type == "RST", "the new one stands alone"
+    assert [heard.decoded.values["dimming_pct"] for heard in inlet.heard] == [0, 50, 60]
+
+
 async def test_a_device_that_falls_silent_is_let_be_until_it_speaks() -> None:
     inlet, driver = peers.Notebook(), link(COVER, patience=QUICK)
     async with peers.running(driver, inlet):
