@@ -13,7 +13,10 @@ from msgspec.structs import replace
 from device_profiles.frames import ExampleFrame, load_frames
 from device_profiles.model import Profile
 from device_profiles.shelf import catalog_path, load_catalog
+from device_profiles.wires.ble import BTHOME
 from device_profiles.wires.modbus import RegisterArea
+from firmware_bridge.ble.advertising import parse_advertising
+from firmware_bridge.ble.bthome import SERVICE, parse_bthome
 from firmware_bridge.carriers import onenet
 from firmware_bridge.carriers.messages import Report
 from firmware_bridge.carriers.reports import decode_reports
@@ -66,6 +69,13 @@ def _mqtt(profile: Profile, example: ExampleFrame) -> Read:
         ((address, parsed),) = elements(parsed, topic.each)
     (decoded,) = decode_publication(profile, topic, parsed, address or "", None)
     return decoded, address
+
+
+def _ble(profile: Profile, example: ExampleFrame) -> Read:
+    assert profile.wire.ble is not None
+    said = parse_bthome(parse_advertising(example.payloads[0]).service_data[SERVICE])
+    items = {f"{BTHOME}{name}": value for name, value in said.items.items()}
+    return decode_items(profile, profile.wire.ble.items, items), None
 
 
 def _sparkplug(profile: Profile, example: ExampleFrame) -> Read:
@@ -168,6 +178,7 @@ _READERS: Mapping[str, Callable[[Profile, ExampleFrame], Read]] = {
     "coap_cbor": _coap,
     "coap_json": _coap,
     "lwm2m_senml": _lwm2m,
+    "ble": _ble,
     "mqtt_cbor": _mqtt,
     "mqtt_json": _mqtt,
     "mqtt_plain": _mqtt,
