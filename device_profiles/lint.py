@@ -12,6 +12,7 @@ from device_profiles.model import Above, AlarmRule, Below, Equals, Profile, Spee
 from device_profiles.wires import wire_rows
 from device_profiles.wires.documents import DocumentField
 from device_profiles.wires.items import ItemField
+from device_profiles.wires.jt808_parts import Jt808Part
 from device_profiles.wires.modbus import RegisterField
 from device_profiles.wires.serial import BinaryField, LineField
 from device_profiles.yaml_nodes import Node, line_at, read_yaml
@@ -126,17 +127,18 @@ def _rule(rule: AlarmRule, profile: Profile) -> Iterator[_Doubt]:
 def _words(profile: Profile, metric: str) -> set[str]:
     """The texts that the wire maps' enums can make of a metric."""
     wire = profile.wire
-    fields: list[RegisterField | BinaryField | LineField | DocumentField | ItemField] = (
+    fields: list[RegisterField | BinaryField | LineField | DocumentField | ItemField | Jt808Part] = (
         [*wire.modbus.registers] if wire.modbus else []
     )
     fields += wire.serial.layout.all_fields if wire.serial else ()
     for document in (wire.coap, wire.mqtt):
         fields += document.fields if document else ()
+    fields += wire.jt808.parts if wire.jt808 else ()
     for items in (wire.dlt645, wire.cjt188, wire.hj212, wire.sl651, wire.lwm2m):
         fields += items.items if items else ()
     return {str(word) for field in fields if field.metric == metric for word in _meanings(field)}
 
 
-def _meanings(field: RegisterField | BinaryField | LineField | DocumentField | ItemField) -> list[Value]:
+def _meanings(field: RegisterField | BinaryField | LineField | DocumentField | ItemField | Jt808Part) -> list[Value]:
     said = list(field.scaling.enum.values())
     return [*said, *field.words.values()] if isinstance(field, LineField) else said

@@ -1,7 +1,7 @@
 """What a simulated terminal does when the platform tells it something, and how it answers.
 
 Layouts straight from the tables of JT/T 808-2013 and -2019, apart from the product's codec. A terminal knows the orders that its
-profile names, and says "not supported" to all others.
+profile names, and says "not supported" to all others; the plain `vehicle` knows none.
 """
 
 import struct

@@ -9,7 +9,7 @@ import msgspec
 from device_profiles.model import Profile
 from firmware_bridge.jt808.frames import encode_frame
 from firmware_bridge.jt808.location import encode_values
-from simulators.actions import How
+from simulators.actions import How, Kind
 from simulators.attempt import attempt
 from simulators.devices import terminal_bodies as bodies
 from simulators.devices.base import Calling, Surroundings
@@ -72,7 +72,8 @@ class Vehicle(Calling):
         self.serial = 0
         self.version = 2019 if spec.form is Form.JT808_2019 else 2013
         named = [command.terminal.name for command in profile.commands.values() if command.terminal is not None]
-        self.orders = TerminalOrders(order_ids(named), self.version, spec.address[-7:], self)
+        known = frozenset() if spec.kind is Kind.VEHICLE else order_ids(named)  # the plain terminal is an old one
+        self.orders = TerminalOrders(known, self.version, spec.address[-7:], self)
 
     def act(self, do: str, args: Mapping[str, Value], now_ns: int) -> None:
         super().act(do, args, now_ns)
