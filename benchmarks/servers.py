@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-__all__ = ["ServerMissingError", "free_port", "influxd", "mosquitto", "serving", "wait_for_port"]
+__all__ = ["ServerMissingError", "free_port", "influxd", "mosquitto", "postgresql", "serving", "wait_for_port"]
 
 _SYSTEM_FOLDERS = "/usr/sbin:/usr/local/sbin:/sbin"
 
@@ -48,9 +49,11 @@ def wait_for_port(port: int, process: "subprocess.Popen[bytes]", seconds: float 
 
 
 @contextmanager
-def serving(command: list[str], port: int, environment: dict[str, str] | None = None) -> Iterator["subprocess.Popen[bytes]"]:
+def serving(
+    command: list[str], port: int, environment: dict[str, str] | None = None, user: str | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
     """A server process for as long as the context lasts, entered when `port` answers, left when the process is gone."""
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user=user)
     try:
         wait_for_port(port, process)
         yield process
@@ -89,3 +92,28 @@ def influxd(folder: Path) -> Iterator[str]:
     }
     with serving([program, "run"], http, environment):
         yield f"http://127.0.0.1:{http}"
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """The address, without a database, of a PostgreSQL of its own; whoever calls from this machine is let in.
+
+    It does not sync: what is measured or tested with it is not what a power cut leaves.
+    """
+    programs, port = _postgresql_programs(), free_port()
+    user = "postgres" if os.getuid() == 0 else None  # it refuses to run as root, and must own its folder
+    with TemporaryDirectory(prefix="citynerve-postgresql-") as folder:
+        if user is not None:
+            shutil.chown(folder, user)
+        making = [str(programs / "initdb"), "-D", folder, "-U", "citynerve", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
+        subprocess.run(making, check=True, user=user, cwd="/", stdout=subprocess.DEVNULL)
+        settings = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
+        flags = [text for name, value in settings.items() for text in ("-c", f"{name}={value}")]
+        with serving([str(programs / "postgres"), "-D", folder, *flags], port, user=user):
+            yield f"postgresql+asyncpg://citynerve@127.0.0.1:{port}"
+
+
+def _postgresql_programs() -> Path:
+    """Debian keeps them by version, outside the search path."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+    return found[-1].parent if found else Path(find_program("postgres", "postgresql")).parent

@@ -6,12 +6,16 @@ from pathlib import Path
 import msgspec
 
 from cloud.notify.config import ChannelConfig, ChannelKind, Language, Security, problems
+from cloud.relational.engine import check_database
 from cloud.series.open import parse_series
 from device_profiles.mistakes import ConfigError, Findings
 from device_profiles.toml_table import Table, read_toml
 from telemetry.broker import broker_address
 
 __all__ = ["ApiConfig", "CloudConfig", "ConfigError", "load_config"]
+
+
+_DATABASES = "sqlite+aiosqlite:///PATH, or postgresql+asyncpg://USER@HOST:PORT/DATABASE and database_password_file"
 
 
 class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +32,8 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
 class CloudConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the cloud needs to know before it connects to anything.
 
-    `broker` is `mqtt://host:port`. `database` is a SQLAlchemy address (`sqlite+aiosqlite:///path`), `series` either
+    `broker` is `mqtt://host:port`. `database` is a SQLAlchemy address (`sqlite+aiosqlite:///path`, or
+    `postgresql+asyncpg://user@host:port/database` with the password in `database_password_file`), `series` either
     `duckdb:PATH` or `influx:http://host:port/db?...`; where they are empty, both are files in `data_dir`.
     With `auto_register` a gateway that says hello is admitted with the devices it declares.
     """
@@ -38,6 +43,7 @@ class CloudConfig(msgspec.Struct, frozen=True, kw_only=True):
     username: str = ""
     password_file: Path | None = None
     database: str = ""
+    database_password_file: Path | None = None
     series: str = ""
     api: ApiConfig = ApiConfig()
     profile_dirs: tuple[Path, ...] = ()
@@ -48,6 +54,12 @@ class CloudConfig(msgspec.Struct, frozen=True, kw_only=True):
     def database_url(self) -> str:
         """The relational store's address, the default filled in."""
         return self.database or f"sqlite+aiosqlite:///{self.data_dir / 'cloud.db'}"
+
+    @property
+    def database_password(self) -> str | None:
+        """The relational store's password, None where it has none; OSError where its file cannot be read."""
+        file = self.database_password_file
+        return None if file is None else file.read_text(encoding="utf-8").strip()
 
     @property
     def series_url(self) -> str:
@@ -68,7 +80,8 @@ def load_config(path: Path) -> CloudConfig:
         broker=root.checked("broker", broker_address, "mqtt://host:port or mqtts://host:port"),
         username=root.text("username", ""),
         password_file=root.file("password_file", here),
-        database=root.checked("database", _check_database, "sqlite+aiosqlite:///PATH", ""),
+        database=root.checked("database", check_database, _DATABASES, ""),
+        database_password_file=root.file("database_password_file", here),
         series=root.checked("series", parse_series, "duckdb:PATH or influx:http://host:port/database", ""),
         api=_api(root.table("api")),
         profile_dirs=root.folders("profile_dirs", here),
@@ -79,11 +92,6 @@ def load_config(path: Path) -> CloudConfig:
     if len(findings):
         raise ConfigError(findings.in_order())
     return config
-
-
-def _check_database(url: str) -> None:
-    if not url.startswith("sqlite+aiosqlite:///"):
-        raise ValueError(f"{url!r}")
 
 
 def _api(table: Table) -> ApiConfig:

@@ -103,7 +103,7 @@ class Cloud:
 
     @contextlib.asynccontextmanager
     async def _stores(self) -> AsyncIterator[tuple[AsyncEngine, SeriesStore]]:
-        engine = make_engine(self._config.database_url)
+        engine = make_engine(self._config.database_url, self._config.database_password)
         series = make_store(self._config.series_url, self._clock)
         try:
             await migrate(engine)

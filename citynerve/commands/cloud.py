@@ -84,7 +84,7 @@ async def _migrate(config: "CloudConfig") -> None:
     from cloud.relational.engine import make_engine
     from cloud.relational.migrate import migrate as upgrade
 
-    engine = make_engine(config.database_url)
+    engine = make_engine(config.database_url, config.database_password)
     try:
         await upgrade(engine)
     finally:
