@@ -86,9 +86,10 @@ class MeterDriver(PortDriver):
         self._framer = self._meters[0].plan.framer()
 
     async def take(self, data: bytes, deliveries: Deliveries) -> bool:
-        if self._question is not None:
+        found = self._sort(self._framer.feed(data), deliveries)
+        if self._question is not None and not found:
             self._question.wait_longer(asyncio.get_running_loop().time() + self.quiet_s)
-        return self._sort(self._framer.feed(data), deliveries)
+        return found
 
     async def quiet(self, deliveries: Deliveries) -> None:
         self._sort(self._framer.idle(), deliveries)
