@@ -10,7 +10,10 @@ from msgspec.structs import replace
 
 from device_profiles.frames import ExampleFrame
 from device_profiles.model import Profile
+from device_profiles.wires.ble import BTHOME
 from device_profiles.wires.modbus import RegisterArea
+from firmware_bridge.ble.advertising import parse_advertising
+from firmware_bridge.ble.bthome import SERVICE, parse_bthome
 from firmware_bridge.carriers import onenet
 from firmware_bridge.carriers.messages import Report
 from firmware_bridge.carriers.reports import decode_reports
@@ -25,6 +28,7 @@ from firmware_bridge.hj212.frames import Frame as Hj212Frame
 from firmware_bridge.hj212.frames import Hj212Framer
 from firmware_bridge.hj212.metrics import decode_message
 from firmware_bridge.hj212.segment import parse_segment
+from firmware_bridge.items import decode_items
 from firmware_bridge.jt808.frames import Frame as Jt808Frame
 from firmware_bridge.jt808.frames import Jt808Framer
 from firmware_bridge.jt808.location import decode_location, parse_location
@@ -40,6 +44,9 @@ from firmware_bridge.sl651.frames import Frame as Sl651Frame
 from firmware_bridge.sl651.frames import Sl651Framer
 from firmware_bridge.sl651.metrics import decode_report
 from firmware_bridge.sl651.record import body_of
+from firmware_bridge.sparkplug.payload import parse_payload
+from firmware_bridge.sparkplug.session import NodeSession
+from firmware_bridge.sparkplug.topics import Kind, Place
 from firmware_bridge.values import Decoded
 
 __all__ = ["DECODERS", "Decoder"]
@@ -179,6 +186,33 @@ def _mqtt(profile: Profile, example: ExampleFrame) -> Decoder:
     return decode
 
 
+def _sparkplug(profile: Profile, example: ExampleFrame) -> Decoder:
+    """What a node says after its births, which tell the names of its metrics."""
+    wire = _spoken(_spoken(profile.wire.mqtt).sparkplug)
+    session, said = NodeSession("group/node", ["device"]), []
+    for message in example.payloads:
+        kind, _, payload = message.partition(b" ")
+        said.append((Place(Kind(kind.decode()), "group/node", "device" if kind.startswith(b"D") else ""), payload))
+
+    def decode() -> Iterator[Decoded]:
+        for place, payload in said:
+            for spoken in session.take(place, parse_payload(payload)).spoken:
+                yield decode_items(profile, wire.items, spoken.items, time_ns=spoken.time_ns, unreadable=spoken.unreadable)
+
+    return decode
+
+
+def _ble(profile: Profile, example: ExampleFrame) -> Decoder:
+    wire = _spoken(profile.wire.ble)
+
+    def decode() -> Iterator[Decoded]:
+        for raw in example.payloads:
+            said = parse_bthome(parse_advertising(raw).service_data[SERVICE])
+            yield decode_items(profile, wire.items, {f"{BTHOME}{name}": value for name, value in said.items.items()})
+
+    return decode
+
+
 def _lwm2m(profile: Profile, example: ExampleFrame) -> Decoder:
     wire = _spoken(profile.wire.lwm2m)
 
@@ -201,6 +235,7 @@ def _carrier(profile: Profile, example: ExampleFrame) -> Decoder:
 
 
 DECODERS: Mapping[str, Callable[[Profile, ExampleFrame], Decoder]] = {
+    "ble": _ble,
     "carrier_json": _carrier,
     "cjt188": _cjt188,
     "coap_cbor": _coap,
@@ -215,6 +250,7 @@ DECODERS: Mapping[str, Callable[[Profile, ExampleFrame], Decoder]] = {
     "mqtt_plain": _mqtt,
     "mqtt_senml": _mqtt,
     "mqtt_senml_cbor": _mqtt,
+    "mqtt_sparkplug": _sparkplug,
     "serial": _serial,
     "sl651": _sl651,
 }

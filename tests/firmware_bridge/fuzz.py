@@ -36,10 +36,12 @@ def main() -> int:
         sys.stderr.write(f"no language {arguments.language!r}: want all, {', '.join(LANGUAGES)}\n")
         return 2
     seconds = arguments.seconds / len(languages)
-    found = [fuzz(language, seconds, arguments.seed, planted=arguments.planted, bare=arguments.bare) for language in languages]
-    for verdict in found:
-        sys.stdout.write(json.dumps(verdict, ensure_ascii=False) + "\n")
-    return int(any(verdict["found"] is not None for verdict in found))
+    found = False
+    for language in languages:
+        verdict = fuzz(language, seconds, arguments.seed, planted=arguments.planted, bare=arguments.bare)
+        print(json.dumps(verdict, ensure_ascii=False), flush=True)  # noqa: T201 (a command speaks)
+        found |= verdict["found"] is not None
+    return int(found)
 
 
 def _arguments() -> argparse.Namespace:
