@@ -48,6 +48,8 @@ def run(
     ] = None,
     coap: Annotated[str, typer.Option(help="Where the agent's CoAP listener is.")] = "127.0.0.1:5683",
     jt808: Annotated[str, typer.Option(help="Where the agent's JT/T 808 listener is.")] = "127.0.0.1:7611",
+    hj212: Annotated[str, typer.Option(help="Where the agent's HJ 212 listener is.")] = "127.0.0.1:9212",
+    sl651: Annotated[str, typer.Option(help="Where the agent's SL 651 listener is.")] = "127.0.0.1:9651",
     lwm2m: Annotated[str, typer.Option(help="Where the agent's LwM2M listener is.")] = "127.0.0.1:5683",
     carrier: Annotated[str, typer.Option(help="Where the agent takes a carrier's pushes.")] = "127.0.0.1:8190",
     broker: Annotated[str, typer.Option(help="The broker that MQTT devices publish to.")] = "mqtt://127.0.0.1:1883",
@@ -64,6 +66,8 @@ def run(
     at = {
         Driver.COAP: _address(coap),
         Driver.JT808: _address(jt808),
+        Driver.HJ212: _address(hj212),
+        Driver.SL651: _address(sl651),
         Driver.LWM2M: _address(lwm2m),
         Driver.CARRIER: _address(carrier),
     }

@@ -1,8 +1,8 @@
 """SL 651 over TCP, and UDP where it is wanted: the listener that hydrology stations dial (rain, levels, flows).
 
 A station is known by its address, which the head and the body of a report must agree on. A report is answered only once
-every reading of it is committed: ESC, stay online, or EOT, go and save power (table 10). Keep-alives are not answered. What
-has a wrong CRC, address or password is counted and not answered.
+every reading of it is committed: ESC, stay online, or EOT, go and save power (table 10). A keep-alive is not answered. What has
+a wrong CRC, address or password is counted and not answered.
 
 What a centre says between the packets of one message (mode M3) is not in the sources at hand. A station that goes on by
 itself is not disturbed; when nothing comes for a while, one that may be waiting is told to go on (ACK), and one whose last
