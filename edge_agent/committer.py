@@ -58,6 +58,10 @@ class Committer:
         self._room = asyncio.Semaphore(_CAPACITY)
         self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue()
         """Bounded by `_room`, which each entry holds until it is on disk."""
+        self._hurry = asyncio.Event()
+        """Set when what came last cannot wait for `_until_s`."""
+        self._until_s = float("inf")
+        """Until when the group in hand may wait for more."""
         self.finished = asyncio.Event()
         """Set when `run` has committed everything and ended."""
         self.waited_for_room = 0
@@ -96,6 +100,8 @@ class Committer:
         self.unfinished += 1
         self.idle.clear()
         self._queue.put_nowait(waiting)
+        if waiting.due_s < self._until_s or self._queue.qsize() >= _GROUP:
+            self._hurry.set()
         return waiting.done
 
     async def run(self) -> None:
@@ -110,31 +116,36 @@ class Committer:
     def stop(self) -> None:
         """Let `run` end once everything handed over before is committed."""
         self._queue.put_nowait(None)
+        self._hurry.set()
 
     async def _gather(self) -> tuple[list[_Waiting], bool]:
         """The next group, and whether more may come."""
+        waiting = await self._queue.get()
         group: list[_Waiting] = []
         due_s = float("inf")
-        while len(group) < _GROUP:
-            waiting = await self._next(due_s)
-            if waiting is None:
-                return group, False
-            if isinstance(waiting, _Nothing):
-                break
+        while waiting is not None:
             group.append(waiting)
             due_s = min(due_s, waiting.due_s)
-        return group, True
+            if len(group) == _GROUP:
+                return group, True
+            if self._queue.empty():
+                await self._more(due_s)
+            if self._queue.empty():
+                return group, True
+            waiting = self._queue.get_nowait()
+        return group, False
 
-    async def _next(self, due_s: float) -> "_Waiting | _Nothing | None":
-        if not self._queue.empty():
-            return self._queue.get_nowait()
-        if due_s <= asyncio.get_running_loop().time():
-            return _NOTHING
+    async def _more(self, due_s: float) -> None:
+        """Sleep until `due_s`, or until something comes that cannot wait so long: not until each that can."""
+        self._hurry.clear()
+        self._until_s = due_s
         try:
-            async with asyncio.timeout_at(None if due_s == float("inf") else due_s):
-                return await self._queue.get()
+            async with asyncio.timeout_at(due_s):
+                await self._hurry.wait()
         except TimeoutError:
-            return _NOTHING
+            return
+        finally:
+            self._until_s = float("inf")
 
     async def _commit(self, group: list[_Waiting]) -> None:
         """Commit a group; an entry that cannot even be encoded fails alone, and its future says why."""
@@ -198,10 +209,3 @@ class Committer:
             else:
                 self.last_error = ""
                 return
-
-
-class _Nothing:
-    """Nothing more came in time."""
-
-
-_NOTHING = _Nothing()

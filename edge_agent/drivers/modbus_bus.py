@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from zlib import crc32
 
 from device_profiles.model import Profile
 from edge_agent.backoff import Backoff
@@ -79,7 +80,8 @@ class ModbusDriver:
             async with asyncio.TaskGroup() as tasks:
                 deliveries = Deliveries(inlet, tasks, self._tally, _UNDER_WAY)
                 # Kept over reconnections: opening the line anew is no reason to trouble it with its dead units again.
-                rounds = Rounds([unit.period_s for unit in self._units], asyncio.get_running_loop().time())
+                phase = (1 + crc32(self.name.encode())) / 2**32
+                rounds = Rounds([unit.period_s for unit in self._units], asyncio.get_running_loop().time(), phase)
                 while True:
                     problem = await self._line.connect()
                     if problem:

@@ -39,6 +39,9 @@ class ModbusLine:
         """The shapes of replies that may still come; one for each unit and length at most."""
         self.free_at_s = 0.0
         """When the line may carry the next request, by the loop's clock."""
+        self._until_s = 0.0
+        self._watch: asyncio.TimerHandle | None = None
+        """Rings when the time of the request in hand may be up."""
 
     @property
     def connected(self) -> bool:
@@ -63,6 +66,9 @@ class ModbusLine:
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.abort()
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
         self._end(Failure(reason=Reason.UNREACHABLE, detail="connection closed"))
 
     async def ask(self, request: Request, timeout_s: float, turnaround_s: float = 0.0) -> bytes | Failure:
@@ -95,11 +101,10 @@ class ModbusLine:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[bytes | Failure] = loop.create_future()
         self._answer = answer
-        timer = loop.call_later(timeout_s, self._expire, answer)
-        try:
-            return await answer
-        finally:
-            timer.cancel()
+        self._until_s = loop.time() + timeout_s
+        if self._watch is None or self._watch.when() > self._until_s:
+            self._look_again()
+        return await answer
 
     async def _hear_again(self, first: bytes, timeout_s: float) -> bytes | Failure:
         second = await self._hear(timeout_s)
@@ -116,9 +121,20 @@ class ModbusLine:
         elif reply.reason is not Reason.UNREACHABLE:
             self._haunted.add(request.shape)
 
-    def _expire(self, answer: "asyncio.Future[bytes | Failure]") -> None:
-        if not answer.done():
-            answer.set_result(self._envelope.explain())
+    def _look_again(self) -> None:
+        """One alarm clock for all requests: most are answered long before it rings, and it is set anew only when it has."""
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = asyncio.get_running_loop().call_at(self._until_s, self._expire)
+
+    def _expire(self) -> None:
+        self._watch = None
+        if self._answer is None or self._answer.done():
+            return
+        if asyncio.get_running_loop().time() < self._until_s:
+            self._look_again()
+        else:
+            self._answer.set_result(self._envelope.explain())
 
     def _end(self, failure: Failure) -> None:
         if self._answer is not None and not self._answer.done():

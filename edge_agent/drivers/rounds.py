@@ -29,8 +29,12 @@ class Rounds:
     and none waits for ever.
     """
 
-    def __init__(self, periods_s: Sequence[float], now_s: float) -> None:
+    def __init__(self, periods_s: Sequence[float], now_s: float, phase: float = 1.0) -> None:
+        """After their first round, at once, all units wait for this part of their period, so that many lines with a phase
+        of their own each do not all speak in the same instant."""
         self._periods_s = periods_s
+        self._phase = phase
+        self._begun = [False] * len(periods_s)
         self._failures = [0] * len(periods_s)
         self._dead: dict[int, float] = {}
         """The units that are asked less often, and what asking each in vain took last."""
@@ -78,6 +82,9 @@ class Rounds:
     def _in_rhythm(self, due_s: float, unit: int, now_s: float) -> float:
         # Rounds that the line had no time for are left out, the phase is kept.
         period_s = self._periods_s[unit]
+        if not self._begun[unit]:
+            self._begun[unit] = True
+            due_s -= period_s * (1.0 - self._phase)
         return due_s + period_s * max(1, math.ceil((now_s - due_s) / period_s))
 
     def _after_silence_s(self, unit: int, began_s: float, now_s: float) -> float:

@@ -202,12 +202,20 @@ def _converter(field: RegisterField, metric: Metric) -> _Convert:
     if kind in FLOATS and not field.charset and not takes and metric.type is MetricType.FLOAT:
         return _measured(scaling, metric)
 
+    is_untouched = not takes and not scaling.no_value and scaling.scale == 1 and not scaling.offset
+    if is_number and is_untouched and metric.type is MetricType.INTEGER and kind is not NumberType.U64:
+        return _as_it_is
+
     def general(raw: _Raw) -> Value:
         if isinstance(raw, (int, float)) and not isinstance(raw, bool) and is_sentinel(raw, kind, scaling):
             raw = None
         return apply_scaling(raw, scaling, metric)
 
     return general
+
+
+def _as_it_is(raw: _Raw) -> Value:
+    return raw
 
 
 def _patterns(kind: NumberType, scaling: Scaling) -> frozenset[int]:
