@@ -28,10 +28,12 @@ class Driver(StrEnum):
 
 
 class Form(StrEnum):
-    """Which variant of its language a device speaks: body of a CoAP post, or year of JT/T 808."""
+    """Which variant of its language a device speaks: body of a CoAP post, JSON through a simulated modem, or year of JT/T 808."""
 
     JSON = "json"
     CBOR = "cbor"
+    BC95 = "bc95"
+    BC26 = "bc26"
     JT808_2013 = "2013"
     JT808_2019 = "2019"
 
@@ -50,6 +52,7 @@ class Way(msgspec.Struct, frozen=True):
 
 _UNIT = (re.compile(r"[1-9]\d?|1\d\d|2[0-3]\d|24[0-7]"), 'a unit number in quotes, "1" to "247"')
 _NAME = (re.compile(r"[^\s/+#]{1,64}"), "up to 64 characters without / + # and spaces")
+_TOPIC_PART = (re.compile(r"[^\s/+#]{1,64}(/[^\s/+#]{1,64}){0,3}"), "up to 64 characters a level, without + # and spaces")
 
 WAYS: Mapping[Driver, Way] = {
     Driver.MODBUS_TCP: Way("modbus", *_UNIT),
@@ -58,10 +61,10 @@ WAYS: Mapping[Driver, Way] = {
     Driver.SERIAL: Way("serial", re.compile(r"[0-9A-Za-z]{1,16}"), "what the device says it is, up to 16 letters and digits"),
     Driver.DLT645: Way("dlt645", re.compile(r"\d{12}"), "the meter's 12 digits in quotes"),
     Driver.CJT188: Way("cjt188", re.compile(r"[0-9A-F]{14}"), "the meter's 14 digits in quotes"),
-    Driver.COAP: Way("coap", *_NAME, (Form.JSON, Form.CBOR), 5683),
+    Driver.COAP: Way("coap", *_NAME, (Form.JSON, Form.CBOR, Form.BC95, Form.BC26), 5683),
     Driver.LWM2M: Way("lwm2m", *_NAME, (), 5683),
     Driver.CARRIER: Way("carrier", *_NAME, (), 8190),
-    Driver.MQTT: Way("mqtt", *_NAME, (Form.JSON,)),
+    Driver.MQTT: Way("mqtt", *_TOPIC_PART, (Form.JSON,)),
     Driver.JT808: Way("jt808", re.compile(r"\d{1,20}"), "1 to 20 digits in quotes", (Form.JT808_2013, Form.JT808_2019), 7611),
     Driver.HJ212: Way(
         "hj212", re.compile(r"[0-9A-Za-z_-]{4,32}"), "the station's MN, 4 to 32 letters, digits, _ and -", (), 9212

@@ -1,4 +1,7 @@
-"""A smart manhole cover on NB-IoT: a CoAP client that sleeps, wakes for its heartbeat or an event, posts, and sleeps again."""
+"""A smart manhole cover on NB-IoT: a CoAP client that sleeps, wakes for its heartbeat or an event, posts, and sleeps again.
+
+Its datagrams leave by the computer's own socket, or, in the forms `bc95` and `bc26`, through a simulated modem on a serial line.
+"""
 
 import asyncio
 import json
@@ -15,6 +18,7 @@ from device_profiles.wires.coap import CoapWire
 from firmware_bridge.documents import CBOR, JSON, encode_document
 from simulators.actions import How
 from simulators.devices.base import Calling, Surroundings
+from simulators.devices.cover_modem import ModemRoad
 from simulators.devices.memory import Kept, Memory
 from simulators.listener import Address
 from simulators.scenario import DeviceSpec
@@ -62,6 +66,7 @@ class Cover(Calling):
         self._target = target
         self._ack_timeout_s = ack_timeout_s
         self._count = 0
+        self.modem = ModemRoad(spec.form, around.clock, target, self.seed) if spec.form in {Form.BC95, Form.BC26} else None
         self._memory: Memory[CoverReport] = Memory(_MEMORY)
 
     def speak(self, now_ns: int) -> CoverReport:
@@ -85,6 +90,8 @@ class Cover(Calling):
         async with asyncio.TaskGroup() as group:
             group.create_task(self._measure())
             group.create_task(self._transmit())
+            if self.modem is not None:
+                group.create_task(self.modem.run())
 
     async def _measure(self) -> None:
         due = self.clock.monotonic_ns()
@@ -111,6 +118,8 @@ class Cover(Calling):
 
     async def _post_all(self, first: Kept[CoverReport]) -> bool:
         """Wake the radio, hand over all that waits, sleep again; whether all was answered."""
+        if self.modem is not None:
+            return await self._post_by_modem(self.modem, first)
         context = await aiocoap.Context.create_client_context(transports=["simple6"])
         try:
             while await self._post(context, first):
@@ -120,6 +129,12 @@ class Cover(Calling):
             return False
         finally:
             await context.shutdown()
+
+    async def _post_by_modem(self, modem: ModemRoad, kept: Kept[CoverReport]) -> bool:
+        self._count_sent(kept)
+        message = kept.message
+        code = await modem.post(self._wire.path, message.payload, message.content_format, self._ack_timeout_s)
+        return code is not None and self._settle(kept, int(code[0]))
 
     async def _post(self, context: aiocoap.Context, kept: Kept[CoverReport]) -> bool:
         host, port = self._target()
@@ -137,7 +152,7 @@ class Cover(Calling):
         except (CoapError, OSError, TimeoutError) as error:
             log.debug("no answer", extra={"event": "sim.cover.unanswered", "device": self.spec.id, "error": repr(error)})
             return False
-        return self._settle(kept, answer.code)
+        return self._settle(kept, answer.code.class_)
 
     def _count_sent(self, kept: Kept[CoverReport]) -> None:
         kept.sent += 1
@@ -145,12 +160,12 @@ class Cover(Calling):
         self.account.spoken += kept.sent == 1 and kept.message.whole
         self.account.spoiled += kept.sent == 1 and not kept.message.whole
 
-    def _settle(self, kept: Kept[CoverReport], code: aiocoap.Code) -> bool:
+    def _settle(self, kept: Kept[CoverReport], code_class: int) -> bool:
         """Success and client errors end a report; a server that cannot take it now will be asked again."""
-        if code.class_ == 5:
+        if code_class == 5:
             return False
-        self.account.confirmed += code.is_successful()
-        self.account.refused += not code.is_successful()
+        self.account.confirmed += code_class == 2
+        self.account.refused += code_class != 2
         self._memory.done(kept)
         return True
 
