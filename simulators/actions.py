@@ -47,6 +47,9 @@ class Kind(StrEnum):
     METER = "meter"
     WEIGHBRIDGE = "weighbridge"
     LEVEL_SENSOR = "level_sensor"
+    CUBICLE = "cubicle"
+    POLE_STATION = "pole_station"
+    LAMP_CABINET = "lamp_cabinet"
 
 
 class How(StrEnum):
@@ -326,8 +329,13 @@ ACTIONS: Mapping[Kind, Mapping[str, Deed]] = {
         "mend": _end("灌溉恢复", "the irrigation is mended", "valve_open", "flow_m3h", "pressure_kpa"),
     },
     Kind.TOILET_SUPPLIES: {
-        "use_up": _deed("耗材用尽", "soap and paper run out", {"soap_level_pct": 4.0, "paper_level_pct": 0.0}),
-        "refill": _end("耗材补满", "soap and paper are refilled", "soap_level_pct", "paper_level_pct"),
+        "use_up": _deed(
+            "耗材用尽",
+            "soap and paper run out",
+            {"soap_level_pct": 4.0, "paper_level_pct": 0.0, "paper_low": True},
+            wakes=True,
+        ),
+        "refill": _end("耗材补满", "soap and paper are refilled", "soap_level_pct", "paper_level_pct", "paper_low", wakes=True),
         "spill": _deed("地面积水", "water spills on the floor", {"water_immersed": True}),
         "dry": _end("地面擦干", "the floor is dry", "water_immersed"),
     },
@@ -409,9 +417,9 @@ ACTIONS: Mapping[Kind, Mapping[str, Deed]] = {
         "drive_off": _end("车辆下磅", "the truck drives off", "weight_kg", wakes=True),
     },
     Kind.LEVEL_SENSOR: {
-        "fill": _deed("垃圾箱装满", "the bin fills up", {"fill_level_pct": 97.0, "distance_mm": 60.0}),
-        "burn": _deed("箱内起火", "it burns in the bin", {"temperature_c": 78.0}),
-        "tip_over": _deed("垃圾箱倾倒", "the bin tips over", {"tilt_deg": 82.0}),
+        "fill": _deed("垃圾箱装满", "the bin fills up", {"fill_level_pct": 97.0, "distance_mm": 60.0}, wakes=True),
+        "burn": _deed("箱内起火", "it burns in the bin", {"temperature_c": 78.0}, wakes=True),
+        "tip_over": _deed("垃圾箱倾倒", "the bin tips over", {"tilt_deg": 82.0}, wakes=True),
         "flood": _deed("水位上涨", "the water rises", {"water_level_cm": 268.0}),
         "probe_fails": _deed(
             "探头故障",
@@ -423,5 +431,25 @@ ACTIONS: Mapping[Kind, Mapping[str, Deed]] = {
             "all is well again",
             *("fill_level_pct", "distance_mm", "temperature_c", "tilt_deg", "water_level_cm", "sensor_fault"),
         ),
+    },
+    Kind.CUBICLE: {
+        "occupy": _deed("厕位占用", "a cubicle is taken", {"occupied": True}, wakes=True),
+        "leave": _end("厕位空出", "the cubicle is free", "occupied", wakes=True),
+        "battery_low": _deed("电池将尽", "the battery runs down", {"battery_pct": 6.0, "battery_v": 2.4}, wakes=True),
+    },
+    Kind.POLE_STATION: {
+        "lean": _deed("灯杆倾斜", "the pole leans", {"tilt_deg": 6.5}, wakes=True),
+        "open_hatch": _deed("检修门打开", "the hatch is opened", {"door_open": True}, wakes=True),
+        "close_hatch": _end("检修门关闭", "the hatch is closed", "door_open", wakes=True),
+        "din": _deed("噪声骤升", "it gets loud", {"noise_db": 88.0}, wakes=True),
+        "vane_fails": _deed("风向标无值", "the vane has no value", {"wind_direction_deg": None}, wakes=True),
+        "calm_down": _end("恢复正常", "all is well again", "tilt_deg", "noise_db", "wind_direction_deg", wakes=True),
+    },
+    Kind.LAMP_CABINET: {
+        "open_door": _deed("灯箱门打开", "the cabinet is opened", {"door_open": True}, wakes=True),
+        "close_door": _end("灯箱门关闭", "the cabinet is closed", "door_open", "tampered", wakes=True),
+        "force": _deed("灯箱被撬", "the cabinet is forced", {"door_open": True, "tampered": True}, wakes=True),
+        "heat_up": _deed("柜内过热", "it gets hot inside", {"cabinet_temperature_c": 78.0}, wakes=True),
+        "cool_down": _end("柜内降温", "it cools down", "cabinet_temperature_c", wakes=True),
     },
 }

@@ -179,6 +179,7 @@ _SHAPES: Mapping[str, Shape] = {
     "working_hours_h": Rising(2888.0, 1.0),
     "distance_mm": Wave(700.0, 1100.0, 600.0, 1.0),
     "weight_kg": Steady(0.0),
+    "device_online": Steady(True),  # noqa: FBT003 (a value, not a switch)
     # common to many
     "supply_v": Wave(11.9, 12.4, 300.0, 0.01),
     "rssi_dbm": Wave(-80.0, -66.0, 60.0, 1.0),
