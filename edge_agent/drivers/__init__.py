@@ -13,10 +13,10 @@ from edge_agent.drivers.base import Driver, LinkHealth, SetupError
 from edge_agent.link_kinds import DriverName
 from telemetry.clock import Clock
 
-__all__ = ["Driver", "LinkHealth", "SetupError", "make_driver"]
+__all__ = ["MAKERS", "Driver", "LinkHealth", "SetupError", "make_driver"]
 
 
-_MAKERS: Mapping[DriverName, tuple[str, str]] = {
+MAKERS: Mapping[DriverName, tuple[str, str]] = {
     DriverName.MODBUS_TCP: ("modbus_tcp", "modbus_tcp"),
     DriverName.MODBUS_RTU: ("modbus_rtu", "modbus_rtu"),
     DriverName.MODBUS_RTU_TCP: ("modbus_tcp", "modbus_rtu_tcp"),
@@ -42,9 +42,6 @@ def make_driver(link: LinkConfig, catalog: Mapping[str, Profile], clock: Clock) 
     """
     if not link.devices and link.driver is not DriverName.JT808:
         raise SetupError(f"link {link.name}: no device, want at least one")
-    maker = _MAKERS.get(link.driver)
-    if maker is None:
-        raise SetupError(f"link {link.name}: nothing here drives {link.driver} yet")
-    module, name = maker
+    module, name = MAKERS[link.driver]
     make: Callable[[LinkConfig, Mapping[str, Profile], Clock], Driver] = getattr(import_module(f"{__name__}.{module}"), name)
     return make(link, catalog, clock)

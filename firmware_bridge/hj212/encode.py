@@ -27,6 +27,8 @@ Group = Sequence[tuple[str, str]]
 _NAME = re.compile(r"[^\s=;,&#]{1,64}")
 _LOG = re.compile(r"//(?:(?!//|##)[^&\r\n])*//")
 _UNSAFE = re.compile(r"[=;,&\r\n]|##|^//")
+_UNSAFE_FIELD = re.compile(r"[;,&\r\n]|##")
+"""A header field ends at its separator: passwords are found that hold a =."""
 _WIRE_KINDS = {kind.name: name for name, kind in KINDS.items()}
 _WIRE_FIELDS = {kind.name: name for name, kind in FIELDS.items()}
 
@@ -153,7 +155,7 @@ def _checked(value: str) -> str:
 
 
 def _checked_field(name: str, value: str) -> str:
-    if _UNSAFE.search(value):
+    if _UNSAFE_FIELD.search(value):
         raise ParseError(Reason.BAD_FIELD, f"{name} with a separator")
     return f"{name}={value}"
 

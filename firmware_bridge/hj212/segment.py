@@ -32,7 +32,7 @@ _HEX_24 = re.compile(r"[0-9A-Fa-f]{1,24}")
 _PASSWORD_CHARACTERS = 6
 _SECRETS = frozenset({"PW", "NewPW", "NewSK"})
 """Fields that are not to end up in a log."""
-_SECRET = re.compile(rb"(%b)[ \t]*=[^;,&#\r\n]*" % "|".join(sorted(_SECRETS)).encode())
+_SECRET = re.compile(rb"(%b)[ \t]*=(?:(?!##)[^;,&\r\n])*" % "|".join(sorted(_SECRETS)).encode())
 _LOG = b"//"
 """What stands between two of these is a log's text and may hold separators (annex B, i11001)."""
 

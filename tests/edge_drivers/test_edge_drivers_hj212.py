@@ -372,6 +372,17 @@ async def test_what_no_profile_can_use_is_counted_and_does_not_come_again(
     assert len(inlet.heard) == 1
 
 
+@pytest.mark.parametrize("password", ["", "a=b", "pw#7//", "O447JGPYQ75V3C58D138L2WX"])
+async def test_odd_passwords_come_back_in_the_answer_and_end_up_in_no_account(password: str) -> None:
+    inlet, driver = peers.Notebook(), listener()
+    level = message("DataTime=20160801085857;LA-Rtd=50.1", pw=password)
+    async with peers.running(driver, inlet), stations.dial(driver) as station:
+        await station.say(level.replace(b"50.1", b"51.1") + level)
+        assert [answer.pw for answer in await answers(station, 1)] == [password]
+    assert inlet.reasons() == {Reason.BAD_CHECKSUM}
+    assert not password or all(password.encode() not in raw for _, _, _, raw in inlet.refused)
+
+
 # --- manners -----------------------------------------------------------------------------------------------------------
 
 

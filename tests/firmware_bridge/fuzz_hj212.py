@@ -77,7 +77,7 @@ def _segment(segment: bytes) -> None:
         try:
             answer_to(packet)
         except ParseError:
-            assert len(segment) > 900 or {*packet.qn, *packet.pw, *packet.mn} & {*"=&#/\r\n"}
+            assert len(segment) > 900 or {*packet.qn, *packet.pw, *packet.mn} & {*"&#\r\n"}
 
 
 def _metrics(packet: Packet) -> None:
