@@ -72,7 +72,7 @@ def fuzz(language: str, seconds: float, seed: int, *, planted: str = "", bare: b
         shown = [path.read_bytes() for pattern in ("crash-*", "timeout-*", "oom-*") for path in work.glob(pattern)]
     if done.returncode and not shown:
         raise RuntimeError(f"{language}: the fuzzer itself failed: {done.stderr[-2000:]}")
-    runs = re.findall(r"^#(\d+)", done.stderr, re.MULTILINE)
+    runs = re.findall(r"^stat::number_of_executed_units: *(\d+)", done.stderr, re.MULTILINE)
     return {
         "language": language,
         "found": _what(done.stdout + done.stderr) if shown else None,
@@ -102,7 +102,12 @@ def _work(arguments: argparse.Namespace) -> None:
     corpus.mkdir()
     for number, seed in enumerate(seeds(arguments.language, bare=arguments.bare)):
         (corpus / f"{number:04}").write_bytes(seed)
-    limits = [f"-max_total_time={max(1, round(arguments.seconds))}", f"-timeout={INPUT_LIMIT_S}", "-rss_limit_mb=2048"]
+    limits = [
+        f"-max_total_time={max(1, round(arguments.seconds))}",
+        f"-timeout={INPUT_LIMIT_S}",
+        "-rss_limit_mb=2048",
+        "-print_final_stats=1",
+    ]
     how = [f"-seed={arguments.seed}", "-max_len=2048", "-len_control=0", f"-artifact_prefix={work}/"]
     with PLANTED[arguments.planted].put_in() if arguments.planted else contextlib.nullcontext():
         atheris.Setup([sys.argv[0], *limits, *how, str(corpus)], fuzz_one)
