@@ -5,17 +5,26 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from device_profiles.shelf import load_catalog
+from edge_agent.backoff import Backoff
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers.jt808 import Jt808Driver
 from edge_agent.drivers.jt808_session import SessionLimits
 from edge_agent.heard import Heard, Verdict
 from edge_agent.link_kinds import DriverName, Jt808Options
 from edge_agent.updates.base import SilentError
+from edge_agent.updates.jt808 import TerminalUpdate
+from edge_agent.updates.runner import run_update
 from firmware_bridge.jt808.fences import Fence, circle_body, delete_body, polygon_body, rectangle_body, route_body
+from firmware_bridge.update.manifest import Manifest, digest_of
+from firmware_bridge.update.package import Package, sign_package
+from firmware_bridge.update.table import State
 from simulators.actions import ACTIONS, Kind
 from simulators.devices.base import Surroundings
+from simulators.devices.bootloader import Bootloader
+from simulators.devices.bootloader_faces import Terminal
 from simulators.devices.fences import Crossing, Fences
 from simulators.devices.terminal_orders import Installed
 from simulators.devices.vehicle import Vehicle
@@ -27,6 +36,7 @@ from telemetry.records import Command, CommandResult, Outcome, Value
 
 CATALOG = load_catalog()
 CLOCK = SystemClock()
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PHONE = "013812350021"
 KINDS = {
     Kind.SWEEPER: "vehicle_sweeper",
@@ -180,6 +190,45 @@ async def test_firmware_is_taken_packet_by_packet_and_told_after_the_restart() -
         assert await upgrade.release() == "2.7"
         assert isinstance(pair.vehicle.orders.firmware, Installed)
         assert b"".join(pair.vehicle.orders.firmware.parts) == image
+
+
+class CutFirmware(Terminal):
+    """A bootloader's terminal whose vehicle drives into a blind area when the packets of `cuts` come."""
+
+    def __init__(self, device: Bootloader, vehicle: Vehicle, cuts: list[int]) -> None:
+        super().__init__(device)
+        self._vehicle, self._cuts = vehicle, cuts
+
+    def packet(self, number: int, total: int, data: bytes) -> bool:
+        if number in self._cuts:
+            self._cuts.remove(number)
+            self._vehicle.act("outage", {"for_s": 0.5}, CLOCK.wall_ns())
+            return False
+        return super().packet(number, total, data)
+
+
+def package_of(version: int) -> Package:
+    image = bytes((version * 37 + at * at) % 256 for at in range(6000))
+    manifest = Manifest(
+        model="vehicle_muck_truck", hardware="B", release=f"{version}.0", version=version, size=len(image),
+        sha256=digest_of(image), chunk_bytes=256,
+    )  # fmt: skip
+    return sign_package(manifest, image, KEY)
+
+
+async def test_a_signed_update_reaches_the_terminal_though_the_line_is_cut_at_its_first_a_middle_and_its_last_packet() -> None:
+    device = Bootloader(KEY.public_key(), package_of(3), room_bytes=8000)
+    async with paired(form=Form.JT808_2019) as pair:
+        cuts = [1, 4, 7]
+        pair.vehicle.orders.firmware = CutFirmware(device, pair.vehicle, cuts)
+        update = TerminalUpdate(pair.driver.upgrade(pair.listed, result_s=2.0), package_of(4), "CNSIM")
+        async with asyncio.timeout(20):
+            ending = await run_update(update, pauses=Backoff(0.1, 0.2))
+        assert (ending.state, cuts) == (State.DONE, [])
+        older = TerminalUpdate(pair.driver.upgrade(pair.listed, result_s=2.0), package_of(2), "CNSIM")
+        async with asyncio.timeout(20):
+            assert (await run_update(older, pauses=Backoff(0.1, 0.2))).state is State.REFUSED
+    assert device.running.version == 4
 
 
 async def test_an_order_to_a_terminal_that_answers_late_in_another_name_or_not_at_all_is_unknown() -> None:
