@@ -19,7 +19,17 @@ from firmware_bridge.values import Decoded, Gathering, apply_scaling, undo_scali
 from telemetry.reason import Reason
 from telemetry.records import Value
 
-__all__ = ["Line", "LineFramer", "check_line", "decode_line", "encode_line", "line_address", "poll_line", "read_line"]
+__all__ = [
+    "Line",
+    "LineFramer",
+    "check_line",
+    "decode_line",
+    "encode_line",
+    "find_place",
+    "line_address",
+    "poll_line",
+    "read_line",
+]
 
 _NUMBER = re.compile(r"([+-]?) *([0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20})")
 _HEX = re.compile(r"[0-9A-Fa-f]{1,16}")
@@ -151,7 +161,7 @@ def read_line(profile: Profile, raw: bytes) -> list[tuple[LineField, tuple[int, 
     layout = _layout(_wire(profile))
     line = check_line(layout, raw)
     return [
-        (field, _found(layout, field.place, line), _reader(profile, layout, field, line))
+        (field, find_place(layout, field.place, line), _reader(profile, layout, field, line))
         for field in _message(layout, line).fields
     ]
 
@@ -230,14 +240,14 @@ def _point(field: LineField, line: Line) -> int:
 
 
 def _token(layout: LineLayout, place: Place, line: Line) -> str:
-    at, size = _found(layout, place, line)
+    at, size = find_place(layout, place, line)
     if at < 0:
         raise ParseError(Reason.MISSING, f"the line has no {place}", len(line.text))
     return line.text[at : at + size].strip()
 
 
-def _found(layout: LineLayout, place: Place, line: Line) -> tuple[int, int]:
-    """Where a place's text is in the line, as (first character, characters); (-1, 0) where the line does not have it."""
+def find_place(layout: LineLayout, place: Place, line: Line) -> tuple[int, int]:
+    """Where a place's text is in a checked line, as (first character, characters); (-1, 0) where the line does not have it."""
     if place.index is not None:
         text, at = line.parts[place.index] if place.index < len(line.parts) else ("", -1)
         return at, len(text)

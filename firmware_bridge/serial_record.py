@@ -5,12 +5,13 @@ from functools import partial
 
 from device_profiles.model import Profile
 from device_profiles.wires.serial import BinaryLayout, LineLayout
+from device_profiles.wires.serial_binary import CHECKSUM_BYTES
 from firmware_bridge.cursor import Shown
 from firmware_bridge.errors import ParseError
 from firmware_bridge.language import Language, Record
 from firmware_bridge.serial_frames import read_frame, speaker
 from firmware_bridge.serial_layout import read_fields
-from firmware_bridge.serial_lines import check_line, read_line
+from firmware_bridge.serial_lines import check_line, find_place, read_line
 from firmware_bridge.values import Decoded
 from telemetry.reason import Reason
 
@@ -78,17 +79,24 @@ def _binary_head(layout: BinaryLayout, frame: bytes) -> list[Shown]:
         fields.append(Shown("type", layout.type_at, 1, frame[layout.type_at]))
     if layout.length_at is not None:
         fields.append(Shown("length", layout.length_at, layout.length_size, len(frame)))
-    return fields
+    width = CHECKSUM_BYTES[layout.checksum]
+    return [*fields, *_right(len(frame) - len(layout.end) - width, width)]
 
 
 def _line_head(layout: LineLayout, frame: bytes) -> list[Shown]:
     line = check_line(layout, frame)
     fields = [Shown("start", 0, len(layout.start), repr(layout.start.decode("ascii")))] if layout.start else []
     if layout.address is not None:
-        fields.append(Shown("address", line.at, 0, speaker(layout, frame)))
+        fields.append(Shown("address", *find_place(layout, layout.address, line), speaker(layout, frame)))
     if layout.messages[0].tag and line.parts:
         fields.append(Shown("tag", line.parts[0][1], len(line.parts[0][0]), line.parts[0][0]))
-    return fields
+    width = 2 * CHECKSUM_BYTES[layout.checksum.kind]
+    return [*fields, *_right(len(frame) - len(layout.end) - width, width)]
+
+
+def _right(at: int, width: int) -> list[Shown]:
+    """The checksum of a frame that was checked."""
+    return [Shown("checksum", at, width, "right")] if width else []
 
 
 def _frame(raw: bytes, profile: Profile) -> bytes:

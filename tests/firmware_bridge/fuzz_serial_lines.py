@@ -2,7 +2,7 @@
 
 from bridge_profiles import metric, serial_profile
 
-from device_profiles.quantities import MetricType, NumberType, Scaling
+from device_profiles.quantities import MetricType, Scaling
 from device_profiles.wires.serial import (
     BinaryField,
     BinaryLayout,
@@ -84,7 +84,13 @@ METRICS = (
     metric("mode", MetricType.STRING),
 )
 PROFILES = tuple(serial_profile(SerialWire(layout=layout), *METRICS) for layout in (*LAYOUTS, BINARY))
-assert BINARY.fields[0].type is NumberType.U16
+SEEDS = (
+    b"$WLS,07,123.4,ok,-5.5C*21\r\n",
+    b"\x02+00123411E\x03",
+    b"ID=A7 L=12.5 M=auto\r\n",
+    b"12.5,1\r\n13.5,2\r\n",
+    bytes.fromhex("aa5512340102000781c6"),
+)
 
 
 def fuzz_one(data: bytes) -> None:
