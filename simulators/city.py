@@ -20,6 +20,7 @@ from simulators.devices.hydrology import HydrologyStation
 from simulators.devices.lwm2m_client import Lwm2mClient
 from simulators.devices.meters import Cjt188Meter, Dlt645Meter, MeterBus
 from simulators.devices.modbus_lines import ModbusTcpPort, RtuBus
+from simulators.devices.modbus_server import RtuServer
 from simulators.devices.modbus_unit import ModbusUnit
 from simulators.devices.mqtt_device import MqttDevice
 from simulators.devices.mqtt_sparkplug import SparkplugNode
@@ -49,6 +50,7 @@ _CALLING: Mapping[Driver, Callable[[DeviceSpec, Profile, Surroundings, Callable[
 _CALLED: Mapping[Driver, Callable[[DeviceSpec, Profile, Surroundings], Device]] = {
     Driver.MODBUS_TCP: ModbusUnit,
     Driver.MODBUS_RTU: ModbusUnit,
+    Driver.MODBUS_RTU_TCP: ModbusUnit,
     Driver.SERIAL: SerialNode,
     Driver.DLT645: Dlt645Meter,
     Driver.CJT188: Cjt188Meter,
@@ -57,6 +59,7 @@ _CALLED: Mapping[Driver, Callable[[DeviceSpec, Profile, Surroundings], Device]] 
 _LINES: Mapping[Driver, Callable[[Sequence[Any]], Line]] = {
     Driver.MODBUS_TCP: ModbusTcpPort,
     Driver.MODBUS_RTU: RtuBus,
+    Driver.MODBUS_RTU_TCP: RtuServer,
     Driver.SERIAL: SerialBus,
     Driver.DLT645: MeterBus,
     Driver.CJT188: MeterBus,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from benchmarks.modbus import Comparison, PollFigures
     from benchmarks.outbox import OutboxFigures
 
 __all__ = ["app"]
@@ -100,6 +101,56 @@ def decode(
         )
     if figures.not_measured:
         typer.echo(f"not measured: {', '.join(figures.not_measured)}", err=True)
+
+
+@app.command()
+def modbus(
+    against: Annotated[str, typer.Option(help="thingsboard: the same 240 devices read by both gateways in turn.")] = "",
+    seconds: Annotated[float, typer.Option(min=5, help="How long each gateway is measured once it runs.")] = 60,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of words.")] = False,
+) -> None:
+    """Processor time, memory and missed polls of 500 Modbus TCP devices and a bus of 32; or beside another gateway.
+
+    The other gateway is installed by pip into .peers/ where it is not there yet.
+    """
+    import msgspec
+
+    from benchmarks.modbus import measure_against_thingsboard, measure_modbus
+    from benchmarks.servers import ServerMissingError
+
+    if against not in {"", "thingsboard"}:
+        raise typer.BadParameter(f"{against!r}: want thingsboard", param_hint="--against")
+    try:
+        figures: PollFigures | Comparison
+        if against:
+            figures = measure_against_thingsboard(seconds, lambda what: typer.echo(what, err=True))
+        else:
+            figures = measure_modbus(seconds)
+    except ServerMissingError as missing:
+        typer.echo(str(missing), err=True)
+        raise typer.Exit(4) from missing
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(figures).decode() + "\n")
+        return
+    _tell_polls(figures)
+
+
+def _tell_polls(figures: "PollFigures | Comparison") -> None:
+    from benchmarks.modbus import Comparison
+
+    each = [figures.ours, figures.peer] if isinstance(figures, Comparison) else [figures]
+    for one in each:
+        typer.echo(
+            f"{one.gateway}: {one.devices} devices x {one.registers} registers every {one.period_s:g} s, {one.seconds:g} s"
+        )
+        typer.echo(f"  processor {one.cpu_pct:>9.1f} % of a core      memory {one.rss_mb:>8.1f} MB")
+        typer.echo(f"  read {one.read:>14,}    arrived {one.arrived:>10,}    polls missed {one.missed:>8,}")
+        typer.echo(
+            f"  time of a reading off by {one.time_error_p50_ms:.1f} ms, at most {one.time_error_max_ms:.1f} ms;"
+            f" {one.own_times_pct:g} % carry their own poll's time"
+        )
+    if isinstance(figures, Comparison):
+        typer.echo(f"processor time of the other by ours {figures.ratio:>6.1f}")
 
 
 def _tell_outbox(figures: "OutboxFigures") -> None:

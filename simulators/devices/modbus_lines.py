@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from firmware_bridge.modbus.frames import RtuFrame, RtuFramer, rtu_frame, tcp_frame
 from firmware_bridge.modbus.pdus import ExceptionReply, build_reply
@@ -10,7 +11,7 @@ from simulators.devices.modbus_unit import ModbusUnit
 from simulators.listener import Listener
 from simulators.pty_line import PtyLine
 
-__all__ = ["ModbusTcpPort", "RtuBus"]
+__all__ = ["Carrier", "ModbusTcpPort", "RtuBus"]
 
 _QUIET_S = 0.05
 """A request that is not whole after this silence never will be; well above 3.5 characters at 9600 baud."""
@@ -27,23 +28,37 @@ def _late_s(unit: ModbusUnit) -> float:
     return unit.wire.timeout_s * 1.5
 
 
+class Carrier(Protocol):
+    """What carries a bus's bytes."""
+
+    async def read(self) -> bytes: ...
+
+    def write(self, data: bytes) -> bool: ...
+
+
 class RtuBus:
     """Units on one RS-485 pair, as one pty whose other end the agent opens. Requests to other units go unanswered."""
 
-    def __init__(self, units: Sequence[ModbusUnit]) -> None:
+    def __init__(self, units: Sequence[ModbusUnit], line: Carrier | None = None) -> None:
         self._units: Mapping[int, ModbusUnit] = {unit.unit: unit for unit in units}
         self._framer = RtuFramer()
         self._within_frame = False
-        self.line = PtyLine()
+        self._pty = None if line is not None else PtyLine()
+        self.line: Carrier = line if line is not None else self._port
+
+    @property
+    def _port(self) -> PtyLine:
+        assert self._pty is not None  # noqa: S101 (a bus on another line has its own start and close)
+        return self._pty
 
     async def start(self) -> str:
         """Begin to listen; the path that the agent opens."""
-        self.line.start()
-        return self.line.path
+        self._port.start()
+        return self._port.path
 
     async def close(self) -> None:
         """Unplug the bus."""
-        self.line.close()
+        self._port.close()
 
     async def run(self) -> None:
         """Answer until cancelled."""
