@@ -1,6 +1,6 @@
 """The LwM2M clients of one link: who they are, what they are to tell of by themselves, and what is asked of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
@@ -18,6 +18,11 @@ from firmware_bridge.lwm2m.registry import type_at
 
 __all__ = ["Client", "clients_of", "order_of", "preferred", "watching"]
 
+_AS_WRITTEN: Mapping[ResourceValue, Callable[[float], bool | int | float]] = {
+    ResourceValue.BOOLEAN: lambda value: value == 1,
+    ResourceValue.INTEGER: int,
+    ResourceValue.FLOAT: float,
+}
 _LIKED = (Format.SENML_CBOR, Format.TLV, Format.OLD_TLV, Format.SENML_JSON, Format.JSON)
 """Formats that hold an instance, the shortest first."""
 
@@ -95,15 +100,9 @@ def order_of(command: CommandSpec, value: float, *, until_s: float, tag: int, co
     order = command.resource
     assert order is not None  # noqa: S101 (the caller looked)
     path = parse_path(order.path)
-    match order.type:
-        case ResourceValue.NONE:
-            return Request(operation=Operation.EXECUTE, path=path, until_s=until_s, tag=tag)
-        case ResourceValue.BOOLEAN:
-            said: bool | int | float = value == 1
-        case ResourceValue.INTEGER:
-            said = int(value)
-        case ResourceValue.FLOAT:
-            said = float(value)
+    if order.type is ResourceValue.NONE:
+        return Request(operation=Operation.EXECUTE, path=path, until_s=until_s, tag=tag)
+    said = _AS_WRITTEN[order.type](value)
     return Request(
         operation=Operation.REPLACE,
         path=path,

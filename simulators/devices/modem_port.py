@@ -7,7 +7,7 @@ import serial
 import serial_asyncio_fast
 
 from firmware_bridge.errors import Refused
-from firmware_bridge.nbiot.machine import Modem, ModemConfig, Received, Said, Write
+from firmware_bridge.nbiot.machine import Modem, ModemConfig, Received, Said, StateChanged, Write
 from firmware_bridge.nbiot.steps import State
 from telemetry.clock import SECOND_NS, Clock
 
@@ -94,6 +94,8 @@ class ModemPort:
                     self._heard(payload)
                 case Refused():
                     self.refused += 1
+                case StateChanged():
+                    pass
         if self._modem.state in {State.READY, State.SENDING, State.READING}:
             self.ready.set()
         else:

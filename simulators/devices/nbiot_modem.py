@@ -8,7 +8,6 @@ import asyncio
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from typing import cast
 
 from simulators.listener import Address
 from simulators.pty_line import PtyLine
@@ -127,8 +126,7 @@ class SimulatedModem:
     async def _open(self) -> None:
         self._hang_up()
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(lambda: _Network(self._came), local_addr=("127.0.0.1", 0))
-        self._socket = cast("asyncio.DatagramTransport", transport)
+        self._socket, _ = await loop.create_datagram_endpoint(lambda: _Network(self._came), local_addr=("127.0.0.1", 0))
 
     def _send(self, target: Address, payload: str) -> None:
         if self._socket is not None:
