@@ -21,6 +21,7 @@ class PresenceBook:
         self._by_id = {each.device.id: each for each in routes.publishers}
         self._tally = tally
         self._gone: dict[str, set[str]] = {device: set() for device in self._by_id}
+        self._lives: dict[str, bool] = {}
 
     def hear(self, topic: str, payload: bytes) -> list[tuple[Publisher, Decoded]]:
         """What a presence topic says of whom it speaks of. ParseError where it is not one of the profile's words."""
@@ -33,10 +34,12 @@ class PresenceBook:
         return [(each, self._reading(each)) for each in told if each.wire.online]
 
     def tell(self, there: Mapping[str, bool]) -> list[tuple[Publisher, Decoded]]:
-        """What births and deaths say, by device id."""
+        """What births, deaths and data say, by device id; only what is new becomes a reading, for data say it all the time."""
+        news = [device for device, is_there in there.items() if self._lives.get(device) is not is_there]
+        self._lives |= there
         for device, is_there in there.items():
             self._note(device, "", there=is_there)
-        return [(each, self._reading(each)) for each in map(self._by_id.__getitem__, there) if each.wire.online]
+        return [(each, self._reading(each)) for each in map(self._by_id.__getitem__, news) if each.wire.online]
 
     def _note(self, device: str, topic: str, *, there: bool) -> None:
         (self._gone[device].discard if there else self._gone[device].add)(topic)
