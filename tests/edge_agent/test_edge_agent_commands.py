@@ -64,7 +64,15 @@ class Prompt:
 def order(number: int, device: str, ttl_s: int = 60) -> Command:
     now_ns = CLOCK.wall_ns()
     return Command(
-        id=f"c{number}", gateway="gw", device=device, action="do", issued_ns=now_ns, ttl_s=ttl_s, counter=number, actor="test"
+        id=f"c{number}",
+        gateway="gw",
+        device=device,
+        action="do",
+        args={},
+        issued_ns=now_ns,
+        ttl_s=ttl_s,
+        counter=number,
+        actor="test",
     )
 
 
@@ -98,7 +106,7 @@ async def test_a_command_for_a_sleeping_device_holds_up_no_other(monkeypatch: py
     assert [(each.id, each.outcome) for each in books.results] == [("c2", Outcome.DONE), ("c1", Outcome.DONE)]
 
 
-async def test_no_more_than_sixty_four_commands_wait_for_sleepers(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_commands_that_wait_for_sleepers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_agent.commands._CAPACITY", 2)
     books, sleeper = Books(), Sleeper()
     async with room(books, {"cover": sleeper}) as commands:
