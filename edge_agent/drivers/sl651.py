@@ -85,17 +85,16 @@ class _Dialogue(Dialogue[Frame]):
             self.refuse(given_up.reason, given_up.detail)
         if frame.packet is not None:
             key = (frame.station, frame.function, frame.packet[0])
-            _, ended = self._waiting.pop(key, (frame, False))
-            if whole is None:
-                self._waiting[key] = (frame, ended or frame.end == ETX)
+            _, ended = self._waiting.get(key, (frame, False))
+            self._waiting[key] = (frame, ended or frame.end == ETX)
+            self._waiting = {key: told for key, told in self._waiting.items() if self._reassembler.missing(*key)}
         return [] if whole is None else await self._message(whole, station, received_ns)
 
     async def overdue(self, *, ended: bool = False) -> Sequence[Reply]:
         """Say once, to each station that stopped within a message, to go on or to send it again. Packets are cut anywhere:
         what came of a message is of no use alone."""
         waiting, self._waiting = self._waiting, {}
-        held = () if ended else (each for key, each in waiting.items() if self._reassembler.missing(*key))
-        return [self._say(frame, NAK if ended else ACK) for frame, ended in held]
+        return [] if ended else [self._say(frame, NAK if last_came else ACK) for frame, last_came in waiting.values()]
 
     def _station(self, frame: Frame) -> Station:
         station = self._stations.get(frame.station)

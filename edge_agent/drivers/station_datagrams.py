@@ -73,10 +73,16 @@ class _Post(Generic[FrameT]):
             try:
                 data, peer = await attempt(asyncio.wait_for(queue.get(), self._limits.linger_s))
             except TimeoutError:
-                for each, dialogue in self._peers.items():
-                    await self._put(await dialogue.overdue(), each)
+                await self._settle()
                 continue
             await self._take(data, peer)
+
+    async def _settle(self) -> None:
+        for peer, dialogue in self._peers.items():
+            try:
+                await self._put(await dialogue.overdue(), peer)
+            except ParseError as error:
+                dialogue.refuse(error.reason, str(error))
 
     async def _take(self, data: bytes, peer: Address) -> None:
         dialogue = self._peers.get(peer)

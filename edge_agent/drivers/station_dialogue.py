@@ -120,7 +120,8 @@ class Dialogue(ABC, Generic[FrameT]):
 
     @abstractmethod
     async def overdue(self, *, ended: bool = False) -> Sequence[Reply]:
-        """What is to be done and said now that nothing came for a while, or will ever come, and a message is not whole."""
+        """What is to be done and said now that nothing came for a while, or will ever come, and a message is not whole.
+        ParseError where such a message is of no use; it is forgotten then."""
 
     @abstractmethod
     def shown(self, raw: bytes) -> bytes:
@@ -171,7 +172,7 @@ class Session(Generic[FrameT]):
                 tasks.create_task(self._answer_all(writer))
                 await self._read_all(reader)
                 await self._take(self._dialogue.framer.idle())
-                await self._answer(await self._dialogue.overdue(ended=True))
+                await self._settle(ended=True)
                 await self._replies.put(None)
         finally:
             # What a station does not take any more must not keep the agent from stopping.
@@ -187,7 +188,7 @@ class Session(Generic[FrameT]):
                     data = await reader.read(_READ_BYTES)
             except TimeoutError:
                 quiet_s += patience_s
-                await self._answer(await self._dialogue.overdue())
+                await self._settle(ended=False)
                 if quiet_s >= self._limits.quiet_s:
                     quiet_s = 0.0
                     await self._take(self._dialogue.framer.idle())
@@ -227,6 +228,12 @@ class Session(Generic[FrameT]):
             self._until_s = asyncio.get_running_loop().time() + self._limits.idle_s
             self.greeted = True
             await self._answer(replies)
+
+    async def _settle(self, *, ended: bool) -> None:
+        try:
+            await self._answer(await self._dialogue.overdue(ended=ended))
+        except ParseError as error:
+            self._dialogue.refuse(error.reason, str(error))
 
     async def _answer(self, replies: Sequence[Reply]) -> None:
         for reply in replies:

@@ -23,8 +23,9 @@ __all__ = ["MakeDialogue", "StationDriver"]
 
 _BACKLOG = 256
 _SEND_BYTES = 32 * 1024
-_KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 20), (socket.TCP_KEEPCNT, 3))
-"""Seconds and tries: a modem that lost its network says no good-bye, and a station may be silent for an hour."""
+_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 3}
+"""Seconds and tries, where the system has them: a modem that lost its network says no good-bye, and a station may be silent
+for an hour."""
 
 FrameT = TypeVar("FrameT")
 
@@ -140,8 +141,9 @@ def _prepare(sock: socket.socket) -> None:
     # Answers are some hundred bytes: a station that takes none shall not have megabytes of them kept for it.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in _KEEPALIVE:
-        sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    for option, value in _KEEPALIVE.items():
+        if hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 async def _secret(file: Path | None) -> str | None:

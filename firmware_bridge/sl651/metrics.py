@@ -27,6 +27,7 @@ from telemetry.records import Flaw, Quality, Value
 __all__ = ["decode_report", "element_values", "zone_of"]
 
 _SERIES_MINUTES = 5
+_MOST_VALUES = 10_000
 _UNTIMED = Flaw(Quality.UNCERTAIN, Reason.IMPLAUSIBLE_TIME)
 
 
@@ -41,12 +42,16 @@ def decode_report(profile: Profile, body: Body) -> tuple[Decoded, ...]:
     """One reading for each instant of which the report says something that the profile names, the earliest first.
 
     Elements whose own time is missing or cannot be read have the time of sending and are uncertain; where that is none
-    either, the reading has no time. What cannot be read is a bad value; ParseError is never raised.
+    either, the reading has no time. What cannot be read is a bad value.
+
+    ParseError(oversized) for more than 10,000 values: a month of five minutes has 9,000.
     """
     wire = _wire(profile)
     zone = zone_of(profile)
     wanted = {field.item for field in wire.items}
     instants: dict[tuple[datetime | None, bool], _Instant] = {}
+    if sum(len(each.value) for each in body.readings if isinstance(each.value, list)) > _MOST_VALUES:
+        raise ParseError(Reason.OVERSIZED, f"a report of more than {_MOST_VALUES} values")
     for reading in body.readings:
         name = reading.ascii or reading.id
         if name not in wanted:

@@ -304,6 +304,16 @@ async def test_what_came_of_a_message_is_kept_when_its_station_hangs_up() -> Non
     assert [heard.decoded.values for heard in inlet.heard] == [{"m0": 63.0}]
 
 
+async def test_packets_that_cannot_be_answered_are_counted_and_hurt_nobody() -> None:
+    inlet, driver = peers.Notebook(), listener(profile=HOUR)
+    async with peers.running(driver, inlet), stations.dial(driver) as station, stations.dial(driver) as other:
+        await station.say(packet(HOUR_1.replace("QN=2016", "QN=&"), 7))
+        await peers.eventually(lambda: inlet.refused)
+        await other.say(packet(HOUR_1, 7) + packet(HOUR_2, 7))
+        await answers(other, 2)
+    assert inlet.reasons("noise-1") == {Reason.BAD_FIELD}
+
+
 async def test_packets_that_nobody_waits_for_are_put_together_over_a_pause_and_taken_as_they_are_after_a_long_one() -> None:
     inlet = peers.Notebook()
     driver = listener(profile=HOUR, limits=StationLimits(linger_s=0.02, quiet_s=0.4))

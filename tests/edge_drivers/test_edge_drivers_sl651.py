@@ -297,6 +297,30 @@ async def test_a_station_whose_packet_got_lost_sends_again() -> None:
     assert len(inlet.heard) == 12
 
 
+async def test_a_report_of_too_many_values_is_refused_and_hurts_nobody() -> None:
+    head = "0001 241123103015 f1f1 0011223344 48 f0f0 2411230800 0418 999999 38 0a"
+    inlet, driver = peers.Notebook(), listener()
+    async with peers.running(driver, inlet), stations.dial(driver) as station:
+        for raw in packets(STATION, 0x31, bytes.fromhex(head) + b"\x12" * 50_000, most=4000):
+            await station.say(raw)
+        await peers.eventually(lambda: inlet.refused)
+        await station.say(TIMED)
+        await answers(station, 1)
+    assert inlet.reasons("gauge-1") == {Reason.OVERSIZED}
+    assert len(inlet.heard) == 1
+
+
+async def test_messages_that_never_end_are_bounded_however_many_they_are() -> None:
+    inlet, driver = peers.Notebook(), listener()
+    async with peers.running(driver, inlet), stations.dial(driver) as station:
+        for total in range(2, 40):
+            await station.say(encode_frame(0x31, b"x", station=ADDRESS, packet=(total, 1)))
+        await answers(station, 8)
+        await station.say(TIMED)
+        await answers(station, 1)
+    assert inlet.reasons("gauge-1") == {Reason.REASSEMBLY_LIMIT}
+
+
 # --- datagrams -------------------------------------------------------------------------------------------------------
 
 
