@@ -52,11 +52,17 @@ def framed(inner: bytes) -> bytes:
     return b"\x7e" + escape(inner + bytes((checksum(inner),))) + b"\x7e"
 
 
+def repaired(data: bytes) -> bytes:
+    """What lies within the flags of `data`, with a checksum that is right: a changed byte is to be read, not only refused."""
+    return framed(data.strip(b"\x7e").replace(b"\x7d\x02", b"\x7e").replace(b"\x7d\x01", b"\x7d")[:-1])
+
+
 def fuzz_one(data: bytes) -> None:
     """Read `data` as a frame, as the body of a message that its first byte picks, as a location, as packets and as a stream."""
-    for raw in (data, framed(data), b"\x7e" + data + b"\x7e"):
+    for raw in (data, framed(data), b"\x7e" + data + b"\x7e", repaired(data)):
         _read(raw)
     if data:
+        _message(encode_frame(0x0200, "13800000001", 7, data[:900]))
         message_id, body = MESSAGE_IDS[data[0] % len(MESSAGE_IDS)], data[1:900]
         for version in (2013, 2019):
             _message(encode_frame(message_id, "13800000001", 7, body, version))
@@ -117,6 +123,10 @@ def _location(data: bytes) -> None:
     except ParseError:
         assert len(data) < BASE_BYTES
         return
+    south, west = data[7] & 4, data[7] & 8
+    place = [int.from_bytes(data[at : at + 4], "big") / 1e6 for at in (8, 12)]
+    assert (location.latitude, location.longitude) == (-place[0] if south else place[0], -place[1] if west else place[1])
+    assert location.speed_kmh == int.from_bytes(data[18:20], "big") / 10
     kept = sum(2 + len(item) for _, item in location.items) + (len(location.flaw.raw) if location.flaw else 0)
     assert kept == len(data) - BASE_BYTES, "every byte of the tail is an item or the flaw"
     decoded = decode_location(TRUCK, location)
@@ -155,6 +165,8 @@ def _packets(data: bytes) -> None:
             assert missing.packets
             assert len(reassembler.missing()) <= MOST_MESSAGES
         reassembler.expire(now * SECOND_NS)
+    reassembler.expire(10**6 * SECOND_NS)
+    assert (reassembler.held_bytes, reassembler.missing()) == (0, [])
 
 
 def _stream(data: bytes) -> None:
