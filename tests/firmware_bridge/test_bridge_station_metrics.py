@@ -96,6 +96,16 @@ def test_times_are_of_the_profiles_zone() -> None:
         assert decoded.time_ns == MORNING_NS + round((8 - hours) * 3600) * SECOND_NS
 
 
+@pytest.mark.parametrize("told", ["00010101000000", "99991231235959", "20240229000000"])
+@pytest.mark.parametrize("hours", [-12.0, 8.0, 14.0])
+def test_any_date_that_there_is_has_its_nanoseconds(told: str, hours: float) -> None:
+    decoded = decode_message(station("LA.Rtd", utc_offset_h=hours), packet(f"DataTime={told};LA-Rtd=50"))
+    utc = datetime.strptime(f"{told}+0000", "%Y%m%d%H%M%S%z")
+    days = utc.toordinal() - datetime(1970, 1, 1, tzinfo=EIGHT).toordinal()
+    seconds = days * 86400 + utc.hour * 3600 + utc.minute * 60 + utc.second - round(hours * 3600)
+    assert decoded.time_ns == seconds * SECOND_NS
+
+
 def test_a_scaled_value_has_no_dust_of_binary_fractions() -> None:
     flow = ItemField(metric="flow", item="w00000.Rtd", scaling=Scaling(scale=3.6))
     assert decode_message(station(flow), packet("w00000-Rtd=3.41")).values == {"flow": 12.276}
