@@ -16,6 +16,7 @@ from edge_agent.drivers.lwm2m_orders import Ending
 from edge_agent.drivers.lwm2m_sending import Patience
 from firmware_bridge.coap import CoapMessage, parse_coap
 from firmware_bridge.errors import ParseError, Refused
+from firmware_bridge.lwm2m.blocks import Assembly
 from firmware_bridge.lwm2m.messages import URI_PATH, acknowledge, answer, encode_coap, option_texts, reset, unknown_option
 from firmware_bridge.lwm2m.operations import Answered, Request
 from firmware_bridge.lwm2m.paths import format_path
@@ -54,6 +55,7 @@ class Lwm2mServer:
         )
         self._asking = Asking(self._reachable, self._refuse_device, send, self._now_s, patience)
         self._repeats = Repeats(_MOST_REPEATS)
+        self._assembly = Assembly()
         self._at: dict[str, str] = {}  # endpoint by the address where it last registered or updated from
         self._peers: dict[str, str] = {}  # and the other way round
 
@@ -88,10 +90,23 @@ class Lwm2mServer:
         elif (option := unknown_option(message)) is not None:
             self._refuse(peer, Reason.UNKNOWN_MESSAGE, f"{message.code} with the option {option}, which is not known here")
             self._send(encode_coap(answer(message, "4.02")), peer)
-        elif (message.code, path) == ("0.02", ["dp"]):
-            self._sent(message, peer)
         else:
-            self._registering(self._registrations.handle(message, peer, self._now_s()), peer)
+            self._asked(message, path, peer)
+
+    def _asked(self, message: CoapMessage, path: list[str], peer: str) -> None:
+        try:
+            whole, part = self._assembly.take(message, peer, self._now_s())
+        except ParseError as error:
+            self._refuse(peer, error.reason, error.detail)
+            return
+        if part is not None:
+            if part.code.startswith("4."):
+                self._refuse(peer, Reason.REASSEMBLY_LIMIT, f"a request in blocks: {part.code}")
+            self._send(encode_coap(part), peer)
+        elif whole is not None and (whole.code, path) == ("0.02", ["dp"]):
+            self._sent(whole, peer)
+        elif whole is not None:
+            self._registering(self._registrations.handle(whole, peer, self._now_s()), peer)
 
     # Registration, update, leave.
 
@@ -191,6 +206,8 @@ class Lwm2mServer:
         self._registrations.heard(endpoint, self._now_s())
         if found is None:
             self._asking.acknowledged(endpoint, message.message_id)
+            if message.type == "CON":  # a part of an answer
+                self._send(encode_coap(acknowledge(message)), peer)
         elif isinstance(found, Refused):
             self._disbelieved(endpoint, asked, found, message, peer)
         else:

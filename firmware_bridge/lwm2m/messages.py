@@ -49,21 +49,18 @@ def option_number(message: CoapMessage, number: int) -> int | None:
 
 
 def unknown_option(request: CoapMessage) -> int | None:
-    """The first option that must be understood and is not (odd numbers, clause 5.4.1), None where there is none.
-
-    A request in several blocks counts: only one that is whole is understood.
-    """
-    for option in request.options:
-        parts = option.number == BLOCK1 and int.from_bytes(option.raw, "big") >> 3 != 0  # RFC 7959, clause 2.2: number, more
-        if parts or (option.number % 2 and option.number not in _UNDERSTOOD):
-            return option.number
-    return None
+    """The first option that must be understood and is not (odd numbers, clause 5.4.1), None where there is none."""
+    return next((each.number for each in request.options if each.number % 2 and each.number not in _UNDERSTOOD), None)
 
 
 def answer(request: CoapMessage, code: str, options: Iterable[CoapOption] = ()) -> CoapMessage:
-    """The answer within the acknowledgement of a confirmable request; to any other, as it was asked."""
+    """The answer within the acknowledgement of a confirmable request; to any other, as it was asked.
+
+    It says again which block of the request it answers, where that came in blocks (RFC 7959, clause 2.3).
+    """
     kind = "ACK" if request.type == "CON" else "NON"
-    return replace(request, type=kind, code=code, options=tuple(options), payload=b"")
+    blocks = (each for each in request.options if each.number == BLOCK1)
+    return replace(request, type=kind, code=code, options=(*options, *blocks), payload=b"")
 
 
 def acknowledge(message: CoapMessage) -> CoapMessage:

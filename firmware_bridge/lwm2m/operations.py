@@ -6,7 +6,16 @@ import msgspec
 
 from firmware_bridge.coap import CoapMessage, CoapOption
 from firmware_bridge.errors import Refused
-from firmware_bridge.lwm2m.messages import ACCEPT, CONTENT_FORMAT, OBSERVE, URI_PATH, URI_QUERY, number_option, text_option
+from firmware_bridge.lwm2m.messages import (
+    ACCEPT,
+    BLOCK2,
+    CONTENT_FORMAT,
+    OBSERVE,
+    URI_PATH,
+    URI_QUERY,
+    number_option,
+    text_option,
+)
 from firmware_bridge.lwm2m.paths import Path, format_path
 from firmware_bridge.lwm2m.payloads import Format
 from firmware_bridge.lwm2m.registry import type_at
@@ -72,10 +81,12 @@ def flaw_of(request: Request) -> Refused | None:
     return None
 
 
-def message_of(request: Request, root: str, token: bytes, message_id: int) -> CoapMessage:
-    """The confirmable message that asks it of a device whose paths begin with `root`."""
+def message_of(request: Request, root: str, token: bytes, message_id: int, block: int | None = None) -> CoapMessage:
+    """The confirmable message that asks it of a device whose paths begin with `root`; `block` asks for a further part of the
+    answer, which observes nothing by itself (RFC 7959, clause 3.4)."""
     code, observe, *_ = request.operation.value
-    options: list[CoapOption] = [] if observe is None else [number_option(OBSERVE, observe)]
+    options: list[CoapOption] = [] if observe is None or block is not None else [number_option(OBSERVE, observe)]
+    options += [] if block is None else [number_option(BLOCK2, block)]
     steps = [*root.strip("/").split("/"), *map(str, request.path)]
     options += (text_option(URI_PATH, step) for step in steps if step)
     wanted = Format.LINKS if request.operation is Operation.DISCOVER else request.format

@@ -8,10 +8,12 @@ import hashlib
 from collections import Counter, deque
 
 import msgspec
+from msgspec.structs import replace
 
 from firmware_bridge.coap import CoapMessage
 from firmware_bridge.errors import ParseError, Refused
-from firmware_bridge.lwm2m.messages import OBSERVE, option_number
+from firmware_bridge.lwm2m.blocks import MAX_BYTES, block_of
+from firmware_bridge.lwm2m.messages import BLOCK2, OBSERVE, option_number
 from firmware_bridge.lwm2m.operations import Answered, Operation, Request, flaw_of, message_of
 from firmware_bridge.lwm2m.paths import Path, format_path
 from firmware_bridge.lwm2m.payloads import decode_payload
@@ -31,9 +33,15 @@ class _Observation(msgspec.Struct, kw_only=True):
 
 
 class _UnderWay(msgspec.Struct, frozen=True, kw_only=True):
+    """`first` is the first part of an answer in blocks, `payload` all of it so far, `block` the part that is asked for now."""
+
     request: Request
     token: bytes
     message_id: int
+    first: CoapMessage | None = None
+    payload: bytes = b""
+    block: int | None = None
+    sent: bool = True
 
 
 class _Line:
@@ -94,24 +102,31 @@ class Requests:
     def due(self, registration: Registration, now_s: float) -> CoapMessage | None:
         """The next message to send to the device: None while it sleeps, one is under way, or nothing waits."""
         line = self._lines.get(registration.endpoint)
-        if line is None or line.under_way is not None or not registration.awake(now_s):
+        if line is None or not registration.awake(now_s):
             return None
+        if (asked := line.under_way) is not None:
+            if asked.sent:
+                return None
+            line.under_way = replace(asked, sent=True)
+            return message_of(asked.request, registration.objects.root, asked.token, asked.message_id, asked.block)
         while line.waiting:
             request = line.waiting.popleft()
             if request.until_s <= now_s:
                 self.refused[Reason.EXPIRED] += 1
                 continue
-            token, message_id = self._token(), self._next & 0xFFFF
-            self._next = (self._next + 1) % 2**32
+            token, message_id = self._named()
             if request.operation is Operation.CANCEL:
                 token = _ended(line, request.path) or token
             line.under_way = _UnderWay(request=request, token=token, message_id=message_id)
             return message_of(request, registration.objects.root, token, message_id)
         return None
 
-    def _token(self) -> bytes:
-        number = self._next.to_bytes(8, "big")
-        return hashlib.blake2b(number, key=self._secret, digest_size=8).digest() if self._secret else number[-4:]
+    def _named(self) -> tuple[bytes, int]:
+        """The token and the id of the next message."""
+        number, message_id = self._next.to_bytes(8, "big"), self._next & 0xFFFF
+        self._next = (self._next + 1) % 2**32
+        secret = hashlib.blake2b(number, key=self._secret, digest_size=8).digest()
+        return secret if self._secret else number[-4:], message_id
 
     def under_way(self, endpoint: str) -> Request | None:
         """What the device was asked and has not answered yet."""
@@ -191,19 +206,51 @@ class Requests:
             return Refused(reason=Reason.UNKNOWN_MESSAGE, detail=f"{message.code} is a request")
         if under_way is not None and message.token == under_way.token:
             line.under_way = None
-            self._observe(line, under_way, message, now_s)
-            return _answered(endpoint, under_way.request, message, notification=False)
+            whole = self._gathered(line, under_way, message)
+            if not isinstance(whole, CoapMessage):
+                return whole
+            self._observe(line, under_way, whole, now_s)
+            return _answered(endpoint, under_way.request, whole, notification=False)
         observation = line.observations.get(message.token)
         if observation is None:
             return _stranger(message)
         return _notified(endpoint, line, observation, message, now_s)
+
+    def _gathered(self, line: _Line, asked: _UnderWay, message: CoapMessage) -> CoapMessage | Refused | None:
+        """The whole answer; None where its next part is to be asked for (RFC 7959, clause 2.4)."""
+        try:
+            block = block_of(message, BLOCK2)
+        except ParseError as error:
+            return Refused.of(error, message.payload)
+        if block is None or not message.code.startswith("2."):
+            return message
+        payload = asked.payload + message.payload
+        if block.start != len(asked.payload) or len(payload) > MAX_BYTES:
+            detail = (
+                f"{format_path(asked.request.path)}: a part at {block.start}, want {len(asked.payload)} and not over {MAX_BYTES}"
+            )
+            return Refused(reason=Reason.REASSEMBLY_LIMIT, detail=detail)
+        first = message if asked.first is None else asked.first
+        if not block.more:
+            return replace(first, payload=payload)
+        token, message_id = self._named()
+        line.under_way = replace(
+            asked,
+            token=token,
+            message_id=message_id,
+            first=first,
+            payload=payload,
+            block=block.number(len(payload)),
+            sent=False,
+        )
+        return None
 
     def _observe(self, line: _Line, asked: _UnderWay, message: CoapMessage, now_s: float) -> None:
         """An observation stands if the device agreed to it: a success that carries the option."""
         sequence = option_number(message, OBSERVE)
         if asked.request.operation is Operation.OBSERVE and message.code.startswith("2.") and sequence is not None:
             _ended(line, asked.request.path)
-            line.observations[asked.token] = _Observation(request=asked.request, sequence=sequence, at_s=now_s)
+            line.observations[message.token] = _Observation(request=asked.request, sequence=sequence, at_s=now_s)
 
 
 def _ended(line: _Line, path: Path) -> bytes | None:
@@ -222,6 +269,11 @@ def _notified(endpoint: str, line: _Line, observation: _Observation, message: Co
         return Refused(reason=Reason.LATE, detail=f"notification {sequence} after {observation.sequence}")
     else:
         observation.sequence, observation.at_s = sequence, now_s
+        if (option_number(message, BLOCK2) or 0) & 8:  # more than it can tell at once: the whole is read
+            read = replace(observation.request, operation=Operation.READ)
+            if read not in line.waiting:
+                line.waiting.appendleft(read)
+            return _answered(endpoint, observation.request, replace(message, code="2.03", payload=b""), notification=True)
     return _answered(endpoint, observation.request, message, notification=True)
 
 

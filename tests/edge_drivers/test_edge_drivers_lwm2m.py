@@ -13,7 +13,7 @@ from edge_agent.config import DeviceConfig
 from edge_agent.drivers.base import SetupError
 from edge_agent.drivers.lwm2m_sending import Patience
 from firmware_bridge.coap import CoapMessage
-from firmware_bridge.lwm2m.messages import ACCEPT, CONTENT_FORMAT, OBSERVE, URI_QUERY, option_number, option_texts
+from firmware_bridge.lwm2m.messages import ACCEPT, CONTENT_FORMAT, OBSERVE, URI_QUERY, number_option, option_number, option_texts
 from telemetry.clock import SECOND_NS
 from telemetry.reason import Reason
 from telemetry.records import Outcome
@@ -342,6 +342,64 @@ async def test_a_lifetime_that_is_over_ends_the_registration() -> None:
             assert (await node.ask(node.post(location))).code == "4.04"
 
 
+def block(message: CoapMessage, option: int, number: int, *, more: bool, payload: bytes) -> CoapMessage:
+    """A part of 16 bytes (RFC 7959, clause 2.2: the exponent 0)."""
+    return replace(message, options=(*message.options, number_option(option, number << 4 | more << 3)), payload=payload)
+
+
+async def test_a_registration_in_blocks_is_put_together() -> None:
+    inlet, driver = peers.Notebook(), link(COVER)
+    async with peers.running(driver, inlet):
+        with Node(driver) as node:
+            parts = [COVER_LINKS[at : at + 16] for at in range(0, len(COVER_LINKS), 16)]
+            answers = []
+            for number, part in enumerate(parts):
+                said = node.post("rd", f"ep={COVER.address}", "lwm2m=1.1", form=40)
+                said = block(said, 27, number, more=number < len(parts) - 1, payload=part)
+                answers.append(await node.ask(said))
+                if number == 1:
+                    assert (await node.ask(said)).code == "2.31", "a part that comes again"
+            assert [each.code for each in answers] == ["2.31"] * (len(parts) - 1) + ["2.01"]
+            assert option_number(answers[1], 27) == 1 << 4 | 8
+            assert len(await node.be_watched(CLOSED, DEVICE, RADIO)) == 3
+            lost = block(node.post("rd", f"ep={COVER.address}", "lwm2m=1.1"), 27, 5, more=True, payload=bytes(16))
+            assert (await node.ask(lost)).code == "4.08"
+    assert Reason.REASSEMBLY_LIMIT in inlet.reasons("cover-1")
+
+
+async def test_an_answer_and_a_notification_in_blocks_are_read_whole() -> None:
+    inlet, driver = peers.Notebook(), link(LAMP)
+    pack = b'[{"n":"/3416/0/3","v":60}]'
+    async with peers.running(driver, inlet):
+        with Node(driver) as node:
+            await node.register(LAMP.address, LAMP_LINKS)
+            times = await node.hear()
+            await node.answer(times, "2.04")
+            observe = await node.hear()
+            told = replace(node.told(observe, 1, b""), type="ACK", message_id=observe.message_id)
+            await node.say(block(told, 23, 0, more=True, payload=pack[:16]))
+            rest = await node.hear()
+            assert (option_number(rest, 23), option_number(rest, OBSERVE), path_of(rest)) == (1 << 4, None, "/3416/0")
+            assert rest.token != observe.token
+            last = replace(told, token=rest.token, message_id=rest.message_id)
+            await node.say(block(last, 23, 1, more=False, payload=pack[16:]))
+            await peers.eventually(lambda: inlet.heard)
+            assert values(inlet, "lamp-1") == {"dimming_pct": 60}
+            # What is observed goes on under its first token; a notification that is too long is read.
+            await node.say(block(node.told(observe, 2, b""), 23, 0, more=True, payload=pack[:16]))
+            heard = [await node.hear(), await node.hear()]
+            read = next(each for each in heard if each.code == "0.01")
+            assert {each.type for each in heard} == {"ACK", "CON"}
+            await node.answer(read, "2.05", pack.replace(b"60", b"70"), 110)
+            await peers.eventually(lambda: values(inlet, "lamp-1") == {"dimming_pct": 70})
+            # A part that does not follow is no answer.
+            await node.say(block(node.told(observe, 3, b""), 23, 0, more=True, payload=pack[:16]))
+            read = next(each for each in [await node.hear(), await node.hear()] if each.code == "0.01")
+            wrong = replace(told, token=read.token, message_id=read.message_id)
+            await node.say(block(wrong, 23, 3, more=True, payload=pack[:16]))
+            await peers.eventually(lambda: Reason.REASSEMBLY_LIMIT in inlet.reasons("lamp-1"))
+
+
 async def test_noise_and_options_of_another_time_are_survived() -> None:
     inlet, driver = peers.Notebook(), link(COVER)
     async with peers.running(driver, inlet):
@@ -349,8 +407,8 @@ async def test_noise_and_options_of_another_time_are_survived() -> None:
             for size in range(100):
                 await node.say(bytes(range(size)))
             register = node.post("rd", f"ep={COVER.address}", "lwm2m=1.1")
-            first_block = replace(register.options[0], number=27, raw=b"\x0e")  # RFC 7959, 2.2: number 0, more follow, 1024
-            assert (await node.ask(replace(register, options=(*register.options, first_block)))).code == "4.02"
+            protected = replace(register.options[0], number=9, raw=b"")  # OSCORE (RFC 8613): critical, and not known here
+            assert (await node.ask(replace(register, options=(*register.options, protected)))).code == "4.02"
             await watched(node)
             await peers.eventually(lambda: len(inlet.heard) == 3)
     assert Reason.UNSUPPORTED_VERSION in inlet.reasons()
