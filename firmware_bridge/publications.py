@@ -126,7 +126,7 @@ def read_presence(presence: Presence, payload: bytes) -> bool | None:
     if not payload:
         return None
     value = _plain(payload) if not presence.path or payload[:1] != b"{" else parse_document(payload, JSON)
-    word = identity(value, presence.path) if isinstance(value, dict) else value
+    word = identity(value, presence.path if isinstance(value, dict) else ())
     if word not in (presence.online, presence.offline):
         raise ParseError(Reason.NOT_IN_ENUM, f"{word!r:.40} is neither {presence.online!r} nor {presence.offline!r}")
     return word == presence.online
