@@ -298,6 +298,24 @@ async def test_a_packet_that_is_refused_ends_the_upgrade_at_once() -> None:
         assert not await task
 
 
+async def test_an_upgrade_that_is_cancelled_stops_and_leaves_the_terminal_free_for_the_next() -> None:
+    inlet, driver = peers.Notebook(), fleet(SessionLimits(answer_s=5))
+    async with peers.running(driver, inlet), dial(driver) as terminal:
+        await terminal.ask(0x0002)
+        task = asyncio.create_task(driver.upgrade(BUS).send_upgrade(0, "70111", "2.1", bytes(30_000)))
+        first = await terminal.hear()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        task = asyncio.create_task(driver.upgrade(BUS).send_upgrade(0, "70111", "2.2", b"image"))
+        while (frame := await terminal.hear()).packet is not None:
+            assert frame.packet[1] <= 8, "no more than was on its way"
+        assert frame.serial != first.serial
+        await terminal.send(0x0001, answer_to(first))  # an answer to what nobody waits for any more
+        await terminal.send(0x0001, answer_to(frame))
+        assert await task
+
+
 async def test_the_release_that_a_terminal_runs_is_asked_for() -> None:
     inlet, driver = peers.Notebook(), fleet()
     async with peers.running(driver, inlet), dial(driver) as terminal:
