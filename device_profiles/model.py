@@ -10,6 +10,7 @@ import msgspec
 from device_profiles.quantities import Metric, Text
 from device_profiles.wires import Wire
 from device_profiles.wires.ble_orders import UartOrder
+from device_profiles.wires.cjt188_orders import ValveOrder
 from device_profiles.wires.jt808_orders import TerminalOrder
 from device_profiles.wires.lwm2m_orders import ResourceOrder
 from device_profiles.wires.modbus_orders import RegisterOrder
@@ -164,11 +165,12 @@ class CommandSpec(msgspec.Struct, frozen=True, kw_only=True):
     resource: ResourceOrder | None = None
     publish: PublishOrder | None = None
     uart: UartOrder | None = None
+    valve: ValveOrder | None = None
 
     @property
     def where(self) -> str:
         """Where it is written, as a person reads it."""
-        places = (self.register, self.terminal, self.resource, self.publish, self.uart)
+        places = (self.register, self.terminal, self.resource, self.publish, self.uart, self.valve)
         return next((str(place) for place in places if place is not None), "")
 
 

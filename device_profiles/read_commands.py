@@ -6,6 +6,7 @@ from device_profiles.branch import NAME, Branch
 from device_profiles.model import CommandSpec
 from device_profiles.wires import Wire
 from device_profiles.wires.ble_orders import read_uart_order
+from device_profiles.wires.cjt188_orders import check_valve_order, read_valve_order
 from device_profiles.wires.jt808_orders import read_terminal_order
 from device_profiles.wires.lwm2m_orders import ResourceValue, read_resource
 from device_profiles.wires.modbus_orders import order_limits, read_order
@@ -31,7 +32,10 @@ def _command(name: str, branch: Branch, wire: Wire, *, judge_wire: bool) -> Comm
     language, read = _LANGUAGES[found]
     if judge_wire and getattr(wire, language) is None:
         branch.wrong_here(f"no {language} wire to write it to", f"wire.{language}, or no such command")
-    return read(name, branch)
+    spec = read(name, branch)
+    if spec.valve is not None and wire.cjt188 is not None:
+        check_valve_order(branch, spec.valve, wire.cjt188)
+    return spec
 
 
 def _modbus(name: str, branch: Branch) -> CommandSpec:
@@ -90,6 +94,10 @@ def _ble(name: str, branch: Branch) -> CommandSpec:
     return CommandSpec(name=name, title=title, argument=argument, low=low, high=high, uart=order)
 
 
+def _cjt188(name: str, branch: Branch) -> CommandSpec:
+    return CommandSpec(name=name, title=branch.both("title"), low=0, high=0, valve=read_valve_order(branch))
+
+
 _MOST_PUBLISHED = 1e15
 """Beyond it a number would be written with an exponent, or lose digits."""
 _LANGUAGES: Mapping[str, tuple[str, Callable[[str, Branch], CommandSpec]]] = {
@@ -98,5 +106,6 @@ _LANGUAGES: Mapping[str, tuple[str, Callable[[str, Branch], CommandSpec]]] = {
     "path": ("lwm2m", _lwm2m),
     "topic": ("mqtt", _mqtt),
     "uart": ("ble", _ble),
+    "valve": ("cjt188", _cjt188),
 }
 """By the key that tells an order's language: the part of `wire` that it needs, and what reads it."""

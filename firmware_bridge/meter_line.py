@@ -9,7 +9,7 @@ from firmware_bridge.errors import ParseError, Refused
 from firmware_bridge.values import Decoded
 from telemetry.reason import Reason
 
-__all__ = ["END", "MeterPlan", "MeterRound", "Told", "check_whole", "find_frame", "parse_woken"]
+__all__ = ["END", "Asking", "MeterPlan", "MeterRound", "Told", "check_whole", "find_frame", "parse_woken"]
 
 END = 0x16
 
@@ -24,16 +24,20 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     refused: Refused | None = None
 
 
-class MeterRound(Protocol):
-    """Everything asked of one meter once. Bytes and frames only: the caller keeps the time."""
+class Asking(Protocol):
+    """Something asked of one meter. Bytes and frames only: the caller keeps the time."""
 
     def question(self) -> bytes | None:
-        """The question to send now, the same until it is answered or given up; None when the round is over."""
+        """The question to send now, the same until it is answered or given up; None when there is none left."""
         ...
 
     def hear(self, frame: Any) -> Told:
         """Take a frame off the line; the question in hand is done where it answers that."""
         ...
+
+
+class MeterRound(Asking, Protocol):
+    """Everything that is read of one meter, asked once."""
 
     def give_up(self) -> None:
         """Nobody answered the question in hand: what it asked for is bad with reason timeout."""

@@ -65,8 +65,8 @@ class PortDriver:
         """Ask whoever must be asked, for as long as the port is open."""
 
     def say(self, writer: asyncio.StreamWriter, question: bytes) -> None:
-        """Put a question on the line; nothing where the line takes nothing, so that old questions do not pile up."""
-        if writer.transport.get_write_buffer_size() < _MOST_UNSENT_BYTES:
+        """Put a question on the line; nothing where the line is closed or takes nothing, so that old questions do not pile up."""
+        if not writer.transport.is_closing() and writer.transport.get_write_buffer_size() < _MOST_UNSENT_BYTES:
             writer.write(question)
 
     async def run(self, inlet: Inlet) -> None:

@@ -38,10 +38,13 @@ def read_address(meter_type: int = ANY_TYPE, sequence: int = 0, *, low_first: bo
     return encode_frame(meter_type, WILDCARD, 0x03, _head("810A", sequence, low_first=low_first))
 
 
-def valve_control(meter_type: int, address: str, action: str, sequence: int = 0, *, low_first: bool = False) -> bytes:
+def valve_control(
+    meter_type: int, address: str, action: str, sequence: int = 0, *, low_first: bool = False, wake_up: int = 3
+) -> bytes:
     """Have the valve go open or close."""
     head = _head("A017", sequence, low_first=low_first)
-    return encode_frame(meter_type, address, 0x04, head + data_bytes(meter_type, "A017", {"valve_action": action}))
+    data = head + data_bytes(meter_type, "A017", {"valve_action": action})
+    return encode_frame(meter_type, address, 0x04, data, wake_up=wake_up)
 
 
 def set_clock(meter_type: int, address: str, time: str, sequence: int = 0, *, low_first: bool = False) -> bytes:

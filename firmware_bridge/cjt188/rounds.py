@@ -18,7 +18,7 @@ from firmware_bridge.meter_units import in_unit
 from firmware_bridge.values import Decoded
 from telemetry.reason import Reason
 
-__all__ = ["Cjt188Plan", "Cjt188Round"]
+__all__ = ["Cjt188Plan", "Cjt188Round", "check_answer", "identifier"]
 
 
 class Cjt188Plan:
@@ -70,8 +70,7 @@ class Cjt188Round:
         if not frame.from_meter:
             return Told(answers=False)
         try:
-            message = parse_message(frame)
-            self._check(frame, message)
+            message = check_answer(self._plan, frame, 0x01, self._open[0] if self._open else None, self._sequence)
         except ParseError as error:
             return Told(answers=False, refused=Refused.of(error, frame.raw))
         self.spoke = True
@@ -97,23 +96,6 @@ class Cjt188Round:
                 unreadable[field.item] = error.reason
         return decode_items(self._plan.profile, self._plan.wire.items, items, unreadable=unreadable)
 
-    def _check(self, frame: Frame, message: Message) -> None:
-        """ParseError where a meter's frame is no answer to the question in hand."""
-        wire, address = self._plan.wire, self._plan.address
-        if address not in (frame.address, WILDCARD):
-            raise ParseError(Reason.WRONG_UNIT, f"meter {frame.address} spoke, {address} was asked")
-        if frame.meter_type != wire.meter_type and ANY_TYPE not in (wire.meter_type, frame.meter_type):
-            raise ParseError(Reason.WRONG_UNIT, f"a meter of type {frame.meter_type:02X}, want {wire.meter_type:02X}")
-        if not self._open:
-            raise ParseError(Reason.WRONG_TRANSACTION, "nothing was asked")
-        if frame.function != 0x01:
-            raise ParseError(Reason.WRONG_TRANSACTION, f"an answer to function {frame.function:02x}, 01 was asked")
-        if wire.echoes_sequence and message.sequence is not None and message.sequence != self._sequence:
-            raise ParseError(Reason.WRONG_TRANSACTION, f"answer {message.sequence}, {self._sequence} was asked")
-        if not frame.is_error and message.data_id != int(self._open[0], 16):
-            said = "nothing" if message.data_id is None else f"{message.data_id:04X}"
-            raise ParseError(Reason.WRONG_TRANSACTION, f"identifier {said}, {self._open[0]} was asked")
-
     def _next(self) -> None:
         self._open.popleft()
         self._sequence = self._plan.next_sequence()
@@ -137,6 +119,27 @@ class Cjt188Round:
         if isinstance(reading.value, (int, float)):
             return in_unit(reading.value, reading.unit, unit)
         return reading.value
+
+
+def check_answer(plan: Cjt188Plan, frame: Frame, function: int, data_id: str | None, sequence: int) -> Message:
+    """The message in a meter's frame; ParseError where it is no answer to the question in hand: wrong_unit, wrong_transaction,
+    truncated."""
+    message = parse_message(frame)
+    wire, address = plan.wire, plan.address
+    if address not in (frame.address, WILDCARD):
+        raise ParseError(Reason.WRONG_UNIT, f"meter {frame.address} spoke, {address} was asked")
+    if frame.meter_type != wire.meter_type and ANY_TYPE not in (wire.meter_type, frame.meter_type):
+        raise ParseError(Reason.WRONG_UNIT, f"a meter of type {frame.meter_type:02X}, want {wire.meter_type:02X}")
+    if data_id is None:
+        raise ParseError(Reason.WRONG_TRANSACTION, "nothing was asked")
+    if frame.function != function:
+        raise ParseError(Reason.WRONG_TRANSACTION, f"an answer to function {frame.function:02x}, {function:02x} was asked")
+    if wire.echoes_sequence and message.sequence is not None and message.sequence != sequence:
+        raise ParseError(Reason.WRONG_TRANSACTION, f"answer {message.sequence}, {sequence} was asked")
+    if not frame.is_error and message.data_id != int(data_id, 16):
+        said = "nothing" if message.data_id is None else f"{message.data_id:04X}"
+        raise ParseError(Reason.WRONG_TRANSACTION, f"identifier {said}, {data_id} was asked")
+    return message
 
 
 def identifier(item: str) -> str:

@@ -6,13 +6,13 @@ from typing import Any
 
 from device_profiles.model import Profile
 from device_profiles.quantities import Metric
-from device_profiles.wires.cjt188 import Cjt188Wire
+from device_profiles.wires.cjt188 import CURRENT_DATA, Cjt188Wire
 from device_profiles.wires.dlt645 import Dlt645Wire
 from firmware_bridge.cjt188 import commands as cjt188
 from firmware_bridge.cjt188.frames import ANY_TYPE, Cjt188Framer
 from firmware_bridge.cjt188.frames import WILDCARD as CJT188_WILDCARD
 from firmware_bridge.cjt188.frames import Frame as Cjt188Frame
-from firmware_bridge.cjt188.messages import parse_message
+from firmware_bridge.cjt188.messages import Message, parse_message
 from firmware_bridge.cjt188.rounds import identifier
 from firmware_bridge.dlt645 import commands as dlt645
 from firmware_bridge.dlt645.blocks import members
@@ -29,6 +29,8 @@ from simulators.scenario import DeviceSpec
 from telemetry.clock import SECOND_NS
 
 __all__ = ["Cjt188Meter", "Dlt645Meter", "MeterBus"]
+
+_VALVE = "A017"
 
 Items = dict[str, int | float | bool | str | None]
 
@@ -170,6 +172,8 @@ class Cjt188Meter(Meter):
         if frame.function == 0x03:
             return cjt188.answer_address(kind, address, sequence, low_first=message.low_first), ()
         asked = f"{message.data_id or 0:04X}"
+        if (frame.function, asked) == (0x04, _VALVE) and self._move(message):
+            return cjt188.answer_write(kind, address, asked, self._status(now_ns), sequence, low_first=message.low_first), ()
         if frame.function != 0x01 or asked not in self.data_ids:
             return cjt188.refuse(kind, address, frame.function, {}, sequence), ()
         said = self._named(asked, self.speak(now_ns), now_ns)
@@ -180,6 +184,19 @@ class Cjt188Meter(Meter):
         for data_id in self.data_ids:
             cjt188.data_bytes(self.wire.meter_type, data_id, self._named(data_id, items, now_ns))
         return items
+
+    def _move(self, message: Message) -> bool:
+        """Have the valve go where an order says; whether the model takes such an order. A stuck valve stays where it is."""
+        action = next((reading.value for reading in message.readings if reading.name == "valve_action"), None)
+        orders = [spec.valve for spec in self.profile.commands.values() if spec.valve is not None]
+        order = next((order for order in orders if order.action == action), None)
+        now_ns = self.clock.wall_ns()
+        if order is not None and self.values(now_ns)[order.metric] != "fault":
+            self.body.pin(order.metric, order.done)
+        return order is not None
+
+    def _status(self, now_ns: int) -> dict[str, float | int | str | None]:
+        return {"status": self._named(CURRENT_DATA, super().speak(now_ns), now_ns).get("status")}
 
     def _named(self, asked: str, items: Items, now_ns: int) -> dict[str, float | int | str | None]:
         # Meters show civil time, eight hours ahead of UTC.

@@ -152,7 +152,7 @@ _UNIT_OF_ENDING = {
     "kmh": "km/h", "kpa": "kPa", "kvar": "kvar", "kw": "kW", "kwh": "kW.h", "l": "L", "lel": "%", "lx": "lx", "m": "m",
     "m3": "m3", "m3h": "m3/h", "ma": "mA", "min": "min", "mm": "mm", "ms": "m/s", "pct": "%", "ppb": "[ppb]", "ppm": "[ppm]",
     "s": "s", "um": "um", "v": "V", "w": "W", "mm_s": "mm/s", "ug_m3": "ug/m3", "us_cm": "uS/cm",
-    "mg_l": "mg/L", "mg_m3": "mg/m3", "ntu": "{NTU}", "ph": "[pH]", "rpm": "/min", "t": "t",
+    "mg_l": "mg/L", "mg_m3": "mg/m3", "ntu": "{NTU}", "kg": "kg", "ph": "[pH]", "rpm": "/min", "t": "t",
 }  # fmt: skip
 
 

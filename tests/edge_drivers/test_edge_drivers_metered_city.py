@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from device_profiles.model import Profile
 from device_profiles.shelf import load_catalog
-from edge_agent.config import LinkConfig, load_config
+from edge_agent.config import DeviceConfig, LinkConfig, load_config
 from edge_agent.drivers import make_driver
 from edge_agent.drivers.meters import MeterDriver
 from simulators.city import City
@@ -21,6 +21,7 @@ from simulators.links import links_toml
 from simulators.scenario import load_scenario
 from telemetry.clock import SystemClock
 from telemetry.reason import Reason
+from telemetry.records import Command, Outcome
 
 CATALOG = load_catalog()
 PLACE = "position: {longitude: 120.62, latitude: 31.31}"
@@ -170,3 +171,39 @@ async def test_a_long_block_comes_in_parts_and_a_meter_that_takes_no_blocks_is_r
         count = len(here.inlet.of("power"))
         await peers.eventually(lambda: len(here.inlet.of("power")) > count + 1)
         assert not here.inlet.of("power")[-1].decoded.flaws
+
+
+def order(device: str, action: str) -> Command:
+    return Command(id="c1", gateway="gw", device=device, action=action, args={}, actor="crew", counter=1, issued_ns=1, ttl_s=60)
+
+
+def hasty(profile: Profile) -> Profile:
+    """A profile whose valve must have moved within half a second."""
+    orders = {name: spec.valve for name, spec in profile.commands.items() if spec.valve is not None}
+    quick = {name: replace(profile.commands[name], valve=replace(order, within_s=0.5)) for name, order in orders.items()}
+    return replace(profile, commands=quick)
+
+
+async def test_a_valve_is_shut_and_opened_and_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_agent.drivers.meters._VALVE_LOOK_S", 0.05)
+    meters = ("water_meter_cjt188", "gas_meter_cjt188")
+    async with street(tmp_path, SMALL | {name: hasty(SMALL[name]) for name in meters}) as here:
+        driver = next(driver for driver in here.drivers if driver.name == "mains")
+
+        async def told(device: str, action: str) -> tuple[Outcome, Reason | None]:
+            result = await driver.command(order(device, action), DeviceConfig(id=device, profile="", address=""))
+            return result.outcome, result.reason
+
+        await peers.eventually(lambda: here.inlet.of("gas") and here.inlet.of("water"))
+        assert await told("water", "shut_valve") == (Outcome.DONE, None)
+        await here.hears("water", valve_state="closed")
+        assert await told("water", "open_valve") == (Outcome.DONE, None)
+        assert await told("gas", "open_valve") == (Outcome.REFUSED, Reason.UNKNOWN_COMMAND)
+        assert await told("nobody", "shut_valve") == (Outcome.REFUSED, Reason.UNKNOWN_DEVICE)
+        here.act("gas", "valve_sticks")
+        assert await told("gas", "shut_valve") == (Outcome.FAILED, Reason.CONFLICT)
+        here.act("gas", "misbehave", how="silent")
+        assert await told("gas", "shut_valve") == (Outcome.UNKNOWN, Reason.TIMEOUT)
+        here.act("water", "misbehave", how="late")
+        assert (await told("water", "shut_valve"))[0] is not Outcome.DONE, "a late word is not taken for another's"
+    assert await told("water", "shut_valve") == (Outcome.FAILED, Reason.UNREACHABLE)

@@ -5,20 +5,25 @@ from collections.abc import Callable, Mapping
 
 import edge_drivers_peers as peers
 import pytest
+from msgspec.structs import replace
 
-from device_profiles.model import Profile
-from device_profiles.quantities import MetricType, Scaling
+from device_profiles.model import CommandSpec, Profile
+from device_profiles.quantities import MetricType, Scaling, Text
 from device_profiles.wires import Wire
 from device_profiles.wires.cjt188 import Cjt188Wire
+from device_profiles.wires.cjt188_orders import ValveOrder
 from device_profiles.wires.dlt645 import Dlt645Wire
 from device_profiles.wires.items import ItemField
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import Driver, SetupError, make_driver
 from edge_agent.link_kinds import DriverName, SerialOptions
+from firmware_bridge.cjt188.commands import refuse as refuse_cjt188
+from firmware_bridge.cjt188.frames import parse_frame as parse_cjt188
 from firmware_bridge.dlt645.commands import answer_read, refuse
 from firmware_bridge.dlt645.frames import Frame, encode_frame, parse_frame
 from telemetry.clock import SystemClock
 from telemetry.reason import Reason
+from telemetry.records import Command, Outcome
 
 ADDRESS = "000000000161"
 METER = DeviceConfig(id="meter", profile="power", address=ADDRESS)
@@ -273,6 +278,30 @@ async def test_an_answer_to_an_earlier_question_of_a_water_meter_is_told_by_its_
     ):
         await peers.eventually(lambda: inlet.heard)
     assert not inlet.refused
+
+
+async def test_a_meter_that_refuses_to_move_its_valve_says_so() -> None:
+    shut = CommandSpec(name="shut", title=Text("关", "Shut"), valve=ValveOrder(action="close", metric="battery_low"))
+    profile = replace(water_profile(), commands={"shut": shut})
+
+    def answer(question: bytes) -> bytes:
+        frame = parse_cjt188(question)
+        if frame.function == 0x01:
+            return water(question)
+        #       68 10 | address | 04 | length | A017, SER, 99: close
+        assert frame.data[:2] + frame.data[3:] == bytes.fromhex("a017 99")
+        return refuse_cjt188(0x10, frame.address, 0x04, {"battery": "low"}, frame.data[2])
+
+    inlet = peers.Notebook()
+    order = Command(id="1", gateway="g", device="meter", action="shut", args={}, actor="a", counter=1, issued_ns=1, ttl_s=9)
+    async with (
+        peers.bus(answer) as line,
+        peers.running(link(line.pty.path, profile, WATER_METER, driver=DriverName.CJT188), inlet) as driver,
+    ):
+        await peers.eventually(lambda: inlet.heard)
+        result = await driver.command(order, WATER_METER)
+    assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.DEVICE_EXCEPTION)
+    assert "refuses to close" in result.detail
 
 
 def test_a_meter_that_does_not_fit_its_line_is_told() -> None:
