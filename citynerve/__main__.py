@@ -16,6 +16,7 @@ GROUPS: Final = {
     "cloud": ("citynerve.commands.cloud", "Ingest, stores, cases, API and console."),
     "profile": ("citynerve.commands.profile", "Device profiles: check them, show them."),
     "frame": ("citynerve.commands.frame", "Read a device's bytes field by field."),
+    "firmware": ("citynerve.commands.firmware", "C headers for a device's firmware, signed packages, updates."),
     "sim": ("citynerve.commands.sim", "Simulated devices, record and replay."),
     "bench": ("citynerve.commands.bench", "Measure on this machine, beside what it is compared with."),
 }
