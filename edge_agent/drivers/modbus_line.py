@@ -25,7 +25,7 @@ class ModbusLine:
     `turnaround_s` is kept between a reply and the next request. On a `shared_bus` a reply names no request, so after one
     that brought nothing the line is left alone for half its time limit, and a late reply finds nobody waiting; where the
     next question to the same unit would have a reply of the same shape, a second reply is waited for as long again, and
-    counts instead of the first, which was the late one.
+    counts instead of the first: a unit answers in the order of the questions, so the first was the late one.
     """
 
     def __init__(self, open_line: Open, envelope: Envelope, *, shared_bus: bool) -> None:

@@ -241,12 +241,13 @@ def _scaled(scaling: Scaling, none: frozenset[int], metric: Metric) -> _Convert:
     return plain if not none and scaling.scale == 1 and not scaling.offset else convert
 
 
-def _factors(scaling: Scaling) -> tuple[float, float, float]:
-    """(factor, divisor or 0, offset): decimal scales divide, as in `firmware_bridge.values`."""
+def _factors(scaling: Scaling) -> tuple[float, int, float]:
+    """(factor, divisor or 0, offset): decimal scales divide, as in `firmware_bridge.values`, and by a whole number, so that
+    64 bits are rounded once."""
     reciprocal = 1 / scaling.scale if scaling.scale else 0.0
     if abs(scaling.scale) < 1 and abs(reciprocal - round(reciprocal)) < 1e-9 * abs(reciprocal):
-        return 1.0, float(round(reciprocal)), scaling.offset
-    return float(scaling.scale), 0.0, scaling.offset
+        return 1.0, round(reciprocal), scaling.offset
+    return float(scaling.scale), 0, scaling.offset
 
 
 def _measured(scaling: Scaling, metric: Metric) -> _Convert:
