@@ -84,7 +84,11 @@ def test_a_file_comes_through_with_its_padding(size: int, with_crc: bool) -> Non
 
 
 def test_a_batch_comes_through_by_name_and_to_the_byte() -> None:
-    files = [NamedFile(name="a.bin", data=b"\x1a" * 700), NamedFile(name="empty", data=b""), NamedFile(name="b", data=b"q" * 5000)]
+    files = [
+        NamedFile(name="a.bin", data=b"\x1a" * 700),
+        NamedFile(name="empty", data=b""),
+        NamedFile(name="b", data=b"q" * 5000),
+    ]
     sender, receiver = Sender(ymodem_steps(files)), Receiver(ymodem=True)
     answers = receiver.start()
     while not sender.done:
