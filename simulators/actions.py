@@ -29,6 +29,7 @@ class Kind(StrEnum):
     GALLERY_GAS = "gallery_gas"
     GALLERY_WATER = "gallery_water"
     WATER_SUPPLY = "water_supply"
+    FLOW_METER = "flow_meter"
     GAS_STATION = "gas_station"
     HEAT_EXCHANGE = "heat_exchange"
     SOIL_PROBE = "soil_probe"
@@ -288,6 +289,12 @@ ACTIONS: Mapping[Kind, Mapping[str, Deed]] = {
         ),
         "battery_low": _deed("电池将尽", "the battery runs down", {"battery_v": 3.0, "battery_low": True}),
         "restore": _end("供水恢复", "the supply is back", "flow_m3h", "pressure_kpa", "pipe_full"),
+    },
+    Kind.FLOW_METER: {
+        "burst": _deed("流量骤增", "the flow leaps", {"flow_m3h": 640.0}),
+        "reverse": _deed("水流倒流", "the water runs back", {"flow_m3h": -12.5, "heat_power_kw": 0.0}),
+        "lose_signal": _deed("超声信号变差", "the ultrasonic signal fades", {"signal_quality_pct": 12, "sensor_fault": True}),
+        "restore": _end("测量恢复", "the meter is well again", "flow_m3h", "heat_power_kw", "signal_quality_pct", "sensor_fault"),
     },
     Kind.GAS_STATION: {
         "gas_leak": _deed("调压站漏气", "gas leaks at the station", {"ch4_pct_lel": 41.0}),

@@ -87,6 +87,7 @@ _SHAPES: Mapping[str, Shape] = {
     "pressure_kpa": Wave(285.0, 340.0, 240.0, 1.0),
     "volume_m3": Rising(48_200.0, 27.0, 0.01),
     "volume_reverse_m3": Steady(3.5),
+    "signal_quality_pct": Wave(68.0, 88.0, 120.0, 1.0),
     "pipe_full": Steady(True),  # noqa: FBT003 (a value, not a switch)
     "valve_open": Steady(True),  # noqa: FBT003 (a value, not a switch)
     "watering_min": Wave(2.0, 15.0, 600.0, 1.0),

@@ -28,6 +28,7 @@ TROUBLES = {
     "gas-station-0001": ("overpressure", {"outlet_high", "shutoff_acted"}),
     "heat-station-0001": ("stop_pump", {"circulation_stopped", "pump_failed"}),
     "water-main-0001": ("burst", {"main_burst", "pressure_low"}),
+    "flow-0001": ("lose_signal", {"signal_poor"}),
     "bridge-0001": ("tilt", {"pier_tilted"}),
     "leakage-0001": ("leak", {"leakage_high", "leakage_rising"}),
     "bridge-shake-0001": ("shake", {"vibration_high", "amplitude_high"}),
