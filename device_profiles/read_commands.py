@@ -8,7 +8,7 @@ from device_profiles.wires import Wire
 from device_profiles.wires.ble_orders import read_uart_order
 from device_profiles.wires.cjt188_orders import check_valve_order, read_valve_order
 from device_profiles.wires.jt808_orders import read_terminal_order
-from device_profiles.wires.lwm2m_orders import ResourceValue, read_resource
+from device_profiles.wires.lwm2m_orders import read_resource
 from device_profiles.wires.modbus_orders import order_limits, read_order
 from device_profiles.wires.mqtt_orders import read_publish_order
 
@@ -70,9 +70,9 @@ def _jt808(name: str, branch: Branch) -> CommandSpec:
 
 
 def _lwm2m(name: str, branch: Branch) -> CommandSpec:
-    """A resource that is written has an argument or a fixed `value`; one that is executed has neither."""
+    """A resource that is written has an argument or a fixed `value`; one that is executed or read has neither."""
     order, title = read_resource(branch), branch.both("title")
-    if order.type is ResourceValue.NONE:
+    if not order.type.is_written:
         return CommandSpec(name=name, title=title, low=0, high=0, resource=order)
     argument = branch.text("argument", "", form=NAME, like="small letters, digits and _")
     low, high = _limits(branch, order.limits)

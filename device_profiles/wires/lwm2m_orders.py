@@ -1,4 +1,4 @@
-"""LwM2M: the resource that an order writes, or executes."""
+"""LwM2M: the resource that an order writes, executes, or reads."""
 
 import re
 from enum import StrEnum
@@ -10,15 +10,23 @@ from device_profiles.branch import Branch
 __all__ = ["ResourceOrder", "ResourceValue", "read_resource"]
 
 _PATH = re.compile(r"/\d{1,5}/\d{1,5}/\d{1,5}")
+_READ_PATH = re.compile(r"/\d{1,5}/\d{1,5}(/\d{1,5})?")
 
 
 class ResourceValue(StrEnum):
-    """What is written there; `none` executes the resource."""
+    """What is written there. `none` executes the resource; `read` asks for it, or for a whole instance, and what the device says
+    is a reading like any other."""
 
     INTEGER = "integer"
     FLOAT = "float"
     BOOLEAN = "boolean"
     NONE = "none"
+    READ = "read"
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the order has a value."""
+        return self not in {ResourceValue.NONE, ResourceValue.READ}
 
 
 class ResourceOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +36,8 @@ class ResourceOrder(msgspec.Struct, frozen=True, kw_only=True):
     type: ResourceValue
 
     def __str__(self) -> str:
-        return self.path if self.type is not ResourceValue.NONE else f"{self.path} (executed)"
+        done = {ResourceValue.NONE: " (executed)", ResourceValue.READ: " (read)"}
+        return f"{self.path}{done.get(self.type, '')}"
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -40,13 +49,12 @@ class ResourceOrder(msgspec.Struct, frozen=True, kw_only=True):
                 return -1e12, 1e12
             case ResourceValue.BOOLEAN:
                 return 0, 1
-            case ResourceValue.NONE:
+            case ResourceValue.NONE | ResourceValue.READ:
                 return 0, 0
 
 
 def read_resource(branch: Branch) -> ResourceOrder:
     """The resource of an order."""
-    return ResourceOrder(
-        path=branch.text("path", form=_PATH, like="/3416/0/1"),
-        type=branch.choice("type", ResourceValue),
-    )
+    kind = branch.choice("type", ResourceValue)
+    form, like = (_READ_PATH, "/3416/0 or /3416/0/3") if kind is ResourceValue.READ else (_PATH, "/3416/0/1")
+    return ResourceOrder(path=branch.text("path", form=form, like=like), type=kind)

@@ -13,7 +13,7 @@ from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers.base import Deliveries, SetupError, Tally, profile_of
 from edge_agent.heard import Heard, Verdict
 from firmware_bridge.carriers import ctwing, onenet
-from firmware_bridge.carriers.messages import Message, Report
+from firmware_bridge.carriers.messages import Life, Message, Report
 from firmware_bridge.carriers.reports import decode_reports
 from firmware_bridge.documents import MAX_BYTES
 from firmware_bridge.errors import ParseError
@@ -110,6 +110,7 @@ class Pushes:
     async def _take(self, messages: tuple[Message, ...], peer: str) -> int:
         """Commit what devices said; the status that answers for all of it."""
         received_ns = self._deliveries.inlet.clock.wall_ns()
+        self._note_presence(messages)
         by_station: dict[str, list[Report]] = {}
         refused: set[Reason] = set()
         for report in (message for message in messages if isinstance(message, Report)):
@@ -138,8 +139,17 @@ class Pushes:
                 under_way.append(await self._deliveries.hand_over(heard))
         return [await task for task in under_way]
 
-    def _who(self, report: Report) -> Station | None:
-        names = (name for name in (report.device_id, report.imei) if name is not None)
+    def _note_presence(self, messages: tuple[Message, ...]) -> None:
+        """A device that the platform says is offline is absent until it says something."""
+        for message in messages:
+            station = self._who(message)
+            if station is not None and (isinstance(message, Report) or (isinstance(message, Life) and message.online)):
+                self._tally.absent.discard(station.device.id)
+            elif station is not None and isinstance(message, Life) and message.online is False:
+                self._tally.absent.add(station.device.id)
+
+    def _who(self, message: Message) -> Station | None:
+        names = (name for name in (message.device_id, message.imei) if name is not None)
         return next((self._stations[name] for name in names if name in self._stations), None)
 
     def _refuse(self, source: str, reason: Reason, detail: str, raw: bytes = b"") -> Reason:

@@ -65,11 +65,14 @@ def _flaw(command: CommandSpec) -> str:
     """Why the registry does not allow an order, empty where it does."""
     if command.resource is None:
         return ""
+    letter = {ResourceValue.NONE: "E", ResourceValue.READ: "R"}.get(command.resource.type, "W")
     try:
-        row = type_at(parse_path(command.resource.path))
+        path = parse_path(command.resource.path)
     except ParseError as error:
         return str(error)
-    letter = "E" if command.resource.type is ResourceValue.NONE else "W"
+    row = type_at(path)
+    if row is None and letter != "W":
+        return ""  # an instance, or a maker's own resource
     if row is None:
         return f"{command.resource.path} is in no table, so there is no form to write it in"
     return "" if letter in row.operations else f"{command.resource.path} {row.name} allows {row.operations}, not {letter}"
@@ -102,6 +105,8 @@ def order_of(command: CommandSpec, value: float, *, until_s: float, tag: int, co
     path = parse_path(order.path)
     if order.type is ResourceValue.NONE:
         return Request(operation=Operation.EXECUTE, path=path, until_s=until_s, tag=tag)
+    if order.type is ResourceValue.READ:
+        return Request(operation=Operation.READ, path=path, until_s=until_s, tag=tag)
     said = _AS_WRITTEN[order.type](value)
     return Request(
         operation=Operation.REPLACE,

@@ -122,6 +122,7 @@ class Lwm2mServer:
             return
         self._move(who)
         client = self._clients[who.endpoint]
+        self._tally.absent.discard(client.device.id)
         if event.change is Change.REGISTERED:
             self._tally.connections += 1
             for path in client.missing(who):
@@ -141,6 +142,7 @@ class Lwm2mServer:
 
     def _leave(self, registration: Registration) -> None:
         self._at.pop(self._peers.pop(registration.endpoint, ""), None)
+        self._tally.absent.add(self._clients[registration.endpoint].device.id)
         self._asking.gone(registration.endpoint)
 
     def _reachable(self, endpoint: str) -> Registration | None:

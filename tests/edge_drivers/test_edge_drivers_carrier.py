@@ -117,7 +117,10 @@ async def test_a_push_without_readings_has_nothing_to_commit_and_one_that_is_ref
     inlet, driver = peers.Notebook(), carrier_link(tmp_path)
     async with peers.running(driver, inlet):
         life = {"type": 2, "dev_id": 2016617, "status": 1, "login_type": 10, "at": AT}
+        assert await post(http, driver, signed_push(life | {"status": 0}, TOKEN, "n")) == 200
+        assert driver.health().absent == ("cover-1",)
         assert await post(http, driver, signed_push(life, TOKEN, "n")) == 200
+        assert driver.health().absent == ()
         assert await post(http, driver, signed_push([point("9999_0_1", 1)], TOKEN, "n")) == 200
         inlet.verdict = Verdict.REFUSED
         assert await post(http, driver, signed_push([point("3303_0_5700", 1)], TOKEN, "n")) == 422

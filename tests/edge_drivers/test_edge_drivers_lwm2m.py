@@ -169,6 +169,20 @@ async def test_a_sleeping_device_is_ordered_when_it_speaks_and_not_before(monkey
             assert [(await each).outcome for each in (dimmed, reset)] == [Outcome.DONE, Outcome.DONE]
 
 
+async def test_an_instance_is_read_when_it_is_ordered() -> None:
+    inlet, driver = peers.Notebook(), link(LAMP)
+    async with peers.running(driver, inlet):
+        with Node(driver) as node:
+            await node.register(LAMP.address, LAMP_LINKS)
+            await node.be_watched(b'[{"n":"/3416/0/3","v":0}]')
+            ending = asyncio.ensure_future(driver.command(order("read_now"), LAMP))
+            asked = await node.hear()
+            assert (asked.code, path_of(asked), option_number(asked, OBSERVE)) == ("0.01", "/3416/0", None)
+            await node.answer(asked, "2.05", b'[{"n":"/3416/0/3","v":40}]', 110)
+            assert (await ending).outcome is Outcome.DONE
+            await peers.eventually(lambda: values(inlet, "lamp-1") == {"dimming_pct": 40})
+
+
 async def test_an_order_waits_for_a_device_that_is_not_registered_as_long_as_it_is_good() -> None:
     inlet, driver = peers.Notebook(), link(LAMP)
     async with peers.running(driver, inlet):
@@ -339,6 +353,7 @@ async def test_a_lifetime_that_is_over_ends_the_registration() -> None:
         with Node(driver) as node:
             location = await node.register(COVER.address, b"", "lwm2m=1.1", "lt=1")
             await peers.eventually(lambda: Reason.EXPIRED in inlet.reasons("cover-1"))
+            assert driver.health().absent == ("cover-1",)
             assert (await node.ask(node.post(location))).code == "4.04"
 
 
