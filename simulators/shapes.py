@@ -175,11 +175,11 @@ _SHAPES: Mapping[str, Shape] = {
     "energy_reverse_kwh": Steady(0.0),
     "meter_cover_openings": Steady(1),
     "outages": Steady(3),
-    "settled_volume_m3": Steady(48_000.0),
+    "settled_volume_m3": Wave(47_900.0, 48_000.0, 5_184_000.0, 0.01),
     "valve_state": Steady("open"),
     "working_hours_h": Rising(2888.0, 1.0),
     "distance_mm": Wave(700.0, 1100.0, 600.0, 1.0),
-    "weight_kg": Steady(0.0),
+    "weight_kg": Wave(-20.0, 20.0, 60.0, 20.0),
     "device_online": Steady(True),  # noqa: FBT003 (a value, not a switch)
     # common to many
     "supply_v": Wave(11.9, 12.4, 300.0, 0.01),

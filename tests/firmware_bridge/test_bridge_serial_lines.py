@@ -12,6 +12,7 @@ from device_profiles.quantities import MetricType, Scaling
 from device_profiles.wires.serial import LineChecksum, LineField, LineLayout, LineMessage, Place, SerialWire
 from firmware_bridge.errors import ParseError, Refused
 from firmware_bridge.serial_lines import LineFramer, check_line, decode_line, encode_line, poll_line
+from firmware_bridge.serial_record import serial_language
 from telemetry.reason import Reason
 from telemetry.records import Flaw, Quality
 
@@ -193,3 +194,22 @@ def test_none_is_written_as_the_device_says_it() -> None:
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     fuzz_one(data)
     fuzz_one(NMEA_LINE[: len(data)] + data)
+
+
+def test_a_line_is_shown_as_it_is_written_with_or_without_its_end() -> None:
+    language = serial_language(profile(NMEA))
+    assert language.spoken == ("$",)
+    record = language.describe(NMEA_LINE.rstrip())
+    assert record == language.describe(NMEA_LINE)
+    assert (record["address"], record["checksum_ok"], record["values"]) == (7, True, {"level": 123.4, "wet": False, "temp": -5.5})
+    shown = {field.name: (field.at, field.size, field.value) for field in language.explain(NMEA_LINE)}
+    assert shown["address"] == (5, 2, "7")
+    assert shown["level"] == (8, 5, 123.4)
+    assert shown["checksum"] == (23, 2, "right")
+
+
+def test_a_line_without_a_start_may_be_shown_from_hex_too() -> None:
+    language = serial_language(profile(FREE))
+    assert language.spoken == ("",)
+    assert language.describe(b"12.5,1") == language.describe(b"12.5,1\r\n".hex().encode())
+    assert language.describe(b"12.5,1")["checksum_ok"] is None
