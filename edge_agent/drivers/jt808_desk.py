@@ -15,7 +15,7 @@ __all__ = ["Desk", "Seat", "bare_phone"]
 
 logger = logging.getLogger(__name__)
 
-_PRIVATE = frozenset({"driver_name", "id_number", "certificate"})
+_PRIVATE = frozenset({"driver_name", "id_number", "certificate", "card_uid"})
 """A driver's name and papers stay out of the log."""
 
 

@@ -34,7 +34,7 @@ class Upgrade:
 
     async def send_upgrade(self, kind: int, maker: str, version: str, data: bytes) -> bool:
         """Send `data` as one 0x8108; whether the terminal took every packet. `kind`: 0 the terminal itself, 12 card reader, 52
-        satellite module; `maker` 5 bytes at most. Cancelled, it stops between two packets."""
+        satellite module; `maker` as `upgrade_body` has it. Cancelled, it stops between two packets."""
         seat = self._seat()
         if not 0 < len(data) <= MAX_DATA_BYTES or not 0 <= kind <= 255:
             raise SilentError(Reason.OUT_OF_RANGE, f"{len(data)} bytes of kind {kind}, want 1 to {MAX_DATA_BYTES}, kind 0 to 255")

@@ -83,6 +83,21 @@ def _answers(cursor: Cursor, _: int, fields: Fields) -> None:
         answer["text"] = cursor.text("text", cursor.u16("text_length"))
 
 
+def _upgrade(cursor: Cursor, version: int, fields: Fields) -> None:
+    """0x8108. Published implementations of 2019 differ: a maker of 5 bytes as in 2013, or of 11 as in 2019's registration.
+    The size that the package tells decides, 5 where neither comes out even."""
+    makers = (5, 11) if version == 2019 else (5,)
+    maker = next((size for size in makers if _package_fits(cursor.data, size)), 5)
+    plain(("upgrade_type", "b"), ("manufacturer", f"t{maker}"), ("version", "c"), ("size", "d"), ("data", "x"))(
+        cursor, version, fields
+    )
+
+
+def _package_fits(body: bytes, maker: int) -> bool:
+    size_at = 2 + maker + body[1 + maker] if len(body) > 1 + maker else len(body)
+    return len(body) >= size_at + 4 and int.from_bytes(body[size_at : size_at + 4], "big") == len(body) - size_at - 4
+
+
 def _waybill(cursor: Cursor, _: int, fields: Fields) -> None:
     """0x0701; what a waybill says is the carrier's own."""
     fields["length"] = length = cursor.u32("length")
@@ -91,13 +106,16 @@ def _waybill(cursor: Cursor, _: int, fields: Fields) -> None:
 
 def _driver_identity(cursor: Cursor, version: int, fields: Fields) -> None:
     """0x0702 behind status (1 card put in, 2 taken out) and time. What follows the result is there for a card that was read;
-    2019 adds the identity card's number. The layout of 2011, without status and time, is not told by any flag and not read."""
+    2019 adds the identity card's number, and its supplement a match of faces and the card's own number. The layout of 2011,
+    without status and time, is not told by any flag and not read."""
     fields["read_result"] = cursor.u8("read_result")
     kept("identity_hex", while_left(_CARD))(cursor, version, fields)
     if cursor.left and version == 2019:
         fields["id_number"] = cursor.text("id_number", 20)
+        while_left(_FACE)(cursor, version, fields)
 
 
+_FACE = plain(("face_match_pct", "b"), ("card_uid", "t20"))
 _CARD = plain(("driver_name", "c"), ("certificate", "t20"), ("issuer", "c"), ("valid_until_raw", "h4"))
 
 
@@ -140,10 +158,7 @@ OTHERS: dict[int, Reader] = {
     0x0104: _PARAMETERS_ANSWER,
     0x8105: plain(("command", "b"), ("arguments", "t")),
     0x8107: _NOTHING,
-    0x8108: chain(
-        plain(("upgrade_type", "b"), ("manufacturer", "t5"), ("version", "c")),
-        plain(("size", "d"), ("data", "x")),
-    ),
+    0x8108: _upgrade,
     0x0108: plain(("upgrade_type", "b"), ("result", "b")),
     0x8201: _NOTHING,
     0x8202: chain(plain(("interval_s", "w")), while_left(plain(("valid_s", "d")))),

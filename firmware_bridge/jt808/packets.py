@@ -46,12 +46,13 @@ class Packets(Sequence[bytes]):
 
 
 def upgrade_body(kind: int, maker: str, version: str, data: bytes) -> bytes:
-    """0x8108: kind (0 the terminal, 12 card reader, 52 satellite module), maker 5 bytes, counted version, size, data.
+    """0x8108: kind (0 the terminal, 12 card reader, 52 satellite module), maker, counted version, size, data.
 
-    The maker's field is 5 bytes in both revisions by the one implementation of 2019 that was seen; 2019's registration has 11
-    there, and the printed table could not be read.
+    The maker's field has 5 bytes in 2013. Published implementations of 2019 differ: 5, or 11 as in 2019's registration. A maker
+    of up to 5 bytes gets 5, one of 6 to 11 bytes, zeros at its end included, gets 11. ParseError(oversized) above that.
     """
     makers, versions = gbk(maker, "maker"), gbk(version, "version")
-    if len(makers) > 5 or len(versions) > 255:
-        raise ParseError(Reason.OVERSIZED, "a maker above 5 bytes or a version above 255")
-    return bytes((kind,)) + makers.ljust(5, b"\0") + bytes((len(versions),)) + versions + struct.pack(">I", len(data)) + data
+    if len(makers) > 11 or len(versions) > 255:
+        raise ParseError(Reason.OVERSIZED, "a maker above 11 bytes or a version above 255")
+    head = bytes((kind,)) + makers.ljust(5 if len(makers) <= 5 else 11, b"\0")
+    return head + bytes((len(versions),)) + versions + struct.pack(">I", len(data)) + data

@@ -277,7 +277,7 @@ async def test_an_upgrade_that_breaks_off_is_silence_and_so_is_a_terminal_that_s
             task = asyncio.create_task(upgrade.send_upgrade(0, "70111", "2.1", bytes(30_000)))
             await terminal.hear()
             assert await silent(driver.upgrade(BUS).send_upgrade(0, "70111", "2.1", b"x")) is Reason.CONFLICT
-            assert await silent(upgrade.send_upgrade(0, "too long", "2.1", b"x")) is Reason.OVERSIZED
+            assert await silent(upgrade.send_upgrade(0, "much too long", "2.1", b"x")) is Reason.OVERSIZED
             terminal.writer.transport.abort()
             assert await silent(task) is Reason.UNREACHABLE
         assert await silent(upgrade.send_upgrade(0, "70111", "2.1", b"x")) is Reason.UNREACHABLE

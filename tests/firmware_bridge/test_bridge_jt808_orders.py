@@ -264,6 +264,23 @@ def test_an_upgrade_package_has_the_standards_bytes_and_goes_in_packets() -> Non
     assert packets[1:2] == [packets[1]]
 
 
+@pytest.mark.parametrize(("maker", "size"), [("70111", 5), ("MAKER-2019", 11)])
+def test_a_package_of_2019_has_a_maker_of_5_or_of_11_bytes(maker: str, size: int) -> None:
+    body = upgrade_body(0, maker, "2.0", b"image")
+    assert len(body) == 1 + size + 4 + 4 + 5
+    fields = said(0x8108, body, 2019)
+    assert (fields["manufacturer"], fields["version"], fields["size"], fields["data"]) == (maker, "2.0", 5, b"image".hex())
+
+
+def test_a_card_of_2019_and_its_supplement_name_the_driver() -> None:
+    card = "01 241127154210 00 04 d5c5c8fd" + b"C1".ljust(20, b"\0").hex() + "02 4a54 20300101"
+    papers = b"320500199001010011".ljust(20, b"\0")
+    fields = said(0x0702, bytes.fromhex(card) + papers, 2019)
+    assert (fields["driver_name"], fields["id_number"], fields.get("face_match_pct")) == ("张三", "320500199001010011", None)
+    fields = said(0x0702, bytes.fromhex(card) + papers + b"\x5f" + b"UID-1".ljust(20, b"\0"), 2019)
+    assert (fields["face_match_pct"], fields["card_uid"]) == (95, "UID-1")
+
+
 def test_parts_of_items_and_words_become_metrics() -> None:
     items = [(0x12, bytes.fromhex("01 00000007 01")), (0xE1, bytes.fromhex("0000 04d2"))]
     body = encode_location(latitude=31.0, longitude=121.0, time_ns=NOW_NS, alarm=1 << 20, status=0x302, items=items)
