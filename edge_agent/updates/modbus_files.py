@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from edge_agent.drivers.modbus_reply import Failure
 from edge_agent.updates.base import SilentError
 from firmware_bridge.errors import ParseError
 from firmware_bridge.update.package import Package
@@ -16,7 +17,7 @@ from firmware_bridge.update.records import (
 )
 from firmware_bridge.update.standing import STANDING_BYTES, Standing, parse_standing
 
-__all__ = ["FileAccess", "RecordsUpdate"]
+__all__ = ["FileAccess", "FileBus", "RecordsUpdate", "UnitFiles"]
 
 
 class FileAccess(Protocol):
@@ -29,6 +30,33 @@ class FileAccess(Protocol):
     async def write(self, file: int, record: int, words: tuple[int, ...]) -> None:
         """Write records from `record` on."""
         ...
+
+
+class FileBus(Protocol):
+    """A line of units with files, as a Modbus driver is one; data high byte first."""
+
+    async def read_file(self, unit: int, file: int, record: int, length: int) -> bytes | Failure: ...
+
+    async def write_file(self, unit: int, file: int, record: int, data: bytes) -> Failure | None: ...
+
+
+class UnitFiles:
+    """The files of one unit on a driver's line, between the driver's polls."""
+
+    def __init__(self, bus: FileBus, unit: int) -> None:
+        self._bus = bus
+        self._unit = unit
+
+    async def read(self, file: int, record: int, count: int) -> tuple[int, ...]:
+        found = await self._bus.read_file(self._unit, file, record, count)
+        if isinstance(found, Failure):
+            raise SilentError(found.reason, found.detail)
+        return words_of(found)
+
+    async def write(self, file: int, record: int, words: tuple[int, ...]) -> None:
+        failure = await self._bus.write_file(self._unit, file, record, bytes_of(words))
+        if failure is not None:
+            raise SilentError(failure.reason, failure.detail)
 
 
 class RecordsUpdate:

@@ -111,7 +111,7 @@ async def receive_blocks(port: Port, receiver: Receiver, *, quiet_s: float = 1.0
         while not receiver.done:
             heard = await port.read(quiet_s)
             answer = receiver.feed(heard)
-            if not answer and not receiver.done and (not heard or loop.time() > answered_s + _BABBLE_S):
+            if not answer and (not heard or loop.time() > answered_s + _BABBLE_S):
                 answer = receiver.quiet()
             if answer:
                 answered_s = loop.time()

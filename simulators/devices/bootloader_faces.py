@@ -4,6 +4,7 @@ A face holds what a power cut takes away; after one, boot the device and give it
 """
 
 from firmware_bridge.errors import ParseError
+from firmware_bridge.modbus.files import FileData, FileRead, build_file_reply, parse_file_request
 from firmware_bridge.update.manifest import HEADER_BYTES, parse_manifest
 from firmware_bridge.update.prompt import PROMPT_BYTES, standing_line
 from firmware_bridge.update.records import (
@@ -46,6 +47,20 @@ class RecordFiles:
             self._order(Order(words[0]))
         else:
             self._piece(file, record, bytes_of(words))
+
+    def answer(self, pdu: bytes) -> bytes:
+        """The reply to a request by function 20 or 21; exception 2 for records that are not there, 3 for what cannot be read
+        (MODBUS Application Protocol V1.1b3, clause 7)."""
+        try:
+            request = parse_file_request(pdu)
+            if isinstance(request, FileRead):
+                words = [self.read(part.file, part.record, part.registers) for part in request.parts]
+                return build_file_reply(FileData(parts=tuple(map(bytes_of, words))))
+            for part, data in request.parts:
+                self.write(part.file, part.record, words_of(data))
+        except ParseError as error:
+            return bytes((pdu[0] | 0x80, 2 if error.reason is Reason.OUT_OF_RANGE else 3))
+        return pdu
 
     def _order(self, order: Order) -> None:
         match order:
