@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from device_profiles.branch import NAME, Branch
 from device_profiles.mistakes import Findings, Mistake, ProfileError, did_you_mean
-from device_profiles.model import Matter, Profile, Reporting
+from device_profiles.model import Matter, Profile, Reporting, leaves
 from device_profiles.quantities import Metric
 from device_profiles.read_alarms import read_alarms
 from device_profiles.read_commands import read_commands
@@ -87,8 +87,19 @@ def _profile(root: Branch, words: Mapping[str, Metric], matters: Mapping[str, Ma
         matters={code: matters[code] for code in sorted({rule.matter or "" for rule in alarms.values()} & matters.keys())},
     )
     profile = replace(profile, commands=read_commands(root, profile.wire))
+    _check_prompt(root, profile)
     root.finish()
     return profile
+
+
+def _check_prompt(root: Branch, profile: Profile) -> None:
+    """What an alarm judges is read as often as anything: a reading without it would make the alarm uncertain."""
+    wire = profile.wire.modbus
+    judged = {getattr(leaf, "metric", "") for rule in profile.alarms.values() for leaf in leaves(rule.when)}
+    for field in () if wire is None else wire.registers:
+        if wire is not None and field.metric in judged and (field.poll_s or wire.poll_s) > wire.periods_s[0]:
+            what = f"{field.metric} is judged by an alarm, and read less often than other registers"
+            root.wrong("wire", what, f"poll_s: {wire.periods_s[0]:g} for it, or a longer poll_s for the others")
 
 
 def _reporting(branch: Branch, metrics: Mapping[str, Metric]) -> Reporting:

@@ -104,7 +104,7 @@ _MOST_DIGITS = 4  # BCD registers: 16 digits are what a signed 64-bit integer ho
 def read_modbus(branch: Branch, metrics: Mapping[str, Metric]) -> ModbusWire:
     """The registers of a unit, each in a place of its own, and how it is polled."""
     read = [(_register(name, metric, field), field) for name, metric, field in metric_fields(branch, "registers", metrics)]
-    forbidden = tuple(_range(item) for item in branch.items("do_not_read"))
+    forbidden = tuple(found for item in branch.items("do_not_read") if (found := _range(item)) is not None)
     _check_overlaps(read)
     _check_forbidden(read, forbidden)
     for _, field in read:
@@ -177,7 +177,7 @@ def _stated_width(field: Branch, kind: NumberType, *, is_text: bool) -> int:
     return 0
 
 
-def _range(item: Branch) -> RegisterRange:
+def _range(item: Branch) -> RegisterRange | None:
     found = RegisterRange(
         item.choice("area", RegisterArea),
         item.integer("first", low=0, high=65535),
@@ -186,7 +186,7 @@ def _range(item: Branch) -> RegisterRange:
     if found.last < found.first:
         item.wrong("last", f"{found.last} is below first {found.first}", "first to last")
     item.finish()
-    return found
+    return found if item.sound else None
 
 
 def _check_forbidden(read: list[tuple[RegisterField, Branch]], forbidden: tuple[RegisterRange, ...]) -> None:
