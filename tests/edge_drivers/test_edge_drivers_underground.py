@@ -60,7 +60,7 @@ async def polled(city: City, folder: Path) -> AsyncIterator[Notebook]:
 
 
 async def heard_from_all(city: City, inlet: Notebook) -> dict[str, dict[str, object]]:
-    await eventually(lambda: all(inlet.of(device) for device in city.devices))
+    await eventually(lambda: all(inlet.of(device) for device in city.devices), within_s=30)
     assert inlet.refused == []
     return {device: dict(inlet.of(device)[-1].decoded.values) for device in city.devices}
 

@@ -24,6 +24,9 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 INPUT_LIMIT_S = 5
 """What one input may take at most, in seconds of the clock: beyond it the decoder is stuck."""
 
+_START_S = 300
+"""A process that has not begun by then, or does not end, never will."""
+
 
 def main() -> int:
     arguments = _arguments()
@@ -67,6 +70,7 @@ def fuzz(language: str, seconds: float, seed: int, *, planted: str = "", bare: b
             text=True,
             errors="replace",
             check=False,
+            timeout=seconds + _START_S,
         )
         took = time.monotonic() - started
         shown = [path.read_bytes() for pattern in ("crash-*", "timeout-*", "oom-*") for path in work.glob(pattern)]
