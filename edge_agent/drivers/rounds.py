@@ -10,7 +10,7 @@ _PATIENCE = 3
 """Failures in a row after which a unit is asked less often."""
 _COST_TIMES = 20.0
 """A unit that does not answer is left alone for at least this many times what asking it in vain took, so that it costs its
-line less than a twentieth of the time; several of them share that twentieth."""
+line less than a twentieth of the time; several of them share that twentieth, as far as the longest pause lets them."""
 _RETRY_TIMES = 4.0
 """Before that, for this many times."""
 _FIRST_S = 1.0
