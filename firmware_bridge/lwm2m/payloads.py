@@ -11,6 +11,7 @@ from firmware_bridge.lwm2m.paths import Path, format_path, parse_path
 from firmware_bridge.lwm2m.registry import type_at, type_of
 from firmware_bridge.lwm2m.senml import Entry, encode_cbor, encode_json, parse_cbor, parse_json, parse_old_json
 from firmware_bridge.lwm2m.tlv import MAX_BYTES, Tlv, TlvKind, encode_tlv, parse_tlv
+from firmware_bridge.lwm2m.units import FACTORS, scaled
 from firmware_bridge.lwm2m.values import Reading, Value, decode_text, encode_text, encode_value, fit, in_range, read
 from telemetry.reason import Reason
 
@@ -138,8 +139,12 @@ def _with_value(reading: Reading, entry: Entry) -> Reading:
         return reading if entry.sum is not None else replace(reading, flaw=Reason.NOT_A_NUMBER, detail="not finite")
     if reading.type is None:
         return replace(reading, value=entry.value)
+    factor = FACTORS.get((entry.unit, reading.type.unit))
+    value, unit = entry.value, reading.unit
+    if factor is not None and isinstance(value, (int, float)) and not isinstance(value, bool):
+        value, unit = scaled(value, factor, reading.type.kind), reading.type.unit
     try:
-        return replace(reading, value=in_range(reading.type, fit(reading.type.kind, entry.value)))
+        return replace(reading, value=in_range(reading.type, fit(reading.type.kind, value)), unit=unit)
     except ParseError as error:
         return replace(reading, flaw=error.reason, detail=error.detail)
 

@@ -365,3 +365,24 @@ def test_a_mutated_payload_raises_nothing_but_a_parse_error(raw: bytes, data: st
     at, bit = data.draw(st.integers(0, len(raw) - 1)), data.draw(st.integers(0, 7))
     fuzz_one(raw)
     fuzz_one(raw[:at] + bytes((raw[at] ^ 1 << bit,)) + raw[at + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("record", "value", "unit"),
+    [
+        pytest.param({"n": "/3418/0/1", "u": "V", "v": 231.5}, 231.5, "V", id="the table's unit"),
+        pytest.param({"n": "/3418/0/1", "u": "mV", "v": 231500}, 231.5, "V", id="a thousandth of it"),
+        pytest.param({"n": "/3418/0/6", "u": "kWh", "v": 18.5}, 18500, "W.h", id="a thousand of it"),
+        pytest.param({"n": "/3416/0/47", "u": "Wh", "v": 512250}, 512.25, "kW.h", id="energy of a lamp in Wh"),
+        pytest.param({"n": "/3/0/7/0", "u": "V", "v": 3.412}, 3412, "mV", id="a whole number in the table"),
+        pytest.param({"n": "/3418/0/1", "u": "furlong", "v": 231.5}, 231.5, "furlong", id="another name is not guessed at"),
+    ],
+)
+def test_a_record_that_names_another_unit_is_counted_in_the_tables(record: dict[str, object], value: float, unit: str) -> None:
+    (reading,) = decode_payload((), Format.SENML_JSON, json.dumps([record]).encode())
+    assert (reading.value, reading.unit) == (value, unit)
+
+
+def test_a_number_that_no_unit_can_hold_is_a_flaw() -> None:
+    (reading,) = decode_payload((), Format.SENML_JSON, b'[{"n":"/3/0/7/0","u":"V","v":1e308}]')
+    assert (reading.value, reading.flaw) == (None, Reason.NOT_A_NUMBER)
