@@ -199,6 +199,8 @@ def _print_status(answer: "AgentStatus") -> None:
             f"link    {health.link} ({health.driver}) {up}; "
             f"{health.heard} heard, {health.refused} refused, {state.restarts} restarts"
         )
+        if health.absent:
+            print(f"        gone, by their last will or their bridge: {', '.join(health.absent)}")
     for device, at_ns in answer.devices.items():
         print(f"device  {device}: heard {ago(at_ns)}")
     for alarm in answer.alarms:

@@ -14,10 +14,9 @@ from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers.base import Deliveries, LinkHealth, SetupError, Tally, turn_down
 from edge_agent.drivers.ble_door import carry_out
 from edge_agent.drivers.ble_radio import Radio
-from edge_agent.drivers.ble_station import Heard, Station, read_characteristics, station_of
+from edge_agent.drivers.ble_station import Sighting, Station, read_characteristics, station_of
 from edge_agent.drivers.orders import argument_of
-from edge_agent.heard import Heard as HeardReading
-from edge_agent.heard import Inlet
+from edge_agent.heard import Heard, Inlet
 from edge_agent.link_kinds import BleOptions
 from firmware_bridge.ble.advertising import Advertisement
 from firmware_bridge.ble.bthome import SERVICE
@@ -61,7 +60,7 @@ class BleDriver:
         self._radio = radio
         self._tally = Tally(link)
         self._stations = {device.address: station_of(link, device, catalog) for device in link.devices}
-        self._queue: asyncio.Queue[Heard] = asyncio.Queue(_QUEUE)
+        self._queue: asyncio.Queue[Sighting] = asyncio.Queue(_QUEUE)
         self._strangers: set[str] = set()
         self._air = asyncio.Lock()
         """The adapter does one thing at a time."""
@@ -172,7 +171,7 @@ class BleDriver:
         decoded = decode_items(station.profile, station.wire.items, items, unreadable=unreadable)
         if decoded.values:
             device, profile = station.device.id, station.profile
-            await deliveries.hand_over(HeardReading(device=device, profile=profile, received_ns=received_ns, decoded=decoded))
+            await deliveries.hand_over(Heard(device=device, profile=profile, received_ns=received_ns, decoded=decoded))
 
     async def command(self, command: Command, device: DeviceConfig) -> CommandResult:
         station = self._stations.get(device.address)

@@ -15,7 +15,7 @@ from firmware_bridge.errors import ParseError
 from telemetry.clock import SECOND_NS
 from telemetry.reason import Reason
 
-__all__ = ["Heard", "Station", "read_characteristics", "station_of"]
+__all__ = ["Sighting", "Station", "read_characteristics", "station_of"]
 
 _READ_S = 15.0
 """How long one sensor may hold the adapter for its characteristics."""
@@ -39,14 +39,14 @@ class Station:
         """What was heard in an earlier round counts again: the sensor still lives."""
         self._last, self._heard = None, False
 
-    def hear(self, said: Advertisement, received_ns: int) -> "Heard | None":
+    def hear(self, said: Advertisement, received_ns: int) -> "Sighting | None":
         """What an advertisement brings that is new."""
         self._heard = True
         data = said.service_data.get(SERVICE)
         if not self._advertises or (data is not None and data == self._last) or (data is None and self._last is not None):
             return None
         self._last = data if data is not None else b""
-        return Heard(self, data, said.rssi_dbm, received_ns)
+        return Sighting(self, data, said.rssi_dbm, received_ns)
 
     def is_due(self, now_ns: int, *, was_heard: bool) -> bool:
         """Whether to connect now; when it was, the next time is `poll_s` later. `was_heard` says so of a device that passive
@@ -58,7 +58,7 @@ class Station:
         return True
 
 
-class Heard:
+class Sighting:
     """One advertisement that waits to be read. `unknown` is the object id at which reading ended, after `items`."""
 
     def __init__(self, station: Station, data: bytes | None, rssi_dbm: int | None, received_ns: int) -> None:

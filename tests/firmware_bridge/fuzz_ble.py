@@ -8,6 +8,12 @@ from firmware_bridge.ble.gatt import CHARACTERISTICS, parse_value
 from firmware_bridge.ble.record import LANGUAGES
 from firmware_bridge.errors import ParseError
 
+SEEDS = (
+    bytes.fromhex("0201060b094449592d73656e736f720a16d2fc4002c40903bf13"),
+    bytes.fromhex("44000902ca0903bf131a013c0103530341424354024142f100010204"),
+    bytes.fromhex("c7000701050200000001") + b"\x70\xa8",
+)
+
 
 def fuzz_one(data: bytes) -> None:
     """Nothing but ParseError, whether `data` is an advertisement, a sensor's data, a value or what comes through the door."""

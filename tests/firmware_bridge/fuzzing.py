@@ -22,7 +22,12 @@ HERE = Path(__file__).parent
 CAPTURED = HERE.parents[2] / "shared" / "vectors"
 LANGUAGES = tuple(sorted(path.stem.removeprefix("fuzz_") for path in HERE.glob("fuzz_*.py")))
 
-_TRANSPORTS = {"documents": ("coap_json", "coap_cbor", "mqtt_json"), "modbus": ("modbus_rtu",), "carriers": ("carrier_json",)}
+_TRANSPORTS = {
+    "documents": ("coap_json", "coap_cbor", "mqtt_json"),
+    "modbus": ("modbus_rtu",),
+    "carriers": ("carrier_json",),
+    "publications": ("mqtt",),
+}
 """The examples in the profiles' frames.yaml that a language's entry begins with, where it is not called as they are."""
 _CAPTURES = {"modbus": "modbus", "carriers": "onenet ctwing", "jt808": "jt808_shared jt808_framing", "nbiot": "nbiot_at"}
 """The files of captured frames of a language, where they are not called as it is."""
