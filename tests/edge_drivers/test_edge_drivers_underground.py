@@ -11,7 +11,7 @@ from edge_drivers_peers import Notebook, eventually
 from device_profiles.shelf import load_catalog
 from edge_agent.alarms.conditions import Facts, evaluate
 from edge_agent.config import LinkConfig, load_config
-from edge_agent.drivers import make_driver
+from edge_agent.drivers import make_driver, rounds
 from simulators.city import City
 from simulators.links import links_toml
 from simulators.scenario import load_scenario
@@ -80,7 +80,10 @@ async def city_in(trouble: bool, folder: Path) -> tuple[City, dict[str, dict[str
         return city, await heard_from_all(city, inlet)
 
 
-async def test_every_device_below_the_street_is_read_whole_and_its_troubles_make_its_rules_true(tmp_path: Path) -> None:
+async def test_every_device_below_the_street_is_read_whole_and_its_troubles_make_its_rules_true(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "_FIRST_S", 0.05)  # the first round asks one unit a second: long for a test
     (city, ordinary), (_, troubled) = await asyncio.gather(
         city_in(trouble=False, folder=tmp_path), city_in(trouble=True, folder=tmp_path)
     )
