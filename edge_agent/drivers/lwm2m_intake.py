@@ -27,11 +27,14 @@ class Intake:
         """Whether a device should come back later."""
         return self._under_way >= _MOST_UNDER_WAY
 
-    def take(self, client: Client, readings: Iterable[Reading], then: Callable[[bool], None]) -> None:
-        """Hand over the values of one message, oldest first, then call `then`: False where none of them was of use."""
+    def take(self, client: Client, readings: Iterable[Reading], then: Callable[[bool], None], *, awaited: bool) -> None:
+        """Hand over the values of one message, oldest first, then call `then`: False where none of them was of use.
+
+        `awaited` says that the device waits for what `then` does.
+        """
         received_ns = self._deliveries.inlet.clock.wall_ns()
         heard = [
-            Heard(device=client.device.id, profile=client.profile, received_ns=received_ns, decoded=decoded)
+            Heard(device=client.device.id, profile=client.profile, received_ns=received_ns, decoded=decoded, awaited=awaited)
             for decoded in decode_readings(client.profile, client.wire.items, readings, received_ns)
         ]
         self._under_way += 1

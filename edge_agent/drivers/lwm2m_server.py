@@ -184,7 +184,7 @@ class Lwm2mServer:
             reply("4.00")
             return
         # Resources that the profile does not read are none of the device's mistakes; values that cannot be used are.
-        self._intake.take(self._clients[endpoint], readings, lambda useful: reply("2.04" if useful else "4.00"))
+        self._intake.take(self._clients[endpoint], readings, lambda useful: reply("2.04" if useful else "4.00"), awaited=True)
 
     # Answers and notifications.
 
@@ -239,7 +239,7 @@ class Lwm2mServer:
         if not found.notification:
             self._asking.answered(endpoint, found.request, found.code)
         if found.code == "2.05" and found.refused is None:
-            self._intake.take(self._clients[endpoint], found.readings, done)
+            self._intake.take(self._clients[endpoint], found.readings, done, awaited=taken is not None)
         else:
             self._unreadable(endpoint, found)
             done()
