@@ -70,8 +70,9 @@ class _Post(Generic[FrameT]):
     async def read(self, queue: asyncio.Queue[tuple[bytes, Address]]) -> None:
         """Take datagrams in their order; when nothing comes for a while, tell stations that wait to go on."""
         while True:
+            lingers = any(dialogue.lingers for dialogue in self._peers.values())
             try:
-                data, peer = await attempt(asyncio.wait_for(queue.get(), self._limits.linger_s))
+                data, peer = await attempt(asyncio.wait_for(queue.get(), self._limits.linger_s if lingers else None))
             except TimeoutError:
                 await self._settle()
                 continue
