@@ -272,9 +272,7 @@ def encode_line(profile: Profile, address: str, values: Mapping[str, Value], tag
     if layout.address is not None:
         said[layout.address] = address.rjust(layout.address.size, "0")
     body = _in_parts(layout, message, said) if layout.separator else _in_columns(layout, message, values, said)
-    before = layout.start + body.encode("ascii", errors="replace")
-    mark = layout.checksum.mark.encode("ascii") if layout.checksum.kind != "none" else b""
-    return before + mark + _digits(layout, before).encode("ascii") + layout.end
+    return _closed(layout, layout.start + body.encode("ascii", errors="replace"))
 
 
 def _printed(profile: Profile, field: LineField, value: Value) -> str:
@@ -329,7 +327,16 @@ def _in_columns(layout: LineLayout, message: LineMessage, values: Mapping[str, V
 
 def poll_line(wire: SerialWire, address: str) -> bytes | None:
     """The question to the device at `address`; None for one that speaks unasked."""
-    return None if wire.poll is None else wire.poll.replace(ADDRESS, address.rjust(wire.poll_digits, "0").encode("ascii"))
+    if wire.poll is None:
+        return None
+    question = wire.poll.replace(ADDRESS, address.rjust(wire.poll_digits, "0").encode("ascii"))
+    return _closed(_layout(wire), question) if wire.poll_checked else question
+
+
+def _closed(layout: LineLayout, before: bytes) -> bytes:
+    """A line with its checksum and its end."""
+    mark = layout.checksum.mark.encode("ascii") if layout.checksum.kind != "none" else b""
+    return before + mark + _digits(layout, before).encode("ascii") + layout.end
 
 
 def _wire(profile: Profile) -> SerialWire:

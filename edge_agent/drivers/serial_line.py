@@ -28,20 +28,25 @@ class _Unit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Layout:
-    """One form of frame on the line, and the units that speak it by the address they say; None for one that says none."""
+    """One form of frame on the line, and the units that speak it by the address they say. A form without an address has one
+    unit that speaks unasked, under None, or units that answer their polls: then whoever was asked has spoken."""
 
     def __init__(self, layout: BinaryLayout | LineLayout) -> None:
         self.layout = layout
         self.framer = framer(layout)
         self.units: dict[str | None, _Unit] = {}
 
+    def unit(self, said: str | None, asked: str) -> _Unit | None:
+        """Who spoke a frame that says the address `said`, while the device `asked` was to answer."""
+        return self.units.get(said) if said is not None else self.units.get(asked) or self.units.get(None)
+
 
 class SerialDriver(PortDriver):
     """One serial port. Units are told apart by the address in their frames; several forms may share the line.
 
     Units whose profile has a poll are asked one at a time, dead ones ever less often; every sound frame of a known unit that
-    speaks unasked counts, and of a polled one those that answer its poll. A unit that says no address is alone with its
-    form: what comes in that form is taken for its word.
+    speaks unasked counts, and of a polled one those that answer its poll. After a question that nobody answered the line is
+    left alone for half its time limit, so that a late answer without an address is not taken for another unit's.
     """
 
     def __init__(self, link: LinkConfig, catalog: Mapping[str, Profile], clock: Clock) -> None:
@@ -80,6 +85,7 @@ class SerialDriver(PortDriver):
             if not answered:
                 self._tally.timeouts += 1
                 deliveries.refuse(units[index].device.id, Reason.TIMEOUT, "no answer")
+                await asyncio.sleep(units[index].wire.timeout_s / 2)
             rounds.done(began_s, loop.time(), answered=answered)
 
     async def _ask(self, unit: _Unit, writer: asyncio.StreamWriter) -> bool:
@@ -121,9 +127,10 @@ class SerialDriver(PortDriver):
         except ParseError as error:
             deliveries.refuse(self.name, error.reason, str(error), frame)
             return
-        unit = layout.units.get(said)
+        unit = layout.unit(said, self._asked)
         if unit is None:
-            deliveries.refuse(self.name, Reason.UNKNOWN_DEVICE, f"unit {said} is not on this line", frame)
+            who = "nobody was asked" if said is None else f"unit {said} is not on this line"
+            deliveries.refuse(self.name, Reason.UNKNOWN_DEVICE, who, frame)
             return
         if unit.wire.poll is not None and self._asked != unit.device.id:
             asked = self._asked or "nobody"
@@ -146,7 +153,8 @@ def _layouts(link: LinkConfig, units: tuple[_Unit, ...]) -> list[_Layout]:
         if layout is None:
             layout = _Layout(unit.wire.layout)
             layouts.append(layout)
-        other = layout.units.setdefault(unit.address, unit)
+        nameless = unit.address is None and unit.wire.poll is not None
+        other = layout.units.setdefault(unit.device.id if nameless else unit.address, unit)
         if other is not unit:
             said = "no address" if unit.address is None else f"address {unit.address}"
             raise SetupError(f"link {link.name}: {other.device.id} and {unit.device.id} both say {said}, want one of them")

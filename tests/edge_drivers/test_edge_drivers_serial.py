@@ -213,6 +213,40 @@ async def test_text_and_frames_share_a_line(pty) -> None:
     assert sorted(heard.device for heard in inlet.heard) == ["node-5", "node-5", "scale-5"]
 
 
+# ICP DAS and Advantech modules: "#01" and a checksum asks module 1 for its channels, ">+025.12" answers without an address.
+DCON = LineLayout(
+    start=b">",
+    end=b"\r",
+    checksum=LineChecksum(kind="sum8"),
+    messages=(LineMessage(tag="", fields=(LineField(metric="people_count", place=Place(at=1, size=7)),)),),
+)
+
+
+async def test_answers_that_say_no_address_are_those_of_whoever_was_asked() -> None:
+    """Module 2 is dead, and what comes late from it is not taken for module 1's."""
+    wire = SerialWire(layout=DCON, poll=b"#{address}", poll_digits=2, poll_checked=True, poll_s=0.1, timeout_s=0.2)
+    profile = peers.profile("node", Wire(serial=wire), peers.metric("people_count"))
+    modules = [DeviceConfig(id=f"module-{n}", profile="node", address=str(n)) for n in (1, 2, 3)]
+    # Sums of the characters before, modulo 256.
+    answers = {b"#0184\r": b">+025.1291\r", b"#0386\r": b">-000.508E\r"}
+    inlet = peers.Notebook()
+
+    def answer(question: bytes) -> bytes:
+        if question == b"#0285\r":
+            asyncio.get_running_loop().call_later(0.25, line.pty.write, answers[b"#0386\r"])
+        return answers.get(question, b"")
+
+    async with (
+        peers.bus(answer) as line,
+        peers.running(serial_link(line.pty.path, *modules, profile=profile), inlet),
+    ):
+        await peers.eventually(lambda: len(inlet.of("module-1")) >= 4 and len(inlet.of("module-3")) >= 4)
+    assert {heard.decoded.values["people_count"] for heard in inlet.of("module-1")} == {25.12}
+    assert {heard.decoded.values["people_count"] for heard in inlet.of("module-3")} == {-0.5}
+    assert not inlet.of("module-2")
+    assert Reason.UNKNOWN_DEVICE in inlet.reasons("line"), "an answer that nobody waits for"
+
+
 def test_two_units_that_cannot_be_told_apart_are_told() -> None:
     again = DeviceConfig(id="again", profile="node", address="005")
     with pytest.raises(SetupError, match="both say address 5"):
