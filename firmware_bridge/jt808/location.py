@@ -25,7 +25,6 @@ __all__ = ["BASE_BYTES", "Location", "decode_location", "encode_location", "enco
 
 BASE_BYTES = 28
 _LAYOUT = struct.Struct(">IIIIhHH")
-_WORD = struct.Struct(">I")
 _FIXED, _SOUTH, _WEST, _SHIFTED = 1 << 1, 1 << 2, 1 << 3, 1 << 5
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 (the terminal's own civil time, before its zone is known)
 
@@ -126,9 +125,8 @@ def decode_location(profile: Profile, location: Location) -> Decoded:
         for bit, metric in bits.items():
             gathering.add(metric, partial(bool, word >> bit & 1))
     _gather_items(profile, wire, location, gathering)
-    for part in wire.parts:
-        for data in _holders(part, location):
-            gathering.add(part.metric, partial(_part, profile.metrics[part.metric], part, data))
+    if wire.parts:
+        _gather_parts(profile, wire, location, gathering)
     if location.time is None:
         gathering.doubt_time()
     return gathering.decoded(_time_ns(location.time, wire.utc_offset_h))
@@ -162,11 +160,19 @@ def _item(metric: Metric, kind: NumberType, scaling: Scaling, data: bytes) -> Va
     return apply_scaling(None if is_sentinel(raw, kind, scaling) else raw, scaling, metric)
 
 
-def _holders(part: Jt808Part, location: Location) -> Iterable[bytes]:
-    """The bytes that hold the part's number: a word, or every item of its id that was sent."""
-    if part.word is None:
-        return (data for number, data in location.items if number == part.item)
-    return (_WORD.pack(location.alarm if part.word is Word.ALARM else location.status),)
+def _gather_parts(profile: Profile, wire: Jt808Wire, location: Location, gathering: Gathering) -> None:
+    """Parts of a word are always there, those of an item as often as it was sent."""
+    items: dict[int, list[bytes]] = {}
+    for number, data in location.items:
+        items.setdefault(number, []).append(data)
+    for part in wire.parts:
+        metric = profile.metrics[part.metric]
+        if part.word is not None:
+            word = location.alarm if part.word is Word.ALARM else location.status
+            gathering.add(part.metric, partial(apply_scaling, word, part.scaling, metric))
+            continue
+        for data in items.get(part.item, ()):
+            gathering.add(part.metric, partial(_part, metric, part, data))
 
 
 def _part(metric: Metric, part: Jt808Part, data: bytes) -> Value:
