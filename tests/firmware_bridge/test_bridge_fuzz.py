@@ -13,6 +13,9 @@ from planted_bugs import PLANTED
 import firmware_bridge
 
 ROOM = Path(firmware_bridge.__file__).parent
+NEEDS_ATHERIS = pytest.mark.skipif(
+    sys.version_info >= (3, 14) or sys.platform != "linux", reason="atheris is made for CPython below 3.14 on Linux"
+)
 FOUND = (AssertionError, IndexError, ValueError)
 
 
@@ -91,18 +94,16 @@ def test_an_input_that_takes_too_long_is_found_and_what_comes_after_it_has_its_f
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.skipif(sys.version_info >= (3, 14), reason="atheris is not made for this Python")
+@NEEDS_ATHERIS
 @pytest.mark.parametrize("name", PLANTED)
 def test_atheris_finds_a_planted_bug_within_minutes_from_the_entrys_own_seeds(name: str) -> None:
-    pytest.importorskip("atheris")
     verdict = fuzz(PLANTED[name].language, 300, 1, planted=name, bare=True)
     assert verdict["found"] is not None, verdict
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.version_info >= (3, 14), reason="atheris is not made for this Python")
+@NEEDS_ATHERIS
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_atheris_finds_nothing_in_some_seconds_of_each_language(language: str) -> None:
-    pytest.importorskip("atheris")
     verdict = fuzz(language, 2, 1, bare=True)
     assert verdict["found"] is None, verdict
