@@ -273,7 +273,7 @@ class Branch:
 
     def _path(self, key: str) -> str:
         if not key:
-            return self.where
+            return self.where or "file"
         return f"{self.where}.{_cut(key)}" if self.where else _cut(key)
 
     def _missing(self, key: str, wanted: str) -> None:
