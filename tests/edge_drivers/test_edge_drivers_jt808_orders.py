@@ -18,7 +18,7 @@ from firmware_bridge.jt808.packets import PACKET_BYTES
 from telemetry.reason import Reason
 from telemetry.records import Command, CommandResult, Outcome, Value
 
-QUICK = SessionLimits(answer_s=0.3)
+PATIENT, QUICK = SessionLimits(answer_s=5), SessionLimits(answer_s=0.3)
 
 
 def spec(name: str, order: str, number: int = 0, argument: str = "", low: float = 0, high: float = 0) -> CommandSpec:
@@ -44,7 +44,7 @@ def command(action: str, **args: Value) -> Command:
     return Command(id="c-1", gateway="g", device=BUS.id, action=action, args=args, actor="crew", counter=1, issued_ns=1, ttl_s=60)
 
 
-def fleet(limits: SessionLimits = QUICK) -> Jt808Driver:
+def fleet(limits: SessionLimits = PATIENT) -> Jt808Driver:
     return listener(BUS, require_auth=False, limits=limits, commands=COMMANDS)
 
 
@@ -103,7 +103,7 @@ async def test_a_terminal_that_says_no_fails_the_command_with_its_own_word(code:
 
 
 async def test_silence_is_unknown_and_not_failed() -> None:
-    inlet, driver = peers.Notebook(), fleet()
+    inlet, driver = peers.Notebook(), fleet(QUICK)
     async with peers.running(driver, inlet), dial(driver) as terminal:
         await terminal.ask(0x0002)
         task, frame = await ordered(driver, terminal, command("restart"))
@@ -114,7 +114,7 @@ async def test_silence_is_unknown_and_not_failed() -> None:
 
 
 async def test_a_connection_that_breaks_before_the_answer_is_unknown() -> None:
-    inlet, driver = peers.Notebook(), fleet(SessionLimits())
+    inlet, driver = peers.Notebook(), fleet()
     async with peers.running(driver, inlet), dial(driver) as terminal:
         await terminal.ask(0x0002)
         task, _ = await ordered(driver, terminal, command("restart"))
@@ -147,7 +147,7 @@ async def test_a_terminal_that_is_not_there_is_refused_and_so_is_what_it_cannot_
 
 
 async def test_before_authentication_and_after_logout_there_is_nobody_to_tell() -> None:
-    inlet, driver = peers.Notebook(), listener(BUS, limits=QUICK, commands=COMMANDS)
+    inlet, driver = peers.Notebook(), listener(BUS, limits=PATIENT, commands=COMMANDS)
     async with peers.running(driver, inlet), dial(driver) as terminal:
         await terminal.ask(0x0002)
         assert (await driver.command(command("restart"), BUS)).reason is Reason.UNREACHABLE
@@ -239,7 +239,7 @@ async def packets_of(terminal: Terminal, total: int, *, confirm: bool) -> bytes:
 @pytest.mark.parametrize("confirm", [True, False], ids=["every packet confirmed", "confirmed once at the end"])
 async def test_an_upgrade_ends_with_the_terminals_word_after_it_started_anew(*, confirm: bool) -> None:
     data = bytes(range(256)) * 60
-    inlet, driver = peers.Notebook(), fleet()
+    inlet, driver = peers.Notebook(), fleet(QUICK)
     async with peers.running(driver, inlet):
         upgrade = driver.upgrade(BUS)
         async with dial(driver) as terminal:
@@ -268,7 +268,7 @@ async def test_an_upgrade_that_the_terminal_did_not_install(told: int) -> None:
 
 
 async def test_an_upgrade_that_breaks_off_is_silence_and_so_is_a_terminal_that_says_no_more() -> None:
-    inlet, driver = peers.Notebook(), fleet(SessionLimits(answer_s=5))
+    inlet, driver = peers.Notebook(), fleet()
     upgrade = driver.upgrade(BUS, result_s=0.1)
     async with peers.running(driver, inlet):
         assert await silent(upgrade.upgrade_result()) is Reason.NOT_FOUND
@@ -290,7 +290,7 @@ async def test_an_upgrade_that_breaks_off_is_silence_and_so_is_a_terminal_that_s
 
 
 async def test_a_packet_that_is_refused_ends_the_upgrade_at_once() -> None:
-    inlet, driver = peers.Notebook(), fleet(SessionLimits(answer_s=5))
+    inlet, driver = peers.Notebook(), fleet()
     async with peers.running(driver, inlet), dial(driver) as terminal:
         await terminal.ask(0x0002)
         task = asyncio.create_task(driver.upgrade(BUS).send_upgrade(0, "70111", "2.1", bytes(30_000)))
@@ -299,7 +299,7 @@ async def test_a_packet_that_is_refused_ends_the_upgrade_at_once() -> None:
 
 
 async def test_an_upgrade_that_is_cancelled_stops_and_leaves_the_terminal_free_for_the_next() -> None:
-    inlet, driver = peers.Notebook(), fleet(SessionLimits(answer_s=5))
+    inlet, driver = peers.Notebook(), fleet()
     async with peers.running(driver, inlet), dial(driver) as terminal:
         await terminal.ask(0x0002)
         task = asyncio.create_task(driver.upgrade(BUS).send_upgrade(0, "70111", "2.1", bytes(30_000)))
@@ -317,7 +317,7 @@ async def test_an_upgrade_that_is_cancelled_stops_and_leaves_the_terminal_free_f
 
 
 async def test_the_release_that_a_terminal_runs_is_asked_for() -> None:
-    inlet, driver = peers.Notebook(), fleet()
+    inlet, driver = peers.Notebook(), fleet(QUICK)
     async with peers.running(driver, inlet), dial(driver) as terminal:
         await terminal.ask(0x0002)
         task = asyncio.create_task(driver.upgrade(BUS).release())
