@@ -39,13 +39,18 @@ class Desk:
     def __init__(self) -> None:
         self.reports: Counter[str] = Counter()
         """How many reports beside places came, by the message's name."""
+        self._next_line_s: dict[str, float] = {}
         self._seats: dict[str, Seat] = {}
         self._upgrades: dict[str, asyncio.Future[int]] = {}
         self._sending: set[str] = set()
 
     def note(self, device: str, message: str, fields: Mapping[str, object]) -> None:
-        """Count a report that is no reading, and write down what it says; its contents are shown, not kept."""
+        """Count a report that is no reading, and write down what it says, of each kind one in a second; it is not kept."""
         self.reports[message] += 1
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._next_line_s.get(message, 0.0):
+            return
+        self._next_line_s[message] = now_s + 1.0
         said = {name: value for name, value in fields.items() if name not in _PRIVATE and not name.endswith("_hex")}
         logger.info("%s: %s", device, message, extra={"event": f"jt808.{message}", "device": device, "said": str(said)[:400]})
 
