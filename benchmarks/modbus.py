@@ -34,7 +34,8 @@ _PEERS = Path(".peers/thingsboard")
 class PollFigures(msgspec.Struct, frozen=True, kw_only=True):
     """What one gateway did in `seconds`.
 
-    `cpu_pct` is of one core. `read` are the readings that the devices gave, by their own account, `arrived` those of them that
+    `cpu_pct` is of one core, `cpu_us_per_reading` the same by what was read: on a machine that is too busy for it a gateway
+    that leaves polls out does less, not better. `read` are the readings that the devices gave, by their own account, `arrived` those of them that
     came out of the broker, each once. `missed` are polls that were due and not made. `time_error_ms` is how far the time that a
     reading carries lies from when its device answered: the middle one and the worst. `own_times` says in how many of a
     hundred the time is that of its own poll, nearer to it than to any other poll of the device.
@@ -46,6 +47,7 @@ class PollFigures(msgspec.Struct, frozen=True, kw_only=True):
     period_s: float
     seconds: float
     cpu_pct: float
+    cpu_us_per_reading: float
     rss_mb: float
     read: int
     arrived: int
@@ -56,11 +58,13 @@ class PollFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """Both gateways on the same field, one after the other; `ratio` is the peer's processor time by ours."""
+    """Both gateways on the same field, one after the other. `ratio` is the peer's processor time for a reading by ours,
+    `ratio_of_shares` its share of a core by ours."""
 
     ours: PollFigures
     peer: PollFigures
     ratio: float
+    ratio_of_shares: float
 
 
 def measure_modbus(seconds: float) -> PollFigures:
@@ -89,7 +93,12 @@ def measure_against_thingsboard(seconds: float, say: Callable[[str], None]) -> C
             field = _Field(ports=1, units=_SHARED_DEVICES, bus_units=0, period_s=_SHARED_PERIOD_S)
             figures.append(asyncio.run(_measure(gateway, where, field, seconds)))
     ours, peer = figures
-    return Comparison(ours=ours, peer=peer, ratio=round(peer.cpu_pct / max(ours.cpu_pct, 0.01), 1))
+    return Comparison(
+        ours=ours,
+        peer=peer,
+        ratio=round(peer.cpu_us_per_reading / max(ours.cpu_us_per_reading, 0.1), 1),
+        ratio_of_shares=round(peer.cpu_pct / max(ours.cpu_pct, 0.01), 1),
+    )
 
 
 class _Field:
@@ -166,6 +175,7 @@ async def _window(gateway: OurGateway | PeerGateway, field: _Field, seconds: flo
         period_s=field.period_s,
         seconds=round((until_ns - began_ns) / 1e9, 1),
         cpu_pct=round(100 * cpu_s / ((until_ns - began_ns) / 1e9), 2),
+        cpu_us_per_reading=round(1e6 * cpu_s / max(len(within), 1), 1),
         rss_mb=round(gateway.program.rss_mb, 1),
         read=len(within),
         arrived=sum((one.device, one.number) in gateway.read_at for one in within),

@@ -10,6 +10,7 @@ import msgspec
 from edge_agent.config import OutboxLimits
 from edge_agent.outbox.clocks import ClockStamp
 from edge_agent.outbox.outbox import Outbox, OversizedError
+from edge_agent.slots import Slots
 from telemetry.records import Event, Reading
 
 __all__ = ["Committer", "Entry"]
@@ -55,7 +56,7 @@ class Committer:
     def __init__(self, outbox: Outbox, limits: OutboxLimits) -> None:
         self._outbox = outbox
         self._limits = limits
-        self._room = asyncio.Semaphore(_CAPACITY)
+        self._room = Slots(_CAPACITY)
         self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue()
         """Bounded by `_room`, which each entry holds until it is on disk."""
         self._hurry = asyncio.Event()
@@ -81,13 +82,13 @@ class Committer:
 
         Room comes first so that between judging a reading and handing over what it led to nothing can be cancelled.
         """
-        if self._room.locked():
+        if self._room.full:
             self.waited_for_room += 1
-        await self._room.acquire()
+        await self._room.take()
 
     def give_back(self) -> None:
         """Free room that was not needed after all."""
-        self._room.release()
+        self._room.give_back()
 
     def put(self, entry: Entry, *, awaited: bool = True, has_room: bool = True) -> "asyncio.Future[None]":
         """Hand over an entry; the future is done once it is on disk.
@@ -178,7 +179,7 @@ class Committer:
             self.idle.set()
         for waiting in group:
             if waiting.has_room:
-                self._room.release()
+                self._room.give_back()
             if waiting.done.done():
                 continue
             if error is None:

@@ -143,14 +143,18 @@ def _tell_polls(figures: "PollFigures | Comparison") -> None:
         typer.echo(
             f"{one.gateway}: {one.devices} devices x {one.registers} registers every {one.period_s:g} s, {one.seconds:g} s"
         )
-        typer.echo(f"  processor {one.cpu_pct:>9.1f} % of a core      memory {one.rss_mb:>8.1f} MB")
+        typer.echo(
+            f"  processor {one.cpu_pct:>9.1f} % of a core, {one.cpu_us_per_reading:.0f} us for a reading   memory {one.rss_mb:.1f} MB"
+        )
         typer.echo(f"  read {one.read:>14,}    arrived {one.arrived:>10,}    polls missed {one.missed:>8,}")
         typer.echo(
             f"  time of a reading off by {one.time_error_p50_ms:.1f} ms, at most {one.time_error_max_ms:.1f} ms;"
             f" {one.own_times_pct:g} % carry their own poll's time"
         )
     if isinstance(figures, Comparison):
-        typer.echo(f"processor time of the other by ours {figures.ratio:>6.1f}")
+        typer.echo(
+            f"processor time of the other by ours, for a reading {figures.ratio:>6.1f}, as a share {figures.ratio_of_shares:>6.1f}"
+        )
 
 
 def _tell_outbox(figures: "OutboxFigures") -> None:

@@ -11,6 +11,7 @@ from device_profiles.model import Profile
 from edge_agent.backoff import Backoff
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.heard import Heard, Inlet, Verdict
+from edge_agent.slots import Slots
 from telemetry.clock import Clock
 from telemetry.reason import Reason
 from telemetry.records import Command, CommandResult, Outcome
@@ -129,14 +130,14 @@ class Deliveries:
         self.inlet = inlet
         self._tasks = tasks
         self._tally = tally
-        self._room = asyncio.Semaphore(limit)
+        self._room = Slots(limit)
 
     async def hand_over(self, heard: Heard) -> "asyncio.Task[Verdict]":
         """Start giving `heard` to the inlet; the task ends with its verdict."""
-        await self._room.acquire()
+        await self._room.take()
         self._tally.hear(heard.device, heard.received_ns)
         task = self._tasks.create_task(self._accept(heard), name=f"accept {heard.device}")
-        task.add_done_callback(lambda _: self._room.release())
+        task.add_done_callback(lambda _: self._room.give_back())
         return task
 
     async def _accept(self, heard: Heard) -> Verdict:
