@@ -18,6 +18,7 @@ from bleak.exc import (
     BleakCharacteristicNotFoundError,
     BleakError,
 )
+from dbus_fast.errors import AuthError, DBusError, InvalidAddressError
 
 from edge_agent.drivers.ble_radio import Connection, OnHeard
 from firmware_bridge.ble.advertising import Advertisement
@@ -27,6 +28,8 @@ __all__ = ["BleakRadio"]
 
 _CONNECT_S = 10.0
 _NO_ADAPTER = "no Bluetooth adapter"
+_NO_BUS = (FileNotFoundError, PermissionError, ConnectionError, EOFError, AuthError, DBusError, InvalidAddressError)
+"""What comes out of the D-Bus library before there is any adapter to speak of."""
 
 
 class BleakRadio:
@@ -50,8 +53,8 @@ class BleakRadio:
                 await asyncio.sleep(seconds)
         except BleakError as error:
             raise OSError(f"{_NO_ADAPTER}: {error}") from error
-        except (FileNotFoundError, ConnectionError) as error:
-            raise OSError(f"{_NO_ADAPTER}: no D-Bus with BlueZ ({error})") from error
+        except _NO_BUS as error:
+            raise OSError(f"{_NO_ADAPTER}: no D-Bus with BlueZ ({error!r:.100})") from error
 
     @asynccontextmanager
     async def connect(self, address: str) -> AsyncIterator[Connection]:
@@ -63,8 +66,8 @@ class BleakRadio:
             raise OSError(f"{_NO_ADAPTER}: {error}") from error
         except BleakError as error:
             raise ConnectionError(f"{address}: {error}") from error
-        except FileNotFoundError as error:
-            raise OSError(f"{_NO_ADAPTER}: no D-Bus with BlueZ ({error})") from error
+        except _NO_BUS as error:
+            raise OSError(f"{_NO_ADAPTER}: no D-Bus with BlueZ ({error!r:.100})") from error
 
 
 def _advertisement(said: AdvertisementData) -> Advertisement:

@@ -136,10 +136,10 @@ class MqttDriver:
         topic, payload = message.topic.value, bytes(message.payload)
         if topic.startswith(NAMESPACE + "/"):
             tasks = await self._take_sparkplug(client, message, deliveries)
-        elif topic in self._routes.presence:
-            tasks = await self._take_presence(topic, payload, deliveries)
-        elif topic in self._routes.readings:
-            for route in self._routes.readings[topic]:
+        elif topic in self._routes.presence or topic in self._routes.readings:
+            if topic in self._routes.presence:
+                tasks += await self._take_presence(topic, payload, deliveries)
+            for route in self._routes.readings.get(topic, ()):
                 tasks += await self._take_readings(route, payload, deliveries, retained=message.retain)
         elif topic not in self._routes.answers:
             deliveries.refuse(self.name, Reason.UNKNOWN_DEVICE, f"topic {topic} is nobody's", payload)

@@ -211,6 +211,20 @@ async def test_a_device_is_absent_while_its_own_word_or_its_bridges_says_so_and_
     assert inlet.of("counter-2")[-1].decoded.values == {"device_online": False}
 
 
+async def test_one_topic_may_tell_presence_and_values_alike(mosquitto_port) -> None:
+    wire = MqttWire(
+        topics=(MqttTopic(topic="p3/{address}", fields=(field("cover_open", "open"),)),),
+        presence=(Presence(topic="p3/{address}", online="up", offline="down", path=("is",)),),
+        online="device_online",
+    )
+    inlet, driver = peers.Notebook(), link(mosquitto_port, profile_of(wire), "c1")
+    async with peers.running(driver, inlet), aiomqtt.Client("127.0.0.1", mosquitto_port) as device:
+        await peers.eventually(lambda: driver.health().up)
+        await device.publish("p3/c1", b'{"is":"up","open":true}', qos=1)
+        await peers.eventually(lambda: len(inlet.heard) == 2)
+    assert [heard.decoded.values for heard in inlet.heard] == [{"device_online": True}, {"cover_open": True}]
+
+
 # Orders
 
 

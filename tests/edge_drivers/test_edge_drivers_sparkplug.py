@@ -1,14 +1,17 @@
 """The MQTT driver as a Sparkplug host, against a real mosquitto: a node written by hand, and a simulated one."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiomqtt
 import edge_drivers_peers as peers
 import pytest
 
-from device_profiles.shelf import load_catalog
+from device_profiles.frames import load_frames
+from device_profiles.shelf import catalog_path, load_catalog
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import Driver, SetupError, make_driver
 from edge_agent.link_kinds import DriverName, MqttOptions
@@ -101,6 +104,26 @@ async def test_a_node_is_asked_to_be_born_and_followed_until_it_dies(mosquitto_p
     ]
     assert inlet.heard[3].decoded.flaws["noise_db"].reason is Reason.NO_VALUE
     assert inlet.reasons() == {Reason.LATE}
+
+
+async def test_bytes_written_by_hand_come_in_through_mosquitto_pub(
+    mosquitto_port: int, need_server: Callable[[str, str], str], tmp_path: Path
+) -> None:
+    program = need_server("mosquitto_pub", "mosquitto-clients")
+    example = load_frames(catalog_path() / "smart_pole_station_mqtt", CATALOG["smart_pole_station_mqtt"])[1]
+    inlet, driver = peers.Notebook(), link(mosquitto_port, "g5/n/air")
+    async with peers.running(driver, inlet):
+        await peers.eventually(lambda: driver.health().up)
+        for message in example.payloads:
+            kind, _, payload = message.partition(b" ")
+            file = tmp_path / kind.decode()
+            file.write_bytes(payload)
+            topic = f"spBv1.0/g5/{file.name}/n" + ("/air" if file.name.startswith("D") else "")
+            said = ["-h", "127.0.0.1", "-p", str(mosquitto_port), "-q", "1", "-t", topic, "-f", str(file)]
+            await asyncio.to_thread(subprocess.run, [program, *said], check=True, timeout=10)
+        await peers.eventually(lambda: len(inlet.heard) == 3)
+    assert inlet.heard[-1].decoded.values == example.values
+    assert not inlet.refused
 
 
 async def test_a_gap_is_not_bridged_by_guesses_and_one_request_is_enough(mosquitto_port) -> None:

@@ -26,6 +26,7 @@ from firmware_bridge.ble.door import (
     pieces,
 )
 from firmware_bridge.ble.gatt import CHARACTERISTICS, encode_value, parse_value
+from firmware_bridge.ble.record import LANGUAGES
 from firmware_bridge.errors import ParseError, Refused
 from telemetry.reason import Reason
 
@@ -307,6 +308,18 @@ def test_a_frame_goes_out_in_pieces_that_any_connection_carries() -> None:
     assert b"".join(pieces(raw)) == raw
     assert max(map(len, pieces(raw))) == 20
     assert refusal(encode_frame, Frame(type=1, serial=1, body=bytes(257))) is Reason.OVERSIZED
+
+
+def test_an_advertisement_and_a_frame_are_shown_whole() -> None:
+    said = LANGUAGES["ble-advertisement"].describe(EXAMPLE)
+    assert (said["protocol"], said["name"]) == ("ble-advertisement", "DIY-sensor")
+    assert said["bthome"]["items"] == {"temperature": 25.0, "humidity": 50.55}  # type: ignore[index]
+    shown = {field.name: field.value for field in LANGUAGES["ble-door"].explain(ORDER)}
+    assert (shown["length"], shown["serial"], shown["crc"]) == (7, 5, "right")
+    door = LANGUAGES["ble-door"].describe(ORDER)
+    assert (door["checksum_ok"], door["kind"], door["code"], door["argument"]) == (True, "order", 2, 1)
+    sealed = LANGUAGES["ble-advertisement"].describe(bytes.fromhex("0516d2fc4100"))
+    assert sealed["bthome"]["refused"] is Reason.UNSUPPORTED_ENCRYPTION  # type: ignore[index]
 
 
 @given(st.binary(max_size=400))
