@@ -6,7 +6,8 @@ from device_profiles.model import Profile
 from device_profiles.wires.serial import BinaryLayout, LineLayout, SerialWire
 from firmware_bridge.errors import ParseError
 from firmware_bridge.serial_layout import LayoutFramer, address_of, decode_frame, encode_frame, poll_frame
-from firmware_bridge.serial_lines import LineFramer, decode_line, encode_line, line_address, poll_line
+from firmware_bridge.serial_line_encoding import encode_line, poll_line
+from firmware_bridge.serial_lines import LineFramer, decode_line, line_address
 from firmware_bridge.values import Decoded
 from telemetry.reason import Reason
 from telemetry.records import Value

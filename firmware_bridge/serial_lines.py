@@ -1,33 +1,33 @@
-"""Lines of ASCII text on a serial line, driven by a profile's LineLayout: framer, decoder and encoder.
+"""Lines of ASCII text on a serial line, driven by a profile's LineLayout: framer and decoder.
 
 start | part, part, ... or fixed columns | mark, checksum in hexadecimal digits | end
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import msgspec
 
 from device_profiles.model import Profile
 from device_profiles.quantities import MetricType
-from device_profiles.wires.serial import ADDRESS, LineField, LineLayout, LineMessage, Place, SerialWire
+from device_profiles.wires.serial import LineField, LineLayout, LineMessage, Place
 from device_profiles.wires.serial_binary import CHECKSUM_BYTES
 from firmware_bridge.errors import ParseError, Refused
 from firmware_bridge.serial_checks import checksum
 from firmware_bridge.serial_framer import SerialFramer
-from firmware_bridge.values import Decoded, Gathering, apply_scaling, undo_scaling
+from firmware_bridge.values import Decoded, Gathering, apply_scaling
 from telemetry.reason import Reason
 from telemetry.records import Value
 
 __all__ = [
     "Line",
     "LineFramer",
+    "check_digits",
     "check_line",
     "decode_line",
-    "encode_line",
     "find_place",
     "line_address",
-    "poll_line",
+    "line_layout",
     "read_line",
 ]
 
@@ -130,13 +130,14 @@ def _before_checksum(layout: LineLayout, raw: bytes, end: int) -> int:
         raise ParseError(Reason.TRUNCATED, "the line ends before its checksum", end)
     if raw[marked:at] != check.mark.encode("ascii"):
         raise ParseError(Reason.BAD_FIELD, f"want {check.mark!r} before the checksum", marked)
-    digits, want = raw[at:end].decode("latin-1"), _digits(layout, raw[:marked])
+    digits, want = raw[at:end].decode("latin-1"), check_digits(layout, raw[:marked])
     if digits.upper() != want:
         raise ParseError(Reason.BAD_CHECKSUM, f"{check.kind} {digits!a}, want {want}", at)
     return marked
 
 
-def _digits(layout: LineLayout, before: bytes) -> str:
+def check_digits(layout: LineLayout, before: bytes) -> str:
+    """The digits of the checksum of a line that has `before` in front of them, empty where the layout has none."""
     check = layout.checksum
     if check.kind == "none":
         return ""
@@ -158,7 +159,7 @@ def _parts(layout: LineLayout, body: str, at: int) -> tuple[tuple[str, int], ...
 def read_line(profile: Profile, raw: bytes) -> list[tuple[LineField, tuple[int, int], Callable[[], Value]]]:
     """The fields of a line: where each stands as (first character, characters), and what reads it. ParseError as
     `check_line`, and unknown_message for a tag that the layout does not have."""
-    layout = _layout(_wire(profile))
+    layout = line_layout(profile)
     line = check_line(layout, raw)
     return [
         (field, find_place(layout, field.place, line), _reader(profile, layout, field, line))
@@ -168,7 +169,7 @@ def read_line(profile: Profile, raw: bytes) -> list[tuple[LineField, tuple[int, 
 
 def decode_line(profile: Profile, raw: bytes) -> tuple[str | None, Decoded]:
     """The address in the line as it stands there without leading zeros, None where the layout has none; and its values."""
-    layout = _layout(_wire(profile))
+    layout = line_layout(profile)
     gathering = Gathering()
     for field, _, read in read_line(profile, raw):
         gathering.add(field.metric, read)
@@ -261,91 +262,9 @@ def find_place(layout: LineLayout, place: Place, line: Line) -> tuple[int, int]:
     return (at, place.size) if line.at <= at and at + place.size <= line.at + len(line.body) else (-1, 0)
 
 
-def encode_line(profile: Profile, address: str, values: Mapping[str, Value], tag: str = "") -> bytes:
-    """The line that `decode_line` reads as `values`; a metric left out is empty. ParseError where a value has no wire form.
-
-    `tag` chooses the message where the layout has several, its first where it is empty.
-    """
-    layout = _layout(_wire(profile))
-    message = next((one for one in layout.messages if one.tag == tag), layout.messages[0])
-    said = {field.place: _printed(profile, field, values[field.metric]) for field in message.fields if field.metric in values}
-    if layout.address is not None:
-        said[layout.address] = address.rjust(layout.address.size, "0")
-    body = _in_parts(layout, message, said) if layout.separator else _in_columns(layout, message, values, said)
-    return _closed(layout, layout.start + body.encode("ascii", errors="replace"))
-
-
-def _printed(profile: Profile, field: LineField, value: Value) -> str:
-    metric = profile.metrics[field.metric]
-    if value is None and not field.scaling.no_value:
-        return field.none[0] if field.none else ""
-    if field.words:
-        return next((word for word, meaning in field.words.items() if meaning == value), "")
-    if isinstance(value, str) and not field.scaling.enum:
-        return value
-    raw = undo_scaling(value, field.scaling, metric)
-    if isinstance(raw, str):
-        raise ParseError(Reason.WRONG_TYPE, f"{field.metric}: {raw!r} is no number")
-    if field.hex:
-        return f"{round(raw):0{field.place.size}X}"
-    if field.point_at is not None:
-        # Sign and all digits, the point left out: as weighing indicators send it.
-        return f"{round(raw * 10**field.places):+0{field.place.size}d}"
-    return f"{raw:.{field.places}f}{field.suffix}"
-
-
-def _in_parts(layout: LineLayout, message: LineMessage, said: Mapping[Place, str]) -> str:
-    if layout.assign:
-        pairs = [f"{place.key}{layout.assign}{text}" for place, text in said.items()]
-        return layout.separator.join([message.tag, *pairs] if message.tag else pairs)
-    places = [field.place for field in message.fields] + ([layout.address] if layout.address else [])
-    count = max([layout.count, *(place.index + 1 for place in places if place.index is not None)])
-    parts = [""] * count
-    if message.tag:
-        parts[0] = message.tag
-    for place, text in said.items():
-        parts[place.index or 0] = text
-    return layout.separator.join(parts)
-
-
-def _in_columns(layout: LineLayout, message: LineMessage, values: Mapping[str, Value], said: Mapping[Place, str]) -> str:
-    digits = 2 * CHECKSUM_BYTES[layout.checksum.kind] + (len(layout.checksum.mark) if layout.checksum.kind != "none" else 0)
-    last = max((place.at or 0) + place.size for place in said) if said else 0
-    points = {
-        field.point_at: str(field.places) for field in message.fields if field.point_at is not None and field.metric in values
-    }
-    width = max([layout.size - len(layout.end) - digits, last, *(at + 1 for at in points)])
-    line = list(" " * width)
-    for place, text in said.items():
-        if len(text) > place.size:
-            raise ParseError(Reason.OUT_OF_RANGE, f"{text!r} does not fit {place}")
-        line[place.at or 0 : (place.at or 0) + place.size] = text.rjust(place.size)
-    for at, text in points.items():
-        line[at] = text
-    return "".join(line)[len(layout.start) :]
-
-
-def poll_line(wire: SerialWire, address: str) -> bytes | None:
-    """The question to the device at `address`; None for one that speaks unasked."""
-    if wire.poll is None:
-        return None
-    question = wire.poll.replace(ADDRESS, address.rjust(wire.poll_digits, "0").encode("ascii"))
-    return _closed(_layout(wire), question) if wire.poll_checked else question
-
-
-def _closed(layout: LineLayout, before: bytes) -> bytes:
-    """A line with its checksum and its end."""
-    mark = layout.checksum.mark.encode("ascii") if layout.checksum.kind != "none" else b""
-    return before + mark + _digits(layout, before).encode("ascii") + layout.end
-
-
-def _wire(profile: Profile) -> SerialWire:
-    if profile.wire.serial is None:
-        raise ParseError(Reason.UNKNOWN_PROFILE, f"{profile.name} has no serial wire")
-    return profile.wire.serial
-
-
-def _layout(wire: SerialWire) -> LineLayout:
-    if not isinstance(wire.layout, LineLayout):
-        raise ParseError(Reason.UNKNOWN_PROFILE, "the device speaks in binary frames")
+def line_layout(profile: Profile) -> LineLayout:
+    """The layout of a profile's lines; ParseError(unknown_profile) where it has none."""
+    wire = profile.wire.serial
+    if wire is None or not isinstance(wire.layout, LineLayout):
+        raise ParseError(Reason.UNKNOWN_PROFILE, f"{profile.name} does not speak in lines of text")
     return wire.layout
