@@ -6,7 +6,7 @@ from another, so the port belongs into a private network (the carrier's APN), as
 
 import asyncio
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import cast
 
 from device_profiles.model import CommandSpec, Profile
@@ -14,14 +14,17 @@ from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers.base import Deliveries, LinkHealth, SetupError, Tally, reconnecting, turn_down
 from edge_agent.drivers.lwm2m_clients import clients_of
 from edge_agent.drivers.lwm2m_intake import Intake
+from edge_agent.drivers.lwm2m_orders import Ending, Order
+from edge_agent.drivers.lwm2m_resources import ClientResources
 from edge_agent.drivers.lwm2m_sending import Patience
 from edge_agent.drivers.lwm2m_server import Lwm2mServer
 from edge_agent.heard import Inlet
 from edge_agent.link_kinds import CoapOptions
 from firmware_bridge.errors import ParseError
+from firmware_bridge.lwm2m.operations import Answered, Request
 from telemetry.clock import SECOND_NS, Clock
 from telemetry.reason import Reason
-from telemetry.records import Command, CommandResult
+from telemetry.records import Command, CommandResult, Outcome
 
 __all__ = ["Lwm2mDriver"]
 
@@ -105,6 +108,17 @@ class Lwm2mDriver:
             self._server = datagrams.server = None
             server.close()
             transport.close()
+
+    def resources(self, device: DeviceConfig, within_s: float = 600.0) -> ClientResources:
+        """The device's resources, for an update; a call gives up after `within_s`."""
+
+        async def follow(build: Callable[[Order, int], Request]) -> tuple[Ending, Answered | None]:
+            client = self._clients.get(device.address)
+            if client is None or self._server is None:
+                return Ending(Outcome.REFUSED, Reason.UNREACHABLE, f"{device.id} cannot be reached on link {self.name}"), None
+            return await self._server.follow(client, build, within_s)
+
+        return ClientResources(follow)
 
     async def command(self, command: Command, device: DeviceConfig) -> CommandResult:
         """Waits for a device that sleeps, as long as the command is good."""

@@ -16,7 +16,7 @@ from edge_agent.drivers.lwm2m_orders import Ending, Order
 from edge_agent.drivers.lwm2m_sending import Patience, Sending
 from firmware_bridge.errors import ParseError
 from firmware_bridge.lwm2m.messages import encode_coap
-from firmware_bridge.lwm2m.operations import Operation, Request
+from firmware_bridge.lwm2m.operations import Answered, Operation, Request
 from firmware_bridge.lwm2m.paths import format_path
 from firmware_bridge.lwm2m.payloads import Format
 from firmware_bridge.lwm2m.registrations import Registration
@@ -77,13 +77,23 @@ class Asking:
 
     async def carry_out(self, client: Client, command: CommandSpec, value: float, good_s: float) -> Ending:
         """Order it as soon as the device listens; what came of it, `good_s` seconds from now at the latest."""
+
+        def build(order: Order, form: int) -> Request:
+            return order_of(command, value, until_s=order.until_s, tag=order.tag, content_format=form)
+
+        return (await self.follow(client, build, good_s))[0]
+
+    async def follow(
+        self, client: Client, build: Callable[[Order, int], Request], good_s: float
+    ) -> tuple[Ending, Answered | None]:
+        """Ask what `build` makes as soon as the device listens; how that ended, and what the device said."""
         self._last_tag += 1
-        order = Order(client, command, value, self._now_s() + good_s, self._last_tag)
+        order = Order(client, build, self._now_s() + good_s, self._last_tag)
         endpoint = client.device.address
         self._orders[order.tag] = order
         try:
             self._place(order)
-            return await order.ending()
+            return await order.ending(), order.answer
         finally:
             del self._orders[order.tag]
             self.requests.withdraw(endpoint, order.tag)
@@ -115,12 +125,14 @@ class Asking:
         """The device has the request, and will answer in its own time."""
         self._sending.acknowledged(endpoint, message_id)
 
-    def answered(self, endpoint: str, request: Request, code: str) -> None:
-        """The device answered a request with `code`."""
+    def answered(self, endpoint: str, found: Answered) -> None:
+        """The device answered a request."""
         self._sending.end(endpoint)
+        request, code = found.request, found.code
         order = self._orders.get(request.tag)
         if order is None:
             return
+        order.answer = found
         if code == "4.15" and request.operation is Operation.REPLACE and order.other_format is None:
             order.other_format = Format.TEXT
             self._place(order)
@@ -178,7 +190,7 @@ class Asking:
         liked = order.other_format if order.other_format is not None else preferred(registration)
         form = int(Format.TLV if liked is None else liked)
         try:
-            request = order_of(order.command, order.value, until_s=order.until_s, tag=order.tag, content_format=form)
+            request = order.build(order, form)
         except ParseError as error:
             order.end(Ending(Outcome.REFUSED, error.reason, error.detail))
             return

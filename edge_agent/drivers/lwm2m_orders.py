@@ -1,11 +1,12 @@
 """An order on its way to an LwM2M device, and how it ended."""
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 
-from device_profiles.model import CommandSpec
 from edge_agent.drivers.lwm2m_clients import Client
+from firmware_bridge.lwm2m.operations import Answered, Request
 from firmware_bridge.lwm2m.payloads import Format
 from telemetry.reason import Reason
 from telemetry.records import Outcome
@@ -22,17 +23,18 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 class Order:
-    """One command. `until_s` is the monotonic second after which it is worth nothing; `tag` finds it again when it is answered;
-    `sent` says that the device may have it; `other_format` is what to write in where the device did not know the first."""
+    """One command, or a question of somebody else. `build` makes its request in a content format; `until_s` is the monotonic
+    second after which it is worth nothing; `tag` finds it again when it is answered; `sent` says that the device may have it;
+    `other_format` is what to write in where the device did not know the first; `answer` is what the device said, if it did."""
 
-    def __init__(self, client: Client, command: CommandSpec, value: float, until_s: float, tag: int) -> None:
+    def __init__(self, client: Client, build: Callable[["Order", int], Request], until_s: float, tag: int) -> None:
         self.client = client
-        self.command = command
-        self.value = value
+        self.build = build
         self.until_s = until_s
         self.tag = tag
         self.sent = False
         self.other_format: Format | None = None
+        self.answer: Answered | None = None
         self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
 
     async def ending(self) -> Ending:

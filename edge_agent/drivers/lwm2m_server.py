@@ -12,7 +12,7 @@ from edge_agent.drivers.base import Deliveries, Tally
 from edge_agent.drivers.lwm2m_asking import Asking
 from edge_agent.drivers.lwm2m_clients import Client
 from edge_agent.drivers.lwm2m_intake import Intake
-from edge_agent.drivers.lwm2m_orders import Ending
+from edge_agent.drivers.lwm2m_orders import Ending, Order
 from edge_agent.drivers.lwm2m_sending import Patience
 from firmware_bridge.coap import CoapMessage, parse_coap
 from firmware_bridge.errors import ParseError, Refused
@@ -66,6 +66,12 @@ class Lwm2mServer:
     async def carry_out(self, client: Client, command: CommandSpec, value: float, good_s: float) -> Ending:
         """Order it as soon as the device listens; what came of it, `good_s` seconds from now at the latest."""
         return await self._asking.carry_out(client, command, value, good_s)
+
+    async def follow(
+        self, client: Client, build: Callable[[Order, int], Request], good_s: float
+    ) -> tuple[Ending, Answered | None]:
+        """Ask what `build` makes as soon as the device listens; how that ended, and what the device said."""
+        return await self._asking.follow(client, build, good_s)
 
     def tick(self) -> None:
         """Forget whose lifetime is over, and what is not worth asking any more; call it about once a second."""
@@ -237,7 +243,7 @@ class Lwm2mServer:
                 self._send(encode_coap(taken.answer), peer)
 
         if not found.notification:
-            self._asking.answered(endpoint, found.request, found.code)
+            self._asking.answered(endpoint, found)
         if found.code == "2.05" and found.refused is None:
             self._intake.take(self._clients[endpoint], found.readings, done, awaited=taken is not None)
         else:

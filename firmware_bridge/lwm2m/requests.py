@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from firmware_bridge.coap import CoapMessage
 from firmware_bridge.errors import ParseError, Refused
 from firmware_bridge.lwm2m.blocks import MAX_BYTES, block_of
-from firmware_bridge.lwm2m.messages import BLOCK2, OBSERVE, option_number
+from firmware_bridge.lwm2m.messages import BLOCK1, BLOCK2, OBSERVE, number_option, option_number
 from firmware_bridge.lwm2m.operations import Answered, Operation, Request, flaw_of, message_of
 from firmware_bridge.lwm2m.paths import Path, format_path
 from firmware_bridge.lwm2m.payloads import decode_payload
@@ -24,6 +24,7 @@ from telemetry.reason import Reason
 __all__ = ["Requests", "fresh", "readings_in"]
 
 _FRESH_AFTER_S = 128.0  # RFC 7641, clause 3.4
+_BLOCK_BYTES = 1024
 
 
 class _Observation(msgspec.Struct, kw_only=True):
@@ -33,7 +34,8 @@ class _Observation(msgspec.Struct, kw_only=True):
 
 
 class _UnderWay(msgspec.Struct, frozen=True, kw_only=True):
-    """`first` is the first part of an answer in blocks, `payload` all of it so far, `block` the part that is asked for now."""
+    """`first` is the first part of an answer in blocks, `payload` all of it so far, `block` the part that is asked for now. A
+    payload of our own that is longer than `size` goes in blocks; the one from `at` on is under way."""
 
     request: Request
     token: bytes
@@ -41,6 +43,8 @@ class _UnderWay(msgspec.Struct, frozen=True, kw_only=True):
     first: CoapMessage | None = None
     payload: bytes = b""
     block: int | None = None
+    at: int = 0
+    size: int = _BLOCK_BYTES
     sent: bool = True
 
 
@@ -108,7 +112,7 @@ class Requests:
             if asked.sent:
                 return None
             line.under_way = replace(asked, sent=True)
-            return message_of(asked.request, registration.objects.root, asked.token, asked.message_id, asked.block)
+            return _message(asked, registration.objects.root)
         while line.waiting:
             request = line.waiting.popleft()
             if request.until_s <= now_s:
@@ -118,7 +122,7 @@ class Requests:
             if request.operation is Operation.CANCEL:
                 token = _ended(line, request.path) or token
             line.under_way = _UnderWay(request=request, token=token, message_id=message_id)
-            return message_of(request, registration.objects.root, token, message_id)
+            return _message(line.under_way, registration.objects.root)
         return None
 
     def _named(self) -> tuple[bytes, int]:
@@ -220,8 +224,15 @@ class Requests:
         """The whole answer; None where its next part is to be asked for (RFC 7959, clause 2.4)."""
         try:
             block = block_of(message, BLOCK2)
+            taken = block_of(message, BLOCK1)
         except ParseError as error:
             return Refused.of(error, message.payload)
+        if message.code == "2.31" and asked.at + asked.size < len(asked.request.payload):
+            # It took this part, and may want smaller ones from here on (RFC 7959, clause 2.3).
+            size = asked.size if taken is None else min(asked.size, taken.size)
+            token, message_id = self._named()
+            line.under_way = replace(asked, token=token, message_id=message_id, at=asked.at + asked.size, size=size, sent=False)
+            return None
         if block is None or not message.code.startswith("2."):
             return message
         payload = asked.payload + message.payload
@@ -251,6 +262,17 @@ class Requests:
         if asked.request.operation is Operation.OBSERVE and message.code.startswith("2.") and sequence is not None:
             _ended(line, asked.request.path)
             line.observations[message.token] = _Observation(request=asked.request, sequence=sequence, at_s=now_s)
+
+
+def _message(asked: _UnderWay, root: str) -> CoapMessage:
+    """The message for what is under way, with the part of its payload that is due."""
+    message = message_of(asked.request, root, asked.token, asked.message_id, asked.block)
+    payload = asked.request.payload
+    if asked.at == 0 and len(payload) <= asked.size:
+        return message
+    more = asked.at + asked.size < len(payload)
+    option = number_option(BLOCK1, asked.at // asked.size << 4 | more << 3 | (asked.size.bit_length() - 5))
+    return replace(message, payload=payload[asked.at : asked.at + asked.size], options=(*message.options, option))
 
 
 def _ended(line: _Line, path: Path) -> bytes | None:
