@@ -35,10 +35,11 @@ class PollFigures(msgspec.Struct, frozen=True, kw_only=True):
     """What one gateway did in `seconds`.
 
     `cpu_pct` is of one core, `cpu_us_per_reading` the same by what was read: on a machine that is too busy for it a gateway
-    that leaves polls out does less, not better. `read` are the readings that the devices gave, by their own account, `arrived` those of them that
-    came out of the broker, each once. `missed` are polls that were due and not made. `time_error_ms` is how far the time that a
-    reading carries lies from when its device answered: the middle one and the worst. `own_times` says in how many of a
-    hundred the time is that of its own poll, nearer to it than to any other poll of the device.
+    that leaves polls out does less, not better. `read` are the readings that the devices gave, by their own account,
+    `arrived` those of them that came out of the broker, each once. `missed` are polls that were due and not made.
+    `time_error_ms` is how far the time that a reading carries lies from when its device answered: the middle one and the
+    worst. `own_times_pct` says in how many of a hundred the time is that of its own poll, nearer to it than to any other
+    poll of the device.
     """
 
     gateway: str
