@@ -144,7 +144,8 @@ def _tell_polls(figures: "PollFigures | Comparison") -> None:
             f"{one.gateway}: {one.devices} devices x {one.registers} registers every {one.period_s:g} s, {one.seconds:g} s"
         )
         typer.echo(
-            f"  processor {one.cpu_pct:>9.1f} % of a core, {one.cpu_us_per_reading:.0f} us for a reading   memory {one.rss_mb:.1f} MB"
+            f"  processor {one.cpu_pct:>9.1f} % of a core, {one.cpu_us_per_reading:.0f} us for a reading"
+            f"   memory {one.rss_mb:.1f} MB"
         )
         typer.echo(f"  read {one.read:>14,}    arrived {one.arrived:>10,}    polls missed {one.missed:>8,}")
         typer.echo(
@@ -153,7 +154,7 @@ def _tell_polls(figures: "PollFigures | Comparison") -> None:
         )
     if isinstance(figures, Comparison):
         typer.echo(
-            f"processor time of the other by ours, for a reading {figures.ratio:>6.1f}, as a share {figures.ratio_of_shares:>6.1f}"
+            f"processor time of the other by ours, for a reading {figures.ratio:.1f}, as a share {figures.ratio_of_shares:.1f}"
         )
 
 
