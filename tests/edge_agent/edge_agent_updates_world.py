@@ -35,7 +35,7 @@ _T = TypeVar("_T")
 def package_of(
     version: int,
     *,
-    size: int = 2500,
+    size: int = 2501,
     model: str = "lamp_loop",
     hardware: str = "B",
     key: Ed25519PrivateKey = KEY,

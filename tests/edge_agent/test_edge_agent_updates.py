@@ -7,6 +7,7 @@ import pytest
 from edge_agent_updates_world import KEY, STRANGER, WAYS, GatewayCutError, World, package_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from edge_agent.backoff import Backoff
 from edge_agent.updates.runner import Progress, run_update
@@ -195,6 +196,16 @@ async def test_an_image_that_nobody_confirms_is_left_at_the_fourth_boot() -> Non
     device.start()
     versions = [device.running.version, *(device.boot().version for _ in range(4))]
     assert versions == [4, 4, 4, 3, 3]
+    assert device.standing().phase is Phase.REFUSED
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_trial_of_what_is_not_newer_is_not_booted_whoever_wrote_it(version: int) -> None:
+    device = World("records").device
+    record = device.flash.record()
+    device.flash.write(1, 0, package_of(version, release="x").whole)
+    device.flash.note(replace(record, phase=Phase.TRIAL))
+    assert device.boot() == package_of(3).manifest
     assert device.standing().phase is Phase.REFUSED
 
 
