@@ -32,7 +32,9 @@ def _is_news(profile: Profile, last: Forwarded, reading: Reading) -> bool:
     elapsed_ns = reading.time_ns - last.time_ns
     if not policy.on_change or elapsed_ns < 0 or elapsed_ns >= policy.heartbeat_s * SECOND_NS:
         return True
-    if reading.flaws != last.flaws or not reading.values.keys() <= last.values.keys():
+    # A reading of the registers that are read oftener says nothing of the flaws of the others.
+    flaws = {name: flaw for name, flaw in last.flaws.items() if name in reading.values}
+    if reading.flaws != flaws or not reading.values.keys() <= last.values.keys():
         return True
     return any(_moved(value, last.values[name], policy.deadband.get(name, 0.0)) for name, value in reading.values.items())
 

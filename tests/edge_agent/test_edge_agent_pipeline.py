@@ -178,6 +178,13 @@ def test_what_goes_to_the_cloud(seconds: float, values: dict[str, Value], sent: 
     assert through(heard(values, of=of, time_ns=at(seconds), received=max(seconds, 0)), memory).send is sent
 
 
+def test_a_part_that_leaves_out_what_has_no_value_is_no_news() -> None:
+    of = profile(reporting=CALM)
+    memory = through(heard({"level": 50.0, "count": None}, of=of)).memory
+    assert not through(heard({"level": 50.0}, of=of, received=1), memory).send
+    assert through(heard({"level": None}, of=of, received=1), memory).send
+
+
 def test_without_on_change_everything_goes() -> None:
     memory = through(heard({"level": 50.0}, of=PLAIN)).memory
     assert through(heard({"level": 50.0}, of=PLAIN, received=1), memory).send
