@@ -112,7 +112,7 @@ def _work(arguments: argparse.Namespace) -> None:
         "-rss_limit_mb=2048",
         "-print_final_stats=1",
     ]
-    how = [f"-seed={arguments.seed}", "-max_len=2048", "-len_control=0", f"-artifact_prefix={work}/"]
+    how = [f"-seed={arguments.seed}", "-max_len=2048", f"-artifact_prefix={work}/"]
     with PLANTED[arguments.planted].put_in() if arguments.planted else contextlib.nullcontext():
         atheris.Setup([sys.argv[0], *limits, *how, str(corpus)], fuzz_one)
         atheris.Fuzz()

@@ -4,15 +4,18 @@ import json
 
 from device_profiles.loader import load_profile
 from device_profiles.shelf import catalog_path
-from device_profiles.wires.modbus import RegisterArea
 from firmware_bridge.errors import ParseError
 from firmware_bridge.modbus.frames import RtuFrame, RtuFramer, parse_rtu
 from firmware_bridge.modbus.pdus import build_reply, build_request, parse_reply, parse_request
 from firmware_bridge.modbus.plan import plan_reads
+from firmware_bridge.modbus.reader import RegisterReader
 from firmware_bridge.modbus.record import LANGUAGES
-from firmware_bridge.modbus.registers import decode_registers
 
 LAMP = load_profile(catalog_path() / "lamp_loop")
+WIRE = LAMP.wire.modbus
+assert WIRE is not None
+BLOCKS = plan_reads(WIRE)
+READER = RegisterReader(LAMP, BLOCKS)
 
 SEEDS = (bytes.fromhex("01 04 00 00 00 12 70 07"), bytes.fromhex("01 03 02 00 50 B8 78"), bytes.fromhex("07 84 02 22 C0"))
 """A question, an answer and an exception, each with its CRC."""
@@ -80,14 +83,6 @@ def _pdu(pdu: bytes) -> None:
 
 
 def _registers(data: bytes) -> None:
-    wire = LAMP.wire.modbus
-    assert wire is not None
-    words = [int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2)]
-    one_bit = {RegisterArea.COIL, RegisterArea.DISCRETE}
-    blocks = {
-        block: [bool(word & 1) for word in words[: block.count]] if block.area in one_bit else words[: block.count]
-        for block in plan_reads(wire)
-    }
-    decoded = decode_registers(LAMP, blocks)
+    decoded = READER.read(dict.fromkeys(BLOCKS, data))
     assert decoded.values.keys() == LAMP.metrics.keys()
     json.dumps(decoded.values, allow_nan=False)
