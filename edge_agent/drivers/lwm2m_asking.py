@@ -61,11 +61,12 @@ class Asking:
         """Send nothing any more."""
         self._sending.close()
 
-    def watch(self, client: Client, registration: Registration) -> None:
+    def watch(self, client: Client, registration: Registration, *, doubtful: bool = False) -> None:
         """Ask the device to tell of its instances, where it does not do so yet, or not any more: it was to tell something
-        every `notify_max_s`, and has not for half as long again."""
+        every `notify_max_s`, and has not for half as long again. `doubtful` asks it for all of them."""
         longest_s = client.wire.notify_max_s * _OVERDUE or math.inf
-        observed = self.requests.observed(registration.endpoint, self._now_s() - longest_s)
+        since_s = math.inf if doubtful else self._now_s() - longest_s
+        observed = self.requests.observed(registration.endpoint, since_s)
         for request in watching(client, registration, observed):
             self.ask(registration, request)
 

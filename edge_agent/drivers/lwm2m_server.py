@@ -122,6 +122,7 @@ class Lwm2mServer:
             self._refuse(peer, event.reason, f"{event.answer.code}: {event.detail}")
         who = event.registration
         if who is None:
+            self._once_more(event, peer)
             return
         if event.change is Change.LEFT:
             self._leave(who)
@@ -137,6 +138,14 @@ class Lwm2mServer:
         else:
             self._asking.watch(client, who)
             self._asking.speaks(who.endpoint)
+
+    def _once_more(self, event: Event, peer: str) -> None:
+        """A registration that comes again was not answered in time; or it is that of a device which was switched off meanwhile
+        and counts its messages from the same number again. Then it knows of no observation."""
+        registration = self._reachable(self._at.get(peer, ""))
+        if event.change is Change.REPEATED and event.answer.code == "2.01" and registration is not None:
+            self._asking.watch(self._clients[registration.endpoint], registration, doubtful=True)
+            self._asking.speaks(registration.endpoint)
 
     def _move(self, registration: Registration) -> None:
         self._at.pop(self._peers.pop(registration.endpoint, ""), None)

@@ -236,7 +236,8 @@ class Requests:
         if block is None or not message.code.startswith("2."):
             return message
         payload = asked.payload + message.payload
-        if block.start != len(asked.payload) or len(payload) > MAX_BYTES:
+        uneven = block.more and len(message.payload) != block.size
+        if block.start != len(asked.payload) or uneven or len(payload) > MAX_BYTES:
             detail = (
                 f"{format_path(asked.request.path)}: a part at {block.start}, want {len(asked.payload)} and not over {MAX_BYTES}"
             )

@@ -127,6 +127,20 @@ async def test_a_device_that_was_switched_off_registers_and_is_observed_anew() -
     assert values(inlet)["cover_open"] is True
 
 
+async def test_a_device_that_counts_its_messages_from_the_same_number_again_is_observed_anew_all_the_same() -> None:
+    inlet, driver = peers.Notebook(), link(LAMP)
+    async with peers.running(driver, inlet):
+        with Node(driver) as node:
+            said = node.post("rd", f"ep={LAMP.address}", "lwm2m=1.1", payload=LAMP_LINKS, form=40)
+            first = await node.ask(said)
+            await node.be_watched(b'[{"n":"/3416/0/3","v":0}]')
+            again = await node.ask(said)
+            assert (again.code, again.options) == ("2.01", first.options)
+            (observed,) = await node.be_watched(b'[{"n":"/3416/0/3","v":50}]')
+            assert (await node.ask(node.told(observed, 2, b'[{"n":"/3416/0/3","v":60}]'))).type == "ACK"
+    assert [heard.decoded.values["dimming_pct"] for heard in inlet.heard] == [0, 50, 60]
+
+
 async def test_an_observation_goes_on_from_another_address() -> None:
     inlet, driver = peers.Notebook(), link(COVER, LAMP)
     async with peers.running(driver, inlet):

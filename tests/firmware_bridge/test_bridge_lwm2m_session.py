@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from firmware_bridge.coap import CoapMessage, parse_coap
 from firmware_bridge.errors import ParseError, Refused
+from firmware_bridge.lwm2m.blocks import MAX_BYTES, Assembly
 from firmware_bridge.lwm2m.links import Link, Objects, encode_links, parse_links, parse_objects
 from firmware_bridge.lwm2m.messages import (
     LOCATION_PATH,
@@ -318,14 +319,46 @@ def test_order_survives_the_number_starting_over(before: int, step: int) -> None
 
 @given(st.binary(max_size=60))
 def test_no_datagram_raises_out_of_the_session(data: bytes) -> None:
-    table, requests = Registrations(), Requests()
+    table, requests, assembly = Registrations(), Requests(), Assembly()
     lamp = registered(table, "lwm2m=1.1")
     requests.ask(lamp, read((3, 0)))
     requests.due(lamp, 0)
-    for raw in (data, b"\x44\x45\0\1\0\0\0\1" + data, b"\x40\x02\0\3\xb2rd" + data):
+    for raw in (data, b"\x44\x45\0\1\0\0\0\1" + data, b"\x40\x02\0\3\xb2rd" + data, b"\x40\x02\0\4\xb2rd\xd1\3" + data):
         try:
             message = parse_coap(raw)
+            assembly.take(message, "a", 1)
         except ParseError:
             continue
         table.handle(message, "a", 1)
         requests.received("lamp-17", message, 1)
+
+
+@given(st.binary(min_size=1, max_size=200), st.integers(0, 3), st.data())
+def test_a_request_in_blocks_is_whole_again_whatever_comes_twice(payload: bytes, exponent: int, data: st.DataObject) -> None:
+    size, assembly = 16 << exponent, Assembly()
+    parts = [payload[at : at + size] for at in range(0, len(payload), size)]
+    whole = None
+    for number, part in enumerate(parts):
+        option = number_option(27, number << 4 | (number < len(parts) - 1) << 3 | exponent)
+        said = CoapMessage(type="CON", code="0.02", message_id=number, token=b"", options=(option,), payload=part)
+        for _ in range(data.draw(st.integers(1, 3))):
+            whole, answered = assembly.take(said, "a", 0)
+            assert (whole is None) == (number < len(parts) - 1)
+            assert answered is None or answered.code == "2.31"
+    assert whole is not None
+    assert whole.payload == payload
+
+
+def test_requests_in_blocks_are_bounded() -> None:
+    assembly = Assembly()
+
+    def part(number: int, peer: str) -> str | None:
+        option = number_option(27, number << 4 | 8 | 6)
+        said = CoapMessage(type="CON", code="0.02", message_id=number, token=b"", options=(option,), payload=bytes(1024))
+        answered = assembly.take(said, peer, 0)[1]
+        return None if answered is None else answered.code
+
+    codes = [part(number, "a") for number in range(MAX_BYTES // 1024 + 1)]
+    assert (codes[-2], codes[-1]) == ("2.31", "4.13")
+    assert [part(0, f"peer {number}") for number in range(17)] == ["2.31"] * 17
+    assert part(1, "peer 0") == "4.08", "the oldest was forgotten"
