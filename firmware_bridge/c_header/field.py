@@ -10,7 +10,7 @@ from device_profiles.wires.fields import scaling_text, takes_bits
 from firmware_bridge.c_header.names import Names, comment
 from telemetry.records import Value
 
-__all__ = ["CField", "field_lines", "order_of", "scale_lines", "word_lines"]
+__all__ = ["CField", "field_lines", "mask_lines", "order_of", "scale_lines", "word_lines"]
 
 _FLOATS = frozenset({NumberType.F32, NumberType.F64})
 _SIGNED = frozenset({NumberType.I8, NumberType.I16, NumberType.I32, NumberType.I64})
@@ -91,11 +91,9 @@ def _put(field: CField) -> str:
 
 
 def _bit_lines(names: Names, prefix: str, field: CField) -> Iterator[str]:
-    lowest, count = field.scaling.bits or (field.scaling.bit or 0, 1)
+    lowest, count = _bits(field.scaling)
     name = field.metric.name
-    mask = ((1 << count) - 1) << lowest
-    yield f"#define {names.give(prefix, name, 'LOWEST_BIT', upper=True)} {lowest}u"
-    yield f"#define {names.give(prefix, name, 'MASK', upper=True)} {_mask(mask)}"
+    yield from mask_lines(names, prefix, field.metric, field.scaling)
     if field.type is NumberType.BCD:
         yield comment(f"{name}: bits of a decimal number, to be put by hand")
         return
@@ -109,6 +107,18 @@ def _bit_lines(names: Names, prefix: str, field: CField) -> Iterator[str]:
         f"    cn_put_bits(to->{field.member}, {field.size}u, {field.order}, {lowest}u, {count}u, {bits});",
         "}",
     )
+
+
+def _bits(scaling: Scaling) -> tuple[int, int]:
+    """The lowest bit, and how many."""
+    return scaling.bits or (scaling.bit or 0, 1)
+
+
+def mask_lines(names: Names, prefix: str, metric: Metric, scaling: Scaling) -> Iterator[str]:
+    """Which bits of the raw number are the metric's."""
+    lowest, count = _bits(scaling)
+    yield f"#define {names.give(prefix, metric.name, 'LOWEST_BIT', upper=True)} {lowest}u"
+    yield f"#define {names.give(prefix, metric.name, 'MASK', upper=True)} {_mask(((1 << count) - 1) << lowest)}"
 
 
 def scale_lines(names: Names, prefix: str, metric: Metric, scaling: Scaling, kind: NumberType) -> Iterator[str]:

@@ -353,6 +353,16 @@ def test_words_for_no_value_are_read_as_none(gcc: str, tmp_path: Path, catalog: 
         assert decoded.flaws[name].reason is Reason.NO_VALUE
 
 
+def test_other_languages_have_their_places_scales_and_words(catalog: Mapping[str, Profile]) -> None:
+    cover = c_header(catalog["cover_nbiot"])
+    assert '#define COVER_NBIOT_BATTERY_V_COAP_PLACE "batt.mv"' in cover
+    assert "#define COVER_NBIOT_BATTERY_V_SCALE (0.001)" in cover
+    assert "TRUCK_SCALE_SERIAL_" in c_header(catalog["truck_scale_serial"]).split("PROFILE_VERSION")[1]
+    for one in catalog.values():
+        text = c_header(one)
+        assert all(f"{one.name}_{name}_".upper() in text or f"put_{name}" in text for name in one.metrics), one.name
+
+
 def test_a_header_is_the_same_each_time(catalog: Mapping[str, Profile]) -> None:
     assert all(c_header(one) == c_header(one) for one in catalog.values())
     assert all(line.isascii() for one in catalog.values() for line in c_header(one).splitlines())
