@@ -13,8 +13,8 @@ _ARGUMENT = "{value}"
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a device says what it did: at `path` of a JSON document on `topic` (the whole payload where there is no path),
-    within `timeout_s`. It says the value that it was told, or it did not do it."""
+    """Where a device says what it did: at `path` of a JSON document on `topic` (the whole payload where there is no path).
+    It says within `timeout_s` the value that it was told, or it did not do it."""
 
     topic: str
     path: tuple[str | int, ...] = ()

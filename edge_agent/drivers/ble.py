@@ -148,7 +148,7 @@ class BleDriver:
 
     async def _ask_who_is_due(self, deliveries: Deliveries) -> None:
         for station in self._stations.values():
-            if not station.is_due(self._clock.monotonic_ns(), was_heard=self._options.passive):
+            if not station.is_due(self._clock.monotonic_ns(), unheard_too=self._options.passive):
                 continue
             self._tally.polls += 1
             try:

@@ -48,11 +48,11 @@ class Station:
         self._last = data if data is not None else b""
         return Sighting(self, data, said.rssi_dbm, received_ns)
 
-    def is_due(self, now_ns: int, *, was_heard: bool) -> bool:
-        """Whether to connect now; when it was, the next time is `poll_s` later. `was_heard` says so of a device that passive
-        listening cannot hear."""
+    def is_due(self, now_ns: int, *, unheard_too: bool) -> bool:
+        """Whether to connect now; if so, the next time is `poll_s` later. `unheard_too` is for passive listening, which hears
+        nothing but BTHome."""
         due = self._asked_ns is None or now_ns - self._asked_ns >= self.wire.poll_s * SECOND_NS
-        if not (self.wire.characteristics and due and (self._heard or was_heard)):
+        if not (self.wire.characteristics and due and (self._heard or unheard_too)):
             return False
         self._asked_ns = now_ns
         return True

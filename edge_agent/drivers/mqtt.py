@@ -37,6 +37,7 @@ _KEEPALIVE_S = 30
 _NO_ANSWER = "published; this model does not say what it did"
 
 _Tasks = list["asyncio.Task[Verdict]"]
+_Ended = tuple[Outcome, Reason | None, str]
 
 
 class MqttDriver:
@@ -217,35 +218,39 @@ class MqttDriver:
         now_ns = self._clock.wall_ns()
         return CommandResult(id=command.id, device=device.id, outcome=outcome, time_ns=now_ns, reason=reason, detail=detail)
 
-    async def _publish(
-        self, client: AckingClient, device: DeviceConfig, spec: CommandSpec, value: float
-    ) -> tuple[Outcome, Reason | None, str]:
+    async def _publish(self, client: AckingClient, device: DeviceConfig, spec: CommandSpec, value: float) -> _Ended:
         order = spec.publish
         assert order is not None  # noqa: S101 (narrows for the type checker; the caller checked)
         topic = order.topic.replace(ADDRESS, device.address)
         text, word = order.text(value)
         if order.answer is None:
+            return await _sent(client, topic, text) or (Outcome.UNKNOWN, None, _NO_ANSWER)
+        with self._answers.expect(order.answer, device.address, word) as waiting:
             problem = await _sent(client, topic, text)
-            return (Outcome.FAILED, Reason.UNREACHABLE, problem) if problem else (Outcome.UNKNOWN, None, _NO_ANSWER)
-        told, give_up = self._answers.expect(order.answer, device.address)
-        try:
-            problem = await _sent(client, topic, text)
-            if problem:
-                return Outcome.FAILED, Reason.UNREACHABLE, problem
-            done, _ = await asyncio.wait([told], timeout=order.answer.timeout_s)
-        finally:
-            give_up()
-        if not done:
-            return Outcome.UNKNOWN, Reason.TIMEOUT, f"no answer within {order.answer.timeout_s:g} s"
-        if told.result() != word:
-            return Outcome.FAILED, Reason.CONFLICT, f"the device says {told.result()[:100]!r}, want {word!r}"
-        return Outcome.DONE, None, ""
+            if problem is not None:
+                return problem
+            if await attempt(_within(waiting.done, order.answer.timeout_s)):
+                return Outcome.DONE, None, ""
+        if waiting.last is not None:
+            return Outcome.FAILED, Reason.CONFLICT, f"the device says {waiting.last[:100]!r}, want {word!r}"
+        return Outcome.UNKNOWN, Reason.TIMEOUT, f"no answer within {order.answer.timeout_s:g} s"
 
 
-async def _sent(client: AckingClient, topic: str, text: str) -> str:
-    """Publish an order; why that did not succeed."""
+async def _sent(client: AckingClient, topic: str, text: str) -> _Ended | None:
+    """Publish an order; how it ended where that did not succeed."""
     try:
         await attempt(client.publish(topic, text.encode(), qos=1))
+    except aiomqtt.MqttCodeError as error:
+        return Outcome.FAILED, Reason.UNREACHABLE, f"{topic}: {error}"
     except aiomqtt.MqttError as error:
-        return f"{topic}: {error}"
-    return ""
+        # The broker may have it, and the device may have obeyed.
+        return Outcome.UNKNOWN, Reason.INTERRUPTED, f"{topic}: {error}"
+    return None
+
+
+async def _within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False

@@ -1,9 +1,8 @@
 """Orders that wait for what their device says on its answer topic."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-
-import msgspec
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from device_profiles.wires.mqtt import ADDRESS, Form
 from device_profiles.wires.mqtt_orders import Answer
@@ -11,39 +10,51 @@ from firmware_bridge.documents import follow
 from firmware_bridge.errors import ParseError
 from firmware_bridge.publications import parse_publication
 
-__all__ = ["Answers"]
+__all__ = ["Answers", "Waiting"]
 
 
-class _Waiting(msgspec.Struct, frozen=True, eq=False):
-    answer: Answer
-    told: asyncio.Future[str]
+class Waiting:
+    """One order whose answer is to come. A topic that carries answers may carry other things, too, and say the old value once
+    more before the new one: `done` is set when the device says the word that it was told, `last` is what it said otherwise."""
+
+    def __init__(self, answer: Answer, word: str) -> None:
+        self.done = asyncio.Event()
+        self.last: str | None = None
+        self._answer = answer
+        self._word = word
+
+    def hear(self, payload: bytes) -> None:
+        """Take note of a message; one that does not say what is waited for changes nothing."""
+        said = _said(self._answer, payload)
+        if said == self._word:
+            self.done.set()
+        elif said is not None:
+            self.last = said
 
 
 class Answers:
-    """At most one order a device waits at a time; a device that says something else than it was told did something else."""
+    """Who waits for an answer, by topic."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, list[_Waiting]] = {}
+        self._waiting: dict[str, list[Waiting]] = {}
 
-    def expect(self, answer: Answer, address: str) -> tuple["asyncio.Future[str]", Callable[[], None]]:
-        """What the device at `address` will say it did, and how to give up waiting for it."""
+    @contextmanager
+    def expect(self, answer: Answer, address: str, word: str) -> Iterator[Waiting]:
+        """Hear what the device at `address` says it did, for as long as the context lasts."""
         topic = answer.topic.replace(ADDRESS, address)
-        waiting = _Waiting(answer, asyncio.get_running_loop().create_future())
+        waiting = Waiting(answer, word)
         self._waiting.setdefault(topic, []).append(waiting)
-
-        def give_up() -> None:
+        try:
+            yield waiting
+        finally:
             self._waiting[topic].remove(waiting)
             if not self._waiting[topic]:
                 del self._waiting[topic]
 
-        return waiting.told, give_up
-
     def hear(self, topic: str, payload: bytes) -> None:
-        """Give the message to whoever waits for it; one that does not say what is waited for changes nothing."""
+        """Give the message to whoever waits for it."""
         for waiting in self._waiting.get(topic, ()):
-            said = _said(waiting.answer, payload)
-            if said is not None and not waiting.told.done():
-                waiting.told.set_result(said)
+            waiting.hear(payload)
 
 
 def _said(answer: Answer, payload: bytes) -> str | None:

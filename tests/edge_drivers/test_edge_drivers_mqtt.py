@@ -245,6 +245,7 @@ async def obey(port: int, topic: str, answer: str, says: bytes, ready: asyncio.E
         ready.set()
         message = await anext(aiter(device.messages))
         await device.publish(answer, b'{"Wifi":{}}', qos=1)  # says nothing of the order
+        await device.publish(answer, b'{"POWER":"OFF"}', qos=1) if says != b"{not json" else None  # the state before
         await device.publish(answer, says, qos=1)
         return bytes(message.payload)
 
