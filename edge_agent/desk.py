@@ -135,6 +135,8 @@ class Desk:
             return verdict
         done = self._committer.put(entry, awaited=heard.awaited)
         done.add_done_callback(partial(self._note_stored, device, verdict, entry))
+        if not heard.awaited:
+            return verdict
         try:
             # A driver that stops waiting does not take back what it handed in.
             await asyncio.shield(done)

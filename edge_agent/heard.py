@@ -48,7 +48,8 @@ class Inlet(Protocol):
         ...
 
     async def accept(self, heard: Heard) -> Verdict:
-        """Take one reading; returns after the outbox committed it, or after it was held back or refused.
+        """Take one reading; returns after the outbox committed it, or after it was held back or refused. Where nobody awaits the
+        verdict, it returns once there was room, with the verdict that the reading will have.
 
         Waits while the agent is busy: a driver that awaits this is slowed down, never dropped. A driver that may not
         be slowed down must bound what it starts itself.

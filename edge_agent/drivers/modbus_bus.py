@@ -28,8 +28,6 @@ _EARLY_S = 0.05
 """How early a round may begin, so that several that are due soon need one awakening; a twentieth of the period at most."""
 
 
-_UNDER_WAY = 2048
-"""Readings on their way to the disk, which they reach in groups; with more than that the line waits."""
 _LEFT_OUT = Failure(reason=Reason.TIMEOUT, detail="left out of this round: it was not answered of late")
 
 
@@ -78,7 +76,7 @@ class ModbusDriver:
         self.started.set()
         try:
             async with asyncio.TaskGroup() as tasks:
-                deliveries = Deliveries(inlet, tasks, self._tally, _UNDER_WAY)
+                deliveries = Deliveries(inlet, tasks, self._tally)
                 # Kept over reconnections: opening the line anew is no reason to trouble it with its dead units again.
                 phase = (1 + crc32(self.name.encode())) / 2**32
                 rounds = Rounds([unit.period_s for unit in self._units], asyncio.get_running_loop().time(), phase)
@@ -169,7 +167,7 @@ class ModbusDriver:
         decoded = plan.reader.read(answers.blocks, why)
         received_ns = answers.received_ns or self._clock.wall_ns()
         heard = Heard(device=unit.device.id, profile=unit.profile, received_ns=received_ns, decoded=decoded, awaited=False)
-        await deliveries.hand_over(heard)
+        await deliveries.pass_on(heard)
 
     # Files, for whoever updates a unit's firmware.
 
