@@ -94,6 +94,20 @@ async def test_a_lamp_is_dimmed_and_says_so_by_itself() -> None:
         await peers.eventually(lambda: latest(inlet, LAMP, "lamp_failure") is True)
 
 
+async def test_an_order_to_a_slow_lamp_is_carried_out_once_and_to_a_silent_one_nobody_knows() -> None:
+    inlet, driver = peers.Notebook(), link(LAMP, patience=BRISK)
+    async with peers.running(driver, inlet), living(simulated(Lwm2mClient, Kind.LAMP_SINGLE, LAMP, driver)) as lamp:
+        await peers.eventually(lambda: latest(inlet, LAMP, "dimming_pct") == 100)
+        act(lamp, "misbehave", how="late")
+        before = lamp.account.requests
+        result = await driver.command(order("dim", level=70), LAMP)
+        assert (result.outcome, lamp.account.requests) == (Outcome.DONE, before + 1)
+        act(lamp, "misbehave", how="silent")
+        result = await driver.command(order("dim", level=20), LAMP)
+        assert (result.outcome, result.reason) == (Outcome.UNKNOWN, Reason.TIMEOUT)
+        assert lamp.account.requests == before + 1
+
+
 async def test_a_client_registers_anew_with_an_agent_that_was_restarted() -> None:
     first, second = link(POWER, patience=BRISK), link(POWER, patience=BRISK)
     client = simulated(Lwm2mClient, Kind.POWER_MONITOR, POWER, first, interval_s=4)
