@@ -4,7 +4,7 @@ Unknown goes through the connectives as Kleene's logic has it: `all` is false as
 soon as one is, and otherwise one unknown part makes the whole unknown.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import assert_never
 
 import msgspec
@@ -12,7 +12,7 @@ import msgspec
 from device_profiles.model import Above, All, AnyCondition, AnyOf, Below, Bit, Equals, Leaf, Not, Speed, Stale, leaves
 from telemetry.records import Value
 
-__all__ = ["Facts", "Truth", "evaluate", "evidence", "has_stale"]
+__all__ = ["Facts", "Memory", "Truth", "evaluate", "evidence", "has_stale", "mentions", "metrics_of"]
 
 Truth = bool | None
 
@@ -21,25 +21,55 @@ POSITION_FIX = "position_fixed"
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a condition is judged by: the values that may be believed, and how long the device has been silent."""
+    """What a condition is judged by, and how long the device has been silent.
+
+    A metric that `values` does not mention is as it was: a message need not say everything. One that is None is unknown,
+    for what was told of it cannot be believed.
+    """
 
     values: Mapping[str, Value]
     silent_s: float = 0.0
 
 
-def evaluate(condition: AnyCondition, facts: Facts, held: int) -> tuple[Truth, int]:
-    """The truth of `condition`, and the new `held`.
+class Memory(msgspec.Struct, frozen=True, array_like=True):
+    """What is remembered of a condition's leaves, counted from the left: bit i of `held` says whether the i-th one was
+    true when last known, which deadbands need; bit i of `known` whether it was known when last mentioned."""
 
-    Bit i of `held` says whether the i-th leaf (counted from the left) was true when last known: the memory that
-    deadbands need. A leaf that is unknown keeps its bit.
-    """
+    held: int = 0
+    known: int = 0
+
+    def truth(self, index: int) -> Truth:
+        """What was last said of a leaf."""
+        return bool(self.held >> index & 1) if self.known >> index & 1 else None
+
+    def noting(self, index: int, truth: Truth) -> "Memory":
+        """With what is said of a leaf now."""
+        bit = 1 << index
+        if truth is None:
+            return Memory(self.held, self.known & ~bit)
+        return Memory(self.held | bit if truth else self.held & ~bit, self.known | bit)
+
+
+def evaluate(condition: AnyCondition, facts: Facts, memory: Memory) -> tuple[Truth, Memory]:
+    """The truth of `condition`, and what is to be remembered of it. A leaf that is not mentioned is as it was."""
     truths: list[Truth] = []
     for index, leaf in enumerate(leaves(condition)):
-        truth = _leaf(leaf, facts, was_true=bool(held >> index & 1))
+        truth = memory.truth(index)
+        if isinstance(leaf, Stale) or leaf.metric in facts.values:
+            truth = _leaf(leaf, facts, was_true=bool(memory.held >> index & 1))
+            memory = memory.noting(index, truth)
         truths.append(truth)
-        if truth is not None:
-            held = held | 1 << index if truth else held & ~(1 << index)
-    return _combine(condition, iter(truths)), held
+    return _combine(condition, iter(truths)), memory
+
+
+def mentions(condition: AnyCondition, metrics: Container[str]) -> bool:
+    """Whether the condition is about silence, or about any of these."""
+    return any(isinstance(leaf, Stale) or leaf.metric in metrics for leaf in leaves(condition))
+
+
+def metrics_of(condition: AnyCondition) -> Iterator[str]:
+    """The metrics that it is about."""
+    return (leaf.metric for leaf in leaves(condition) if not isinstance(leaf, Stale))
 
 
 def has_stale(condition: AnyCondition) -> bool:

@@ -11,7 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from device_profiles.model import AlarmRule, Profile
-from edge_agent.alarms.conditions import Facts, Truth, evaluate, evidence, has_stale
+from edge_agent.alarms.conditions import Facts, Memory, Truth, evaluate, evidence, has_stale, mentions, metrics_of
 from edge_agent.alarms.state import DeviceState, RuleState
 from telemetry.clock import SECOND_NS
 from telemetry.records import Cause, Origin, Priority, Quality, Reading, Transition, Value
@@ -48,8 +48,9 @@ class _Moment(msgspec.Struct, frozen=True, kw_only=True):
 def judge_reading(profile: Profile, state: DeviceState, reading: Reading) -> Judged:
     """Judge every rule of the profile by one reading.
 
-    Bad values count as missing; uncertain ones are believed, for a wrong clock must not silence an alarm. A late
-    reading is judged by the rules about silence only: it, too, proves that the device lives.
+    Bad values count as unknown; uncertain ones are believed, for a wrong clock must not silence an alarm. A rule that
+    is about nothing the reading mentions is left alone. A late reading is judged by the rules about silence only: it,
+    too, proves that the device lives.
     """
     facts = Facts(values=_believed(reading))
     late = reading.time_ns < state.judged_ns
@@ -59,7 +60,7 @@ def judge_reading(profile: Profile, state: DeviceState, reading: Reading) -> Jud
         transitions += _withdraw(profile, reading, name, rules.pop(name))
     for name, rule in profile.alarms.items():
         by_silence = has_stale(rule.when)
-        if late and not by_silence:
+        if (late and not by_silence) or not mentions(rule.when, facts.values):
             continue
         event_ns = reading.received_ns if by_silence else reading.time_ns
         moment = _Moment(device=reading.device, profile=profile, event_ns=event_ns, recorded_ns=reading.received_ns, facts=facts)
@@ -81,11 +82,11 @@ def judge_silence(profile: Profile, state: DeviceState, device: str, silent_s: f
     """
     rules = dict(state.rules)
     transitions: list[Transition] = []
-    facts = Facts(values={}, silent_s=silent_s)
-    moment = _Moment(device=device, profile=profile, event_ns=now_ns, recorded_ns=now_ns, facts=facts)
     for name, rule in profile.alarms.items():
         if not has_stale(rule.when) or state.rule(name).active:
             continue
+        facts = Facts(values=dict.fromkeys(metrics_of(rule.when)), silent_s=silent_s)
+        moment = _Moment(device=device, profile=profile, event_ns=now_ns, recorded_ns=now_ns, facts=facts)
         after, steps = _judge(rule, state.rule(name), moment)
         transitions += steps
         if after != state.rule(name):
@@ -96,12 +97,12 @@ def judge_silence(profile: Profile, state: DeviceState, device: str, silent_s: f
 def _believed(reading: Reading) -> Mapping[str, Value]:
     if not reading.flaws:
         return reading.values
-    return {name: value for name, value in reading.values.items() if reading.quality(name) is not Quality.BAD}
+    return {name: None if reading.quality(name) is Quality.BAD else value for name, value in reading.values.items()}
 
 
 def _judge(rule: AlarmRule, before: RuleState, moment: _Moment) -> tuple[RuleState, list[Transition]]:
-    truth, held = evaluate(rule.when, moment.facts, before.held)
-    state = msgspec.structs.replace(before, held=held)
+    truth, memory = evaluate(rule.when, moment.facts, Memory(before.held, before.known))
+    state = msgspec.structs.replace(before, held=memory.held, known=memory.known)
     transitions: list[Transition] = []
     for cause, after in _steps(rule, state, truth, moment.event_ns):
         transitions.append(_transition(rule, after, cause, moment))

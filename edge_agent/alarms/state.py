@@ -11,8 +11,8 @@ class RuleState(msgspec.Struct, frozen=True, kw_only=True, array_like=True, omit
     """One rule of one device.
 
     `pending_ns` is when the condition began to contradict `active` (a running on-delay or off-delay); `onset_ns`
-    names the present or last occurrence, of which `steps` transitions were written, the last at `moved_ns`. `held`
-    is the deadbands' memory (`edge_agent.alarms.conditions.evaluate`).
+    names the present or last occurrence, of which `steps` transitions were written, the last at `moved_ns`. `held` and
+    `known` are what is remembered of the condition (`edge_agent.alarms.conditions.Memory`).
     """
 
     active: bool = False
@@ -22,6 +22,7 @@ class RuleState(msgspec.Struct, frozen=True, kw_only=True, array_like=True, omit
     moved_ns: int = 0
     steps: int = 0
     held: int = 0
+    known: int = 0
 
 
 class DeviceState(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device_profiles.model import Above, AlarmRule, All, AnyCondition, AnyOf, Below, Bit, Equals, Not, Profile, Speed, Stale
-from edge_agent.alarms.conditions import Facts, Truth, evaluate, evidence
+from edge_agent.alarms.conditions import Facts, Memory, Truth, evaluate, evidence
 from edge_agent.alarms.engine import Timeliness, judge_reading, judge_silence
 from edge_agent.alarms.state import DeviceState, pack, unpack
 from telemetry.alarm_states import AlarmState, fold
@@ -55,7 +55,7 @@ OPEN = Equals(metric="open", value=True)
     ],
 )
 def test_a_condition_in_three_values(condition: AnyCondition, values: dict[str, Value], expected: Truth) -> None:
-    assert evaluate(condition, Facts(values=values), 0)[0] is expected
+    assert evaluate(condition, Facts(values=values), Memory())[0] is expected
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,20 @@ def test_a_condition_in_three_values(condition: AnyCondition, values: dict[str, 
     ],
 )
 def test_a_deadband_remembers(condition: AnyCondition, values: list[float | None], expected: list[Truth]) -> None:
-    held, truths = 0, []
+    memory, truths = Memory(), []
     for value in values:
-        truth, held = evaluate(condition, Facts(values={"level": value}), held)
+        truth, memory = evaluate(condition, Facts(values={"level": value}), memory)
         truths.append(truth)
     assert truths == expected
+
+
+def test_what_a_message_does_not_mention_is_as_it_was_and_what_it_cannot_say_is_unknown() -> None:
+    both = All(of=(HIGH, OPEN))
+    memory, truths = Memory(), []
+    for values in ({"level": 120.0}, {"open": True}, {"level": 50.0}, {"level": 120.0}, {"open": None}, {"level": 130.0}, {}):
+        truth, memory = evaluate(both, Facts(values=values), memory)
+        truths.append(truth)
+    assert truths == [None, True, False, True, None, None, None]
 
 
 def test_evidence_is_the_values_and_the_limit() -> None:
@@ -138,6 +147,12 @@ def test_the_life_of_an_alarm(on: float, off: float, rows: list[Row], expected: 
     said = [reading(row[0], {"level": row[1]}, {"level": row[2]} if len(row) == 3 else None) for row in rows]
     log, _ = run(profile(rule("high", HIGH, on=on, off=off)), said)
     assert story(log) == expected
+
+
+def test_a_message_about_something_else_leaves_an_alarm_alone() -> None:
+    rows = [(0, {"level": 120}), (1, {"count": 3}), (2, {"level": 130}), (3, {"count": 4}), (4, {"level": 50})]
+    log, _ = run(profile(rule("high", HIGH)), [reading(at_s, dict(values)) for at_s, values in rows])
+    assert story(log) == [("raise", 0), ("return", 4)]
 
 
 def test_a_transition_says_what_it_stands_on() -> None:

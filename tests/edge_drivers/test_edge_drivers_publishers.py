@@ -9,7 +9,7 @@ import pytest
 from edge_drivers_peers import Notebook, eventually
 
 from device_profiles.shelf import load_catalog
-from edge_agent.alarms.conditions import Facts, evaluate
+from edge_agent.alarms.conditions import Facts, Memory, evaluate
 from edge_agent.config import load_config
 from edge_agent.drivers import Driver, make_driver
 from simulators.city import City
@@ -60,7 +60,7 @@ def said_of(inlet: Notebook, device: str) -> dict[str, object]:
 def true_rules(city: City, device: str, values: dict[str, object]) -> set[str]:
     facts = Facts(values=values, silent_s=0.0)  # type: ignore[arg-type]
     rules = city.devices[device].profile.alarms
-    return {name for name, rule in rules.items() if evaluate(rule.when, facts, 0)[0] is True}
+    return {name for name, rule in rules.items() if evaluate(rule.when, facts, Memory())[0] is True}
 
 
 async def test_every_publisher_is_read_whole_and_its_troubles_make_its_rules_true(city: City, tmp_path: Path) -> None:

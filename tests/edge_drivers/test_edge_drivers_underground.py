@@ -9,7 +9,7 @@ import pytest
 from edge_drivers_peers import Notebook, eventually
 
 from device_profiles.shelf import load_catalog
-from edge_agent.alarms.conditions import Facts, evaluate
+from edge_agent.alarms.conditions import Facts, Memory, evaluate
 from edge_agent.config import LinkConfig, load_config
 from edge_agent.drivers import make_driver, rounds
 from simulators.city import City
@@ -68,7 +68,7 @@ async def heard_from_all(city: City, inlet: Notebook) -> dict[str, dict[str, obj
 def true_rules(city: City, device: str, values: dict[str, object]) -> set[str]:
     facts = Facts(values=values, silent_s=0.0)  # type: ignore[arg-type]
     alarms = city.devices[device].profile.alarms
-    return {name for name, rule in alarms.items() if evaluate(rule.when, facts, 0)[0] is True}
+    return {name for name, rule in alarms.items() if evaluate(rule.when, facts, Memory())[0] is True}
 
 
 async def city_in(trouble: bool, folder: Path) -> tuple[City, dict[str, dict[str, object]]]:
