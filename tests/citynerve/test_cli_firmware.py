@@ -14,8 +14,7 @@ import pytest
 from firmware_bridge.update.manifest import Manifest, digest_of
 from firmware_bridge.update.package import read_private_key, read_public_key, sign_package
 from simulators.devices.bootloader import Bootloader
-from simulators.devices.bootloader_faces import Prompt
-from simulators.pty_line import PtyLine
+from simulators.devices.prompt_line import PromptLine
 
 IMAGE = bytes(at * at % 253 for at in range(6000))
 
@@ -97,27 +96,16 @@ def test_a_header_goes_to_a_file(tmp_path: Path) -> None:
 @contextlib.asynccontextmanager
 async def prompt_on_a_line(device: Bootloader) -> AsyncIterator[str]:
     """A simulated bootloader's prompt at the end of a pty; the path of the other end."""
-    line, prompt = PtyLine(), Prompt(device)
-
-    async def answer() -> None:
-        while True:
-            try:
-                async with asyncio.timeout(0.5):
-                    heard = await line.read()
-            except TimeoutError:
-                line.write(prompt.quiet())
-            else:
-                line.write(prompt.feed(heard))
-
-    line.start()
-    answering = asyncio.ensure_future(answer())
+    line = PromptLine(device)
+    path = await line.start()
+    living = asyncio.ensure_future(line.run())
     try:
-        yield line.path
+        yield path
     finally:
-        answering.cancel()
+        living.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await answering
-        line.close()
+            await living
+        await line.close()
 
 
 def device(folder: Path, *, version: int, hardware: str = "B") -> Bootloader:

@@ -18,7 +18,8 @@ from edge_agent.updates.transfer import Port, open_port, receive_blocks, send_bl
 from firmware_bridge.update.table import State
 from firmware_bridge.xmodem import NamedFile, Receiver, Sender, xmodem_steps, ymodem_steps
 from simulators.devices.bootloader import Bootloader
-from simulators.devices.bootloader_faces import Prompt
+from simulators.devices.flash import Power
+from simulators.devices.prompt_line import PromptLine
 from simulators.pty_line import PtyLine
 from telemetry.reason import Reason
 
@@ -137,41 +138,25 @@ async def test_a_port_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert silent.value.reason is Reason.UNREACHABLE
 
 
-@contextlib.asynccontextmanager
-async def prompt_on_a_line(device: Bootloader) -> AsyncIterator[str]:
-    """A simulated bootloader's prompt at the end of a pty; the path of the other end."""
-    line, prompt = PtyLine(), Prompt(device)
-
-    async def answer() -> None:
-        while True:
-            try:
-                async with asyncio.timeout(0.2):
-                    heard = await line.read()
-            except TimeoutError:
-                line.write(prompt.quiet())
-                continue
-            line.write(prompt.feed(heard))
-
-    line.start()
-    answering = asyncio.ensure_future(answer())
-    try:
-        yield line.path
-    finally:
-        answering.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await answering
-        line.close()
-
-
-async def test_an_update_runs_at_a_prompt_on_a_real_line() -> None:
-    package = package_of(4, size=12_000)
-    device = Bootloader(KEY.public_key(), package_of(3), room_bytes=16_000)
+@pytest.mark.parametrize("writes", [None, 3, 30], ids=lambda writes: f"power fails after {writes} writes")
+async def test_an_update_runs_at_a_prompt_on_a_real_line(writes: int | None) -> None:
+    package = package_of(4, size=8_000)
+    device = Bootloader(KEY.public_key(), package_of(3), room_bytes=8_000)
+    device.flash.power = Power(writes)
+    line = PromptLine(device)
     told: list[int] = []
-    async with prompt_on_a_line(device) as path, open_port(path) as port:
-        update = PromptUpdate(port, package, tell=told.append, quiet_s=1.0)
-        async with asyncio.timeout(20):
+    path = await line.start()
+    living = asyncio.ensure_future(line.run())
+    try:
+        async with asyncio.timeout(30), open_port(path) as port:
+            update = PromptUpdate(port, package, tell=told.append, answer_s=1.0, slow_s=1.0, quiet_s=0.25)
             ending = await run_update(update, pauses=Backoff(0.05, 0.2))
+    finally:
+        living.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await living
+        await line.close()
     assert ending.state is State.DONE
     assert device.running == package.manifest
-    assert told == sorted(told)
-    assert told[-1] == 12_000
+    assert told[-1] == 8_000
+    assert line.boots == (writes is not None)
