@@ -18,6 +18,8 @@ from device_profiles.wires.mqtt import Form, MqttTopic, MqttWire, Presence, Seve
 from device_profiles.wires.mqtt_orders import Answer, PublishOrder
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import Driver, SetupError, make_driver
+from edge_agent.drivers.mqtt_client import Receipts
+from edge_agent.heard import Verdict
 from edge_agent.link_kinds import DriverName, MqttOptions
 from telemetry.clock import SECOND_NS, SystemClock
 from telemetry.reason import Reason
@@ -311,6 +313,40 @@ async def test_what_was_not_committed_comes_again_to_an_agent_with_a_name(mosqui
     assert killed.heard == []
     assert [heard.decoded.values["water_level_cm"] for heard in inlet.heard] == [3.0, 4.0]
     assert [heard.decoded.values["water_level_cm"] for heard in again.heard] == [5.0]
+
+
+class Ledger:
+    """A client that writes down what it is told to acknowledge."""
+
+    def __init__(self) -> None:
+        self.acknowledged: list[int] = []
+
+    def acknowledge(self, message: aiomqtt.Message) -> None:
+        self.acknowledged.append(message.mid)
+
+
+async def test_acknowledgements_go_out_in_the_order_in_which_the_messages_came() -> None:
+    ledger, gates = Ledger(), [asyncio.Event() for _ in range(4)]
+    receipts = Receipts(ledger)  # type: ignore[arg-type]  # all that it asks of a client
+
+    async def commit(gate: asyncio.Event) -> Verdict:
+        await gate.wait()
+        return Verdict.COMMITTED
+
+    async with asyncio.TaskGroup() as tasks:
+        for number, gate in enumerate(gates, start=1):
+            message = aiomqtt.Message(f"t/{number}", b"", 1, False, number, None)
+            receipts.take(message).follow([tasks.create_task(commit(gate))])
+        receipts.take(aiomqtt.Message("t/5", b"", 1, False, 5, None)).follow([])  # refused: nothing to wait for
+        for number in (3, 2):
+            gates[number - 1].set()
+            await asyncio.sleep(0)
+        assert ledger.acknowledged == []
+        gates[0].set()
+        await peers.eventually(lambda: ledger.acknowledged == [1, 2, 3])
+        receipts.closed = True  # the connection is gone: its packet numbers mean nothing any more
+        gates[3].set()
+    assert ledger.acknowledged == [1, 2, 3]
 
 
 async def test_a_busy_agent_lets_the_broker_keep_what_is_acknowledged_and_counts_what_is_not(mosquitto_port) -> None:
