@@ -12,19 +12,18 @@ from msgspec.structs import replace
 
 from firmware_bridge.coap import CoapMessage
 from firmware_bridge.errors import ParseError, Refused
-from firmware_bridge.lwm2m.blocks import MAX_BYTES, block_of
-from firmware_bridge.lwm2m.messages import BLOCK1, BLOCK2, OBSERVE, number_option, option_number
-from firmware_bridge.lwm2m.operations import Answered, Operation, Request, flaw_of, message_of
+from firmware_bridge.lwm2m.messages import BLOCK2, OBSERVE, option_number
+from firmware_bridge.lwm2m.operations import Answered, Operation, Request, flaw_of
 from firmware_bridge.lwm2m.paths import Path, format_path
 from firmware_bridge.lwm2m.payloads import decode_payload
 from firmware_bridge.lwm2m.registrations import Registration
+from firmware_bridge.lwm2m.under_way import UnderWay
 from firmware_bridge.lwm2m.values import Reading
 from telemetry.reason import Reason
 
 __all__ = ["Requests", "fresh", "readings_in"]
 
 _FRESH_AFTER_S = 128.0  # RFC 7641, clause 3.4
-_BLOCK_BYTES = 1024
 
 
 class _Observation(msgspec.Struct, kw_only=True):
@@ -33,27 +32,12 @@ class _Observation(msgspec.Struct, kw_only=True):
     at_s: float
 
 
-class _UnderWay(msgspec.Struct, frozen=True, kw_only=True):
-    """`first` is the first part of an answer in blocks, `payload` all of it so far, `block` the part that is asked for now. A
-    payload of our own that is longer than `size` goes in blocks; the one from `at` on is under way."""
-
-    request: Request
-    token: bytes
-    message_id: int
-    first: CoapMessage | None = None
-    payload: bytes = b""
-    block: int | None = None
-    at: int = 0
-    size: int = _BLOCK_BYTES
-    sent: bool = True
-
-
 class _Line:
     """What waits for one device, what is under way, and what it was asked to tell by itself."""
 
     def __init__(self) -> None:
         self.waiting: deque[Request] = deque()
-        self.under_way: _UnderWay | None = None
+        self.under_way: UnderWay | None = None
         self.observations: dict[bytes, _Observation] = {}
 
 
@@ -112,7 +96,7 @@ class Requests:
             if asked.sent:
                 return None
             line.under_way = replace(asked, sent=True)
-            return _message(asked, registration.objects.root)
+            return asked.message(registration.objects.root)
         while line.waiting:
             request = line.waiting.popleft()
             if request.until_s <= now_s:
@@ -121,8 +105,8 @@ class Requests:
             token, message_id = self._named()
             if request.operation is Operation.CANCEL:
                 token = _ended(line, request.path) or token
-            line.under_way = _UnderWay(request=request, token=token, message_id=message_id)
-            return _message(line.under_way, registration.objects.root)
+            line.under_way = UnderWay(request=request, token=token, message_id=message_id)
+            return line.under_way.message(registration.objects.root)
         return None
 
     def _named(self) -> tuple[bytes, int]:
@@ -209,71 +193,32 @@ class Requests:
         if message.code.startswith("0."):
             return Refused(reason=Reason.UNKNOWN_MESSAGE, detail=f"{message.code} is a request")
         if under_way is not None and message.token == under_way.token:
-            line.under_way = None
-            whole = self._gathered(line, under_way, message)
-            if not isinstance(whole, CoapMessage):
-                return whole
-            self._observe(line, under_way, whole, now_s)
-            return _answered(endpoint, under_way.request, whole, notification=False)
+            return self._taken(endpoint, line, under_way, message, now_s)
         observation = line.observations.get(message.token)
         if observation is None:
             return _stranger(message)
         return _notified(endpoint, line, observation, message, now_s)
 
-    def _gathered(self, line: _Line, asked: _UnderWay, message: CoapMessage) -> CoapMessage | Refused | None:
-        """The whole answer; None where its next part is to be asked for (RFC 7959, clause 2.4)."""
-        try:
-            block = block_of(message, BLOCK2)
-            taken = block_of(message, BLOCK1)
-        except ParseError as error:
-            return Refused.of(error, message.payload)
-        if message.code == "2.31" and asked.at + asked.size < len(asked.request.payload):
-            # It took this part, and may want smaller ones from here on (RFC 7959, clause 2.3).
-            size = asked.size if taken is None else min(asked.size, taken.size)
-            token, message_id = self._named()
-            line.under_way = replace(asked, token=token, message_id=message_id, at=asked.at + asked.size, size=size, sent=False)
+    def _taken(
+        self, endpoint: str, line: _Line, asked: UnderWay, message: CoapMessage, now_s: float
+    ) -> Answered | Refused | None:
+        """An answer, or a part of it: None where another part is due."""
+        line.under_way = None
+        whole = asked.take(message, self._named)
+        if isinstance(whole, Refused):
+            return whole
+        if isinstance(whole, UnderWay):
+            line.under_way = whole
             return None
-        if block is None or not message.code.startswith("2."):
-            return message
-        payload = asked.payload + message.payload
-        uneven = block.more and len(message.payload) != block.size
-        if block.start != len(asked.payload) or uneven or len(payload) > MAX_BYTES:
-            detail = (
-                f"{format_path(asked.request.path)}: a part at {block.start}, want {len(asked.payload)} and not over {MAX_BYTES}"
-            )
-            return Refused(reason=Reason.REASSEMBLY_LIMIT, detail=detail)
-        first = message if asked.first is None else asked.first
-        if not block.more:
-            return replace(first, payload=payload)
-        token, message_id = self._named()
-        line.under_way = replace(
-            asked,
-            token=token,
-            message_id=message_id,
-            first=first,
-            payload=payload,
-            block=block.number(len(payload)),
-            sent=False,
-        )
-        return None
+        self._observe(line, asked, whole, now_s)
+        return _answered(endpoint, asked.request, whole, notification=False)
 
-    def _observe(self, line: _Line, asked: _UnderWay, message: CoapMessage, now_s: float) -> None:
+    def _observe(self, line: _Line, asked: UnderWay, message: CoapMessage, now_s: float) -> None:
         """An observation stands if the device agreed to it: a success that carries the option."""
         sequence = option_number(message, OBSERVE)
         if asked.request.operation is Operation.OBSERVE and message.code.startswith("2.") and sequence is not None:
             _ended(line, asked.request.path)
             line.observations[message.token] = _Observation(request=asked.request, sequence=sequence, at_s=now_s)
-
-
-def _message(asked: _UnderWay, root: str) -> CoapMessage:
-    """The message for what is under way, with the part of its payload that is due."""
-    message = message_of(asked.request, root, asked.token, asked.message_id, asked.block)
-    payload = asked.request.payload
-    if asked.at == 0 and len(payload) <= asked.size:
-        return message
-    more = asked.at + asked.size < len(payload)
-    option = number_option(BLOCK1, asked.at // asked.size << 4 | more << 3 | (asked.size.bit_length() - 5))
-    return replace(message, payload=payload[asked.at : asked.at + asked.size], options=(*message.options, option))
 
 
 def _ended(line: _Line, path: Path) -> bytes | None:
@@ -292,7 +237,7 @@ def _notified(endpoint: str, line: _Line, observation: _Observation, message: Co
         return Refused(reason=Reason.LATE, detail=f"notification {sequence} after {observation.sequence}")
     else:
         observation.sequence, observation.at_s = sequence, now_s
-        if (option_number(message, BLOCK2) or 0) & 8:  # more than it can tell at once: the whole is read
+        if (option_number(message, BLOCK2) or 0) & 8:  # more than it can tell at once: the whole is read, in its own time
             read = replace(observation.request, operation=Operation.READ)
             if read not in line.waiting:
                 line.waiting.appendleft(read)
