@@ -21,6 +21,8 @@ from telemetry.records import Command, CommandResult
 __all__ = ["CarrierDriver"]
 
 _MOST_CONNECTIONS = 256
+_FIRST_S = 30.0
+"""How long a connection may take until its first request has been answered; whoever is slower holds a place for nothing."""
 _KEEPALIVE_S = 75.0
 _SHUTDOWN_S = 0.2
 """How long what is under way may take when the agent stops."""
@@ -74,18 +76,28 @@ class CarrierDriver:
         pushes = Pushes(self._options.platform, secret, self._stations, deliveries, self._tally)
         http = web.Server(pushes.answer, access_log=None, keepalive_timeout=_KEEPALIVE_S, auto_decompress=False)
 
-        def connected() -> asyncio.BaseProtocol:
-            if len(http.connections) < _MOST_CONNECTIONS:
-                return http()
-            self._tally.overflows += 1
-            return _TurnedAway()
+        loop = asyncio.get_running_loop()
 
-        server = await asyncio.get_running_loop().create_server(connected, self._options.host, self._options.port)
+        def connected() -> asyncio.BaseProtocol:
+            if len(http.connections) >= _MOST_CONNECTIONS:
+                self._tally.overflows += 1
+                return _TurnedAway()
+            protocol = http()
+            loop.call_later(_FIRST_S, hang_up, protocol)
+            return protocol
+
+        def hang_up(protocol: web.RequestHandler) -> None:
+            transport = protocol.transport
+            if transport is not None and transport not in pushes.answered:
+                deliveries.refuse(self.name, Reason.TIMEOUT, f"a connection without a request for {_FIRST_S:.0f} s")
+                transport.close()
+
+        server = await loop.create_server(connected, self._options.host, self._options.port)
         try:
             self.ports = tuple((str(bound[0]), int(bound[1])) for bound in (s.getsockname() for s in server.sockets))
             self._tally.opened()
             self.started.set()
-            await asyncio.get_running_loop().create_future()  # until cancelled
+            await loop.create_future()  # until cancelled
         finally:
             server.close()
             await http.shutdown(_SHUTDOWN_S)

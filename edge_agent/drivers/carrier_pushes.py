@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import weakref
 from collections.abc import Mapping
 
 import msgspec
@@ -73,6 +74,8 @@ class Pushes:
         self._deliveries = deliveries
         self._tally = tally
         self._under_way = 0
+        self.answered: weakref.WeakSet[asyncio.BaseTransport] = weakref.WeakSet()
+        """Connections that have had an answer."""
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to one request."""
@@ -88,6 +91,8 @@ class Pushes:
             return web.Response(status=_STATUS.get(error.reason, 400), text=f"{error.reason}: {error.detail}"[:200])
         finally:
             self._under_way -= 1
+            if request.transport is not None:
+                self.answered.add(request.transport)
 
     async def _answer(self, request: web.BaseRequest, peer: str) -> web.StreamResponse:
         if not self._is_here(request.path):

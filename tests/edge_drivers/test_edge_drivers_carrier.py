@@ -194,6 +194,20 @@ async def test_a_body_that_does_not_come_is_given_up_and_one_that_breaks_off_is_
     assert Reason.TIMEOUT in inlet.reasons()
 
 
+async def test_a_connection_that_asks_for_nothing_is_closed_and_one_that_was_answered_stays(http, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("edge_agent.drivers.carrier._FIRST_S", 0.1)
+    inlet, driver = peers.Notebook(), carrier_link(tmp_path)
+    async with peers.running(driver, inlet):
+        reader, writer = await asyncio.open_connection(*driver.ports[0])
+        assert await post(http, driver, signed_push([point("3303_0_5700", 1)], TOKEN, "n")) == 200
+        assert await asyncio.wait_for(reader.read(), 3) == b""
+        writer.close()
+        await writer.wait_closed()
+        assert len(http.connector._conns) == 1  # the platform's own, kept open
+        assert await post(http, driver, signed_push([point("3303_0_5700", 2)], TOKEN, "n")) == 200
+    assert inlet.reasons() == {Reason.TIMEOUT}
+
+
 async def test_a_missing_token_is_told_and_looked_for_again(http, tmp_path) -> None:
     inlet = peers.Notebook()
     driver = carrier_link(tmp_path, "onenet", "")
