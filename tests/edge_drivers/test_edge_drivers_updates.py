@@ -90,11 +90,11 @@ async def test_a_modbus_unit_is_updated_between_its_polls(hangs_up: frozenset[in
     async with peers.serving(unit) as port, peers.running(bus(port), peers.Notebook()) as driver:
         assert isinstance(driver, ModbusDriver)
         await peers.eventually(lambda: unit.polls)
-        before = unit.polls
         ending = await brought(RecordsUpdate(UnitFiles(driver, 7), package(2)))
+        polls = unit.polls
+        await peers.eventually(lambda: unit.polls > polls)
     assert ending.state is State.DONE, ending
     assert one.running == package(2).manifest
-    assert unit.polls > before
 
 
 async def test_a_modbus_unit_refuses_an_older_image_and_records_that_are_not_there() -> None:
