@@ -22,6 +22,7 @@ from firmware_bridge.modbus.pdus import (
     parse_reply,
     parse_request,
 )
+from telemetry.reason import Reason
 
 __all__ = ["LANGUAGES"]
 
@@ -49,8 +50,14 @@ def _pdu(pdu: bytes, at: int) -> Record:
 def _request_or_reply(pdu: bytes) -> Request | Reply:
     try:
         return parse_request(pdu)
-    except ParseError:
-        return parse_reply(pdu)
+    except ParseError as no_request:
+        try:
+            return parse_reply(pdu)
+        except ParseError:
+            # A field that is out of its range says more than that a reply would have another length.
+            if no_request.reason is Reason.BAD_FIELD:
+                raise no_request from None
+            raise
 
 
 def _pdu_record(said: Request | Reply) -> Record:

@@ -138,6 +138,9 @@ FRAMES = [
     bytes.fromhex("01030200017984"),
     rtu_frame(5, bytes.fromhex("8302")),
     rtu_frame(9, bytes.fromhex("1000010002")),
+    rtu_frame(3, bytes.fromhex("16000400f20025")),  # V1.1b3, clause 6.16
+    rtu_frame(4, bytes.fromhex("140e0600040001000206000300090002")),  # clause 6.14
+    rtu_frame(4, bytes.fromhex("150d0600040007000306af04be100d")),  # clause 6.15
 ]
 
 
