@@ -1,5 +1,5 @@
 # One word per task. `make demo` and `make test` need nothing but Python 3.11+ and make; the rest follows from them.
-.PHONY: help demo test check format setup console servers lock wheel bench powercut bitflips killtest syscalltest simulate losstest clean
+.PHONY: help demo test check format setup console servers lock wheel bench powercut bitflips killtest syscalltest simulate losstest fuzz clean
 
 VENV ?= .venv
 PY := $(VENV)/bin/python
@@ -19,6 +19,7 @@ help:
 	@echo "make syscalltest         kill the outbox at every system call that writes (needs strace)"
 	@echo "make simulate N=1000     N seeds of the whole road in simulated time, network and disk"
 	@echo "make losstest            the same faults for this agent and for the ThingsBoard gateway, side by side"
+	@echo "make fuzz L=all S=600    fuzz the languages of the street for so many seconds (needs atheris)"
 	@echo "make lock     write requirements.lock anew from what is installed"
 
 setup: $(VENV)/.installed
@@ -80,6 +81,11 @@ simulate: setup
 
 losstest: setup servers
 	$(PY) -m benchmarks.peers.losstest
+
+fuzz: L ?= all
+fuzz: S ?= 600
+fuzz: setup
+	$(PY) tests/firmware_bridge/fuzz.py --language $(L) --seconds $(S)
 
 lock: setup
 	$(BIN)/pip freeze --exclude-editable > requirements.lock

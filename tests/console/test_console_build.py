@@ -11,6 +11,8 @@ from types import ModuleType
 
 import pytest
 
+from device_profiles.shelf import load_catalog
+
 CONSOLE = Path(__file__).resolve().parents[2] / "console"
 
 
@@ -129,3 +131,9 @@ def test_the_types_hold(bundle: Path) -> None:
         pytest.skip("svelte-check needs npm on the PATH and `npm ci` in console/")
     done = subprocess.run(["npm", "run", "check"], cwd=CONSOLE, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_every_kind_of_device_in_the_catalogue_has_a_word(language: str) -> None:
+    words = (CONSOLE / "src" / "messages" / f"{language}.ts").read_text(encoding="utf-8")
+    assert [kind for kind in sorted({it.kind for it in load_catalog().values()}) if f"'kind.{kind}':" not in words] == []
