@@ -39,7 +39,7 @@ from firmware_bridge.modbus.pdus import ReadRequest, parse_request
 from firmware_bridge.modbus.plan import ReadBlock
 from firmware_bridge.modbus.reader import RegisterReader
 from firmware_bridge.publications import decode_publication, elements, parse_publication
-from firmware_bridge.serial_frames import framer, read_frame
+from firmware_bridge.serial.frames import framer, read_frame
 from firmware_bridge.sl651.frames import Frame as Sl651Frame
 from firmware_bridge.sl651.frames import Sl651Framer
 from firmware_bridge.sl651.metrics import decode_report

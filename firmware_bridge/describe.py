@@ -20,7 +20,7 @@ from firmware_bridge.language import Language, Record
 from firmware_bridge.lwm2m.record import LANGUAGES as LWM2M
 from firmware_bridge.modbus.record import LANGUAGES as MODBUS
 from firmware_bridge.nbiot.record import LANGUAGE as NBIOT_AT
-from firmware_bridge.serial_record import serial_language
+from firmware_bridge.serial.record import serial_language
 from firmware_bridge.sl651.record import LANGUAGE as SL651
 from firmware_bridge.sparkplug.record import LANGUAGE as SPARKPLUG
 

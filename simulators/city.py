@@ -14,18 +14,18 @@ from firmware_bridge.errors import ParseError
 from simulators.actions import ACTIONS, GENERAL
 from simulators.devices.base import Account, Calling, Device, Line, Surroundings
 from simulators.devices.carrier_platform import SIMULATED_TOKEN, CarrierDevice
-from simulators.devices.cover import Cover
-from simulators.devices.environment_station import EnvironmentStation
-from simulators.devices.hydrology import HydrologyStation
-from simulators.devices.lwm2m_client import Lwm2mClient
-from simulators.devices.meters import Cjt188Meter, Dlt645Meter, MeterBus
-from simulators.devices.modbus_lines import ModbusTcpPort, RtuBus
-from simulators.devices.modbus_server import RtuServer
-from simulators.devices.modbus_unit import ModbusUnit
-from simulators.devices.mqtt_device import MqttDevice
-from simulators.devices.mqtt_sparkplug import SparkplugNode
-from simulators.devices.serial_node import SerialBus, SerialNode
-from simulators.devices.vehicle import Vehicle
+from simulators.devices.cover.cover import Cover
+from simulators.devices.lwm2m.client import Lwm2mClient
+from simulators.devices.modbus.lines import ModbusTcpPort, RtuBus
+from simulators.devices.modbus.server import RtuServer
+from simulators.devices.modbus.unit import ModbusUnit
+from simulators.devices.mqtt.device import MqttDevice
+from simulators.devices.mqtt.sparkplug import SparkplugNode
+from simulators.devices.serial.meters import Cjt188Meter, Dlt645Meter, MeterBus
+from simulators.devices.serial.node import SerialBus, SerialNode
+from simulators.devices.stations.environment import EnvironmentStation
+from simulators.devices.stations.hydrology import HydrologyStation
+from simulators.devices.vehicle.vehicle import Vehicle
 from simulators.links import Endpoints, link_table
 from simulators.listener import Address
 from simulators.pace import Pace, SystemPace

@@ -15,7 +15,7 @@ import msgspec
 
 from firmware_bridge.errors import ParseError
 from firmware_bridge.jt808.frames import Frame, Jt808Framer, escape, parse_frame
-from simulators.devices.terminal_bodies import GENERAL_ANSWER, PLATFORM_ANSWER, REGISTER, REGISTER_ANSWER
+from simulators.devices.vehicle.bodies import GENERAL_ANSWER, PLATFORM_ANSWER, REGISTER, REGISTER_ANSWER
 from simulators.listener import Address, close_quietly
 from simulators.pace import Pace, SystemPace
 from telemetry.clock import SECOND_NS, Clock, SystemClock

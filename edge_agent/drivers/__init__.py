@@ -17,20 +17,20 @@ __all__ = ["MAKERS", "Driver", "LinkHealth", "SetupError", "make_driver"]
 
 
 MAKERS: Mapping[DriverName, tuple[str, str]] = {
-    DriverName.MODBUS_TCP: ("modbus_tcp", "modbus_tcp"),
-    DriverName.MODBUS_RTU: ("modbus_rtu", "modbus_rtu"),
-    DriverName.MODBUS_RTU_TCP: ("modbus_tcp", "modbus_rtu_tcp"),
-    DriverName.SERIAL: ("serial_line", "SerialDriver"),
-    DriverName.DLT645: ("meters", "MeterDriver"),
-    DriverName.CJT188: ("meters", "MeterDriver"),
-    DriverName.CARRIER: ("carrier", "CarrierDriver"),
+    DriverName.MODBUS_TCP: ("modbus.tcp", "modbus_tcp"),
+    DriverName.MODBUS_RTU: ("modbus.rtu", "modbus_rtu"),
+    DriverName.MODBUS_RTU_TCP: ("modbus.tcp", "modbus_rtu_tcp"),
+    DriverName.SERIAL: ("serial.line", "SerialDriver"),
+    DriverName.DLT645: ("serial.meters", "MeterDriver"),
+    DriverName.CJT188: ("serial.meters", "MeterDriver"),
+    DriverName.CARRIER: ("carrier.driver", "CarrierDriver"),
     DriverName.COAP: ("coap", "CoapDriver"),
-    DriverName.LWM2M: ("lwm2m", "Lwm2mDriver"),
-    DriverName.MQTT: ("mqtt", "MqttDriver"),
-    DriverName.JT808: ("jt808", "Jt808Driver"),
-    DriverName.HJ212: ("hj212", "hj212"),
-    DriverName.SL651: ("sl651", "sl651"),
-    DriverName.BLE: ("ble", "ble"),
+    DriverName.LWM2M: ("lwm2m.driver", "Lwm2mDriver"),
+    DriverName.MQTT: ("mqtt.driver", "MqttDriver"),
+    DriverName.JT808: ("jt808.driver", "Jt808Driver"),
+    DriverName.HJ212: ("stations.hj212", "hj212"),
+    DriverName.SL651: ("stations.sl651", "sl651"),
+    DriverName.BLE: ("ble.driver", "ble"),
 }
 """Module and function, or class, that makes each driver."""
 

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from edge_agent.drivers.modbus_reply import Failure
+from edge_agent.drivers.modbus.reply import Failure
 from edge_agent.updates.base import SilentError
 from firmware_bridge.errors import ParseError
 from firmware_bridge.update.package import Package

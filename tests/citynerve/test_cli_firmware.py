@@ -13,8 +13,8 @@ import pytest
 
 from firmware_bridge.update.manifest import Manifest, digest_of
 from firmware_bridge.update.package import read_private_key, read_public_key, sign_package
-from simulators.devices.bootloader import Bootloader
-from simulators.devices.prompt_line import PromptLine
+from simulators.devices.firmware.bootloader import Bootloader
+from simulators.devices.firmware.prompt_line import PromptLine
 
 IMAGE = bytes(at * at % 253 for at in range(6000))
 

@@ -39,7 +39,7 @@ from firmware_bridge.modbus.pdus import ReadReply, ReadRequest, parse_reply, par
 from firmware_bridge.modbus.plan import plan_reads
 from firmware_bridge.modbus.registers import decode_registers
 from firmware_bridge.publications import decode_publication, elements, parse_publication
-from firmware_bridge.serial_frames import read_frame
+from firmware_bridge.serial.frames import read_frame
 from firmware_bridge.sl651.frames import parse_frame as parse_sl651
 from firmware_bridge.sl651.metrics import decode_report
 from firmware_bridge.sl651.record import body_of

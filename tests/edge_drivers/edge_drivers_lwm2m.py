@@ -7,8 +7,8 @@ from typing import Self
 
 from device_profiles.shelf import load_catalog
 from edge_agent.config import DeviceConfig, LinkConfig
-from edge_agent.drivers.lwm2m import Lwm2mDriver
-from edge_agent.drivers.lwm2m_sending import Patience
+from edge_agent.drivers.lwm2m.driver import Lwm2mDriver
+from edge_agent.drivers.lwm2m.sending import Patience
 from edge_agent.link_kinds import CoapOptions, DriverName
 from firmware_bridge.coap import CoapMessage, CoapOption, parse_coap
 from firmware_bridge.lwm2m.messages import (

@@ -11,8 +11,8 @@ import msgspec
 from device_profiles.model import CommandSpec
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import Driver, make_driver
-from edge_agent.drivers.jt808 import Jt808Driver
-from edge_agent.drivers.jt808_session import SessionLimits
+from edge_agent.drivers.jt808.driver import Jt808Driver
+from edge_agent.drivers.jt808.session import SessionLimits
 from edge_agent.link_kinds import Admit, DriverName, Jt808Options
 from firmware_bridge.jt808.answers import authenticate_body, register_body
 from firmware_bridge.jt808.frames import Frame, Jt808Framer, encode_frame

@@ -25,7 +25,7 @@ from firmware_bridge.jt808.location import encode_values
 from firmware_bridge.modbus.frames import parse_rtu, rtu_frame, tcp_frame
 from firmware_bridge.modbus.pdus import Function, ReadReply, ReadRequest, build_reply, parse_request
 from firmware_bridge.modbus.registers import encode_registers
-from firmware_bridge.serial_layout import encode_frame
+from firmware_bridge.serial.layout import encode_frame
 
 pytestmark = pytest.mark.integration
 

@@ -16,9 +16,9 @@ from device_profiles.wires.ble_orders import UartOrder
 from device_profiles.wires.items import ItemField
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import SetupError, make_driver
-from edge_agent.drivers.ble import BleDriver
-from edge_agent.drivers.ble_bleak import BleakRadio
-from edge_agent.drivers.ble_radio import OnHeard
+from edge_agent.drivers.ble.bleak import BleakRadio
+from edge_agent.drivers.ble.driver import BleDriver
+from edge_agent.drivers.ble.radio import OnHeard
 from edge_agent.link_kinds import BleOptions, DriverName
 from firmware_bridge.ble.advertising import Advertisement
 from firmware_bridge.ble.bthome import SERVICE

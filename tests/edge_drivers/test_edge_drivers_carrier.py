@@ -156,8 +156,8 @@ async def test_ctwing_pushes_named_properties_to_an_address_that_is_the_secret(h
 
 
 async def test_a_busy_receiver_says_so_and_bounds_its_connections(http, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("edge_agent.drivers.carrier_pushes._MOST_UNDER_WAY", 1)
-    monkeypatch.setattr("edge_agent.drivers.carrier._MOST_CONNECTIONS", 2)
+    monkeypatch.setattr("edge_agent.drivers.carrier.pushes._MOST_UNDER_WAY", 1)
+    monkeypatch.setattr("edge_agent.drivers.carrier.driver._MOST_CONNECTIONS", 2)
     inlet, driver = peers.Notebook(), carrier_link(tmp_path)
     inlet.gate = asyncio.Event()
     body = signed_push([point("3303_0_5700", 1)], TOKEN, "n")
@@ -175,7 +175,7 @@ async def test_a_busy_receiver_says_so_and_bounds_its_connections(http, tmp_path
 
 
 async def test_a_body_that_does_not_come_is_given_up_and_one_that_breaks_off_is_counted(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("edge_agent.drivers.carrier_pushes._BODY_S", 0.1)
+    monkeypatch.setattr("edge_agent.drivers.carrier.pushes._BODY_S", 0.1)
     inlet, driver = peers.Notebook(), carrier_link(tmp_path)
     head = b"POST /push HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"
     async with peers.running(driver, inlet):
@@ -184,7 +184,7 @@ async def test_a_body_that_does_not_come_is_given_up_and_one_that_breaks_off_is_
         assert b" 408 " in await reader.readline()
         writer.close()
         await writer.wait_closed()
-        monkeypatch.setattr("edge_agent.drivers.carrier_pushes._BODY_S", 5)
+        monkeypatch.setattr("edge_agent.drivers.carrier.pushes._BODY_S", 5)
         _, writer = await asyncio.open_connection(*driver.ports[0])
         writer.write(head + b"12")
         await writer.drain()
@@ -195,7 +195,7 @@ async def test_a_body_that_does_not_come_is_given_up_and_one_that_breaks_off_is_
 
 
 async def test_a_connection_that_asks_for_nothing_is_closed_and_one_that_was_answered_stays(http, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("edge_agent.drivers.carrier._FIRST_S", 0.1)
+    monkeypatch.setattr("edge_agent.drivers.carrier.driver._FIRST_S", 0.1)
     inlet, driver = peers.Notebook(), carrier_link(tmp_path)
     async with peers.running(driver, inlet):
         reader, writer = await asyncio.open_connection(*driver.ports[0])

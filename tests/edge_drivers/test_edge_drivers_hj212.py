@@ -14,8 +14,8 @@ import pytest
 from device_profiles.model import Profile
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import Driver, SetupError, make_driver
-from edge_agent.drivers.hj212 import hj212
-from edge_agent.drivers.station_dialogue import StationLimits
+from edge_agent.drivers.stations.dialogue import StationLimits
+from edge_agent.drivers.stations.hj212 import hj212
 from edge_agent.heard import Verdict
 from edge_agent.link_kinds import DriverName, ModbusTcpOptions, StationOptions
 from firmware_bridge.errors import Refused

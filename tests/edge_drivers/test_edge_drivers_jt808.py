@@ -10,7 +10,7 @@ from edge_drivers_terminal import BUS, NOON_NS, PHONE, dial, listener, location,
 
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import SetupError, make_driver
-from edge_agent.drivers.jt808_session import SessionLimits
+from edge_agent.drivers.jt808.session import SessionLimits
 from edge_agent.heard import Verdict
 from edge_agent.link_kinds import Admit, DriverName, Jt808Options
 from firmware_bridge.jt808.answers import authenticate_body, batch_body, register_body

@@ -10,8 +10,8 @@ from edge_drivers_terminal import BUS, Terminal, dial, listener, location, resul
 from device_profiles.model import CommandSpec
 from device_profiles.quantities import Text
 from device_profiles.wires.jt808_orders import TerminalOrder
-from edge_agent.drivers.jt808 import Jt808Driver
-from edge_agent.drivers.jt808_session import SessionLimits
+from edge_agent.drivers.jt808.driver import Jt808Driver
+from edge_agent.drivers.jt808.session import SessionLimits
 from edge_agent.updates.base import SilentError
 from firmware_bridge.jt808.frames import Frame
 from firmware_bridge.jt808.packets import PACKET_BYTES

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from edge_agent.config import DeviceConfig
 from edge_agent.drivers.base import SetupError
-from edge_agent.drivers.lwm2m_sending import Patience
+from edge_agent.drivers.lwm2m.sending import Patience
 from firmware_bridge.coap import CoapMessage
 from firmware_bridge.lwm2m.messages import ACCEPT, CONTENT_FORMAT, OBSERVE, URI_QUERY, number_option, option_number, option_texts
 from telemetry.clock import SECOND_NS
@@ -28,7 +28,7 @@ DEVICE, RADIO = b'[{"n":"/3/0/9","v":78}]', b'[{"n":"/4/0/2","v":-108}]'
 
 @pytest.fixture
 def quick_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_agent.drivers.lwm2m._TICK_S", 0.05)
+    monkeypatch.setattr("edge_agent.drivers.lwm2m.driver._TICK_S", 0.05)
 
 
 def values(inlet: peers.Notebook, device: str = "cover-1") -> dict[str, object]:
@@ -281,7 +281,7 @@ async def test_a_device_that_does_not_know_the_format_is_written_to_in_plain_tex
 
 
 async def test_an_instance_that_a_device_does_not_tell_of_any_more_is_observed_again_at_its_update(monkeypatch) -> None:
-    monkeypatch.setattr("edge_agent.drivers.lwm2m_asking._OVERDUE", 0.1 / 300)  # the lamp is to tell every 300 s
+    monkeypatch.setattr("edge_agent.drivers.lwm2m.asking._OVERDUE", 0.1 / 300)  # the lamp is to tell every 300 s
     inlet, driver = peers.Notebook(), link(LAMP)
     async with peers.running(driver, inlet):
         with Node(driver) as node:
@@ -444,7 +444,7 @@ async def test_noise_and_options_of_another_time_are_survived() -> None:
 
 
 async def test_while_too_much_is_being_committed_a_device_is_asked_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_agent.drivers.lwm2m_intake._MOST_UNDER_WAY", 1)
+    monkeypatch.setattr("edge_agent.drivers.lwm2m.intake._MOST_UNDER_WAY", 1)
     inlet, driver = peers.Notebook(), link(COVER)
     async with peers.running(driver, inlet):
         with Node(driver) as node:

@@ -17,8 +17,8 @@ from edge_agent.updates.runner import run_update
 from firmware_bridge.update.manifest import Manifest, digest_of
 from firmware_bridge.update.package import Package, sign_package
 from firmware_bridge.update.standing import Phase
-from simulators.devices.bootloader import Bootloader
-from simulators.devices.bootloader_faces import Object5
+from simulators.devices.firmware.bootloader import Bootloader
+from simulators.devices.firmware.faces import Object5
 from telemetry.records import Outcome
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1", "::1", "::ffff:127.0.0.1"])

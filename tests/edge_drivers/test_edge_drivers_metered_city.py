@@ -13,10 +13,10 @@ from device_profiles.model import Profile
 from device_profiles.shelf import load_catalog
 from edge_agent.config import DeviceConfig, LinkConfig, load_config
 from edge_agent.drivers import make_driver
-from edge_agent.drivers.meters import MeterDriver
+from edge_agent.drivers.serial.meters import MeterDriver
 from simulators.city import City
 from simulators.devices.base import Device
-from simulators.devices.meters import Dlt645Meter
+from simulators.devices.serial.meters import Dlt645Meter
 from simulators.links import links_toml
 from simulators.scenario import load_scenario
 from telemetry.clock import SystemClock
@@ -185,7 +185,7 @@ def hasty(profile: Profile) -> Profile:
 
 
 async def test_a_valve_is_shut_and_opened_and_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_agent.drivers.meters._VALVE_LOOK_S", 0.05)
+    monkeypatch.setattr("edge_agent.drivers.serial.meters._VALVE_LOOK_S", 0.05)
     meters = ("water_meter_cjt188", "gas_meter_cjt188")
     async with street(tmp_path, SMALL | {name: hasty(SMALL[name]) for name in meters}) as here:
         driver = next(driver for driver in here.drivers if driver.name == "mains")

@@ -12,16 +12,16 @@ from device_profiles.shelf import load_catalog
 from device_profiles.wires.modbus import RegisterArea, RegisterField
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import Driver, make_driver
-from edge_agent.drivers.modbus_bus import ModbusDriver
-from edge_agent.drivers.modbus_line import ModbusLine
-from edge_agent.drivers.modbus_reply import Failure, Request, RtuEnvelope, TcpEnvelope
+from edge_agent.drivers.modbus.bus import ModbusDriver
+from edge_agent.drivers.modbus.line import ModbusLine
+from edge_agent.drivers.modbus.reply import Failure, Request, RtuEnvelope, TcpEnvelope
 from edge_agent.link_kinds import DriverName, ModbusTcpOptions, SerialOptions
 from firmware_bridge.modbus.frames import rtu_frame, tcp_frame
 from simulators.actions import How, Kind
 from simulators.devices.base import Surroundings
-from simulators.devices.modbus_lines import RtuBus
-from simulators.devices.modbus_server import RtuServer
-from simulators.devices.modbus_unit import ModbusUnit
+from simulators.devices.modbus.lines import RtuBus
+from simulators.devices.modbus.server import RtuServer
+from simulators.devices.modbus.unit import ModbusUnit
 from simulators.scenario import DeviceSpec
 from telemetry.clock import SystemClock
 from telemetry.reason import Reason

@@ -21,8 +21,8 @@ from edge_agent.drivers import Driver, make_driver
 from edge_agent.link_kinds import DriverName, ModbusTcpOptions, SerialOptions
 from simulators.actions import Kind
 from simulators.devices.base import Surroundings
-from simulators.devices.modbus_lines import ModbusTcpPort, RtuBus
-from simulators.devices.modbus_unit import ModbusUnit
+from simulators.devices.modbus.lines import ModbusTcpPort, RtuBus
+from simulators.devices.modbus.unit import ModbusUnit
 from simulators.scenario import DeviceSpec
 from telemetry.clock import SECOND_NS, SystemClock
 from telemetry.records import Command, Outcome

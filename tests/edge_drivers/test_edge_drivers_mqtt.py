@@ -18,7 +18,7 @@ from device_profiles.wires.mqtt import Form, MqttTopic, MqttWire, Presence, Seve
 from device_profiles.wires.mqtt_orders import Answer, PublishOrder
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import Driver, SetupError, make_driver
-from edge_agent.drivers.mqtt_client import Receipts
+from edge_agent.drivers.mqtt.client import Receipts
 from edge_agent.heard import Verdict
 from edge_agent.link_kinds import DriverName, MqttOptions
 from telemetry.clock import SECOND_NS, SystemClock

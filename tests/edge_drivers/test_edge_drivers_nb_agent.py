@@ -13,7 +13,7 @@ from edge_drivers_lwm2m import COVER, LAMP, LAMP_LINKS, Node
 
 from edge_agent.agent import Agent
 from edge_agent.config import AgentConfig, DeviceConfig, LinkConfig
-from edge_agent.drivers.lwm2m import Lwm2mDriver
+from edge_agent.drivers.lwm2m.driver import Lwm2mDriver
 from edge_agent.link_kinds import CarrierOptions, CoapOptions, DriverName
 from firmware_bridge.carriers.onenet import signed_push
 

@@ -11,12 +11,12 @@ from edge_drivers_lwm2m import CATALOG, CLOCK, COVER, LAMP, link, order
 
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import Driver, make_driver
-from edge_agent.drivers.lwm2m_sending import Patience
+from edge_agent.drivers.lwm2m.sending import Patience
 from edge_agent.link_kinds import CarrierOptions, DriverName
 from simulators.actions import How, Kind
 from simulators.devices.base import Calling, Surroundings
 from simulators.devices.carrier_platform import SIMULATED_TOKEN, CarrierDevice
-from simulators.devices.lwm2m_client import Lwm2mClient
+from simulators.devices.lwm2m.client import Lwm2mClient
 from simulators.listener import Address
 from simulators.scenario import DeviceSpec
 from telemetry.reason import Reason

@@ -14,9 +14,9 @@ from edge_agent.link_kinds import CoapOptions, DriverName
 from firmware_bridge.nbiot.machine import ModemConfig
 from simulators.actions import Kind
 from simulators.devices.base import Surroundings
-from simulators.devices.cover import Cover
-from simulators.devices.modem_port import ModemPort
-from simulators.devices.nbiot_modem import SimulatedModem
+from simulators.devices.cover.cover import Cover
+from simulators.devices.cover.modem import SimulatedModem
+from simulators.devices.cover.modem_port import ModemPort
 from simulators.scenario import DeviceSpec
 from simulators.ways import Form
 
@@ -92,7 +92,7 @@ async def test_a_modem_that_begins_again_is_brought_back_and_the_report_comes_th
 
 
 async def test_a_port_that_is_unplugged_is_counted_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simulators.devices.modem_port._REOPEN_S", 0.02)
+    monkeypatch.setattr("simulators.devices.cover.modem_port._REOPEN_S", 0.02)
     heard: list[bytes] = []
     modem = SimulatedModem("bc95")
     port = ModemPort(modem.path, ModemConfig(family="bc95", host="127.0.0.1", port=9), CLOCK, heard.append)

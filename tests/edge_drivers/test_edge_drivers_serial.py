@@ -13,7 +13,7 @@ from device_profiles.wires.serial import LineChecksum, LineField, LineLayout, Li
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import Driver, SetupError, make_driver
 from edge_agent.link_kinds import DriverName, SerialOptions
-from firmware_bridge.serial_layout import encode_frame
+from firmware_bridge.serial.layout import encode_frame
 from telemetry.clock import SystemClock
 from telemetry.reason import Reason
 

@@ -15,8 +15,8 @@ import pytest
 from device_profiles.model import Profile
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import Driver, SetupError, make_driver
-from edge_agent.drivers.sl651 import sl651
-from edge_agent.drivers.station_dialogue import StationLimits
+from edge_agent.drivers.stations.dialogue import StationLimits
+from edge_agent.drivers.stations.sl651 import sl651
 from edge_agent.link_kinds import DriverName, HydrologyOptions, StationOptions
 from firmware_bridge.errors import ParseError
 from firmware_bridge.sl651.frames import ACK, ENQ, EOT, ESC, NAK, Frame, Sl651Framer, encode_frame, parse_frame

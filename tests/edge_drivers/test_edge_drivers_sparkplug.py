@@ -18,7 +18,7 @@ from edge_agent.link_kinds import DriverName, MqttOptions
 from firmware_bridge.sparkplug.payload import DataType, Metric, Payload, Raw, encode_payload, parse_payload, typed
 from simulators.actions import Kind as Family
 from simulators.devices.base import Surroundings
-from simulators.devices.mqtt_sparkplug import SparkplugNode
+from simulators.devices.mqtt.sparkplug import SparkplugNode
 from simulators.scenario import DeviceSpec
 from telemetry.clock import SECOND_NS, SystemClock
 from telemetry.reason import Reason

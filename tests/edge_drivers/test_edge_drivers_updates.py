@@ -11,9 +11,9 @@ from edge_drivers_terminal import BUS, Terminal, dial, listener
 from edge_agent.backoff import Backoff
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import make_driver
-from edge_agent.drivers.jt808 import Jt808Driver
-from edge_agent.drivers.jt808_session import SessionLimits
-from edge_agent.drivers.modbus_bus import ModbusDriver
+from edge_agent.drivers.jt808.driver import Jt808Driver
+from edge_agent.drivers.jt808.session import SessionLimits
+from edge_agent.drivers.modbus.bus import ModbusDriver
 from edge_agent.link_kinds import DriverName, ModbusTcpOptions
 from edge_agent.updates.base import Updatable
 from edge_agent.updates.jt808 import TerminalUpdate
@@ -25,9 +25,9 @@ from firmware_bridge.update.manifest import Manifest, digest_of
 from firmware_bridge.update.package import Package, sign_package
 from firmware_bridge.update.session import Ending
 from firmware_bridge.update.table import State
-from simulators.devices.bootloader import Bootloader
-from simulators.devices.bootloader_faces import RecordFiles
-from simulators.devices.bootloader_faces import Terminal as Firmware
+from simulators.devices.firmware.bootloader import Bootloader
+from simulators.devices.firmware.faces import RecordFiles
+from simulators.devices.firmware.faces import Terminal as Firmware
 from telemetry.clock import SystemClock
 from telemetry.reason import Reason
 

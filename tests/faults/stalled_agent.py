@@ -10,7 +10,7 @@ from citynerve.commands.edge import run
 from device_profiles.model import Profile
 from edge_agent import agent
 from edge_agent.config import LinkConfig
-from edge_agent.drivers.jt808 import Jt808Driver
+from edge_agent.drivers.jt808.driver import Jt808Driver
 from edge_agent.heard import Inlet
 from telemetry.clock import Clock
 

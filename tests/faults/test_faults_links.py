@@ -27,7 +27,7 @@ from edge_agent.heard import Heard, Inlet, Verdict
 from edge_agent.link_kinds import CoapOptions, DriverName
 from simulators.bad_datagrams import DatagramProxy, Weather
 from simulators.devices.base import Surroundings
-from simulators.devices.cover import Cover
+from simulators.devices.cover.cover import Cover
 from simulators.faults import FaultyProxy, Impairment, Mode
 from simulators.relay import Direction
 from simulators.scenario import DeviceSpec, Kind

@@ -7,8 +7,8 @@ from fuzz_modbus import bitwise_crc
 from device_profiles.loader import load_profile
 from device_profiles.shelf import catalog_path
 from firmware_bridge.errors import ParseError
-from firmware_bridge.serial_frames import framer as cutter
-from firmware_bridge.serial_layout import decode_frame
+from firmware_bridge.serial.frames import framer as cutter
+from firmware_bridge.serial.layout import decode_frame
 
 NODE = load_profile(catalog_path() / "toilet_node_serial")
 START, CHECKED_FROM = b"\xaa\x55", 2

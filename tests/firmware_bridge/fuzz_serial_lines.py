@@ -15,8 +15,8 @@ from device_profiles.wires.serial import (
     SerialWire,
 )
 from firmware_bridge.errors import ParseError
-from firmware_bridge.serial_frames import framer, read_frame, speaker
-from firmware_bridge.serial_record import serial_language
+from firmware_bridge.serial.frames import framer, read_frame, speaker
+from firmware_bridge.serial.record import serial_language
 
 NMEA = LineLayout(
     start=b"$",

@@ -17,7 +17,7 @@ from firmware_bridge.dlt645 import parts as dlt645_parts
 from firmware_bridge.errors import ParseError
 from firmware_bridge.hj212.reassembly import Reassembler
 from firmware_bridge.modbus import frames as modbus_frames
-from firmware_bridge.serial_framer import SerialFramer
+from firmware_bridge.serial.framer import SerialFramer
 from telemetry.reason import Reason
 
 __all__ = ["PLANTED", "Planted"]

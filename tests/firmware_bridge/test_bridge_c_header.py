@@ -23,7 +23,7 @@ from firmware_bridge.c_header import c_header
 from firmware_bridge.c_header.names import Names, comment
 from firmware_bridge.modbus.plan import ReadBlock
 from firmware_bridge.modbus.registers import decode_registers
-from firmware_bridge.serial_layout import decode_frame
+from firmware_bridge.serial.layout import decode_frame
 from telemetry.reason import Reason
 from telemetry.records import Value
 

@@ -12,8 +12,8 @@ from device_profiles.shelf import load_catalog
 from device_profiles.wires.serial import BinaryField, BinaryLayout, BinaryMessage, SerialWire
 from device_profiles.wires.serial_binary import CHECKSUM_BYTES
 from firmware_bridge.errors import ParseError, Refused
-from firmware_bridge.serial_checks import checksum
-from firmware_bridge.serial_layout import LayoutFramer, decode_frame, encode_frame, poll_frame
+from firmware_bridge.serial.checks import checksum
+from firmware_bridge.serial.layout import LayoutFramer, decode_frame, encode_frame, poll_frame
 from firmware_bridge.values import Decoded
 from telemetry.reason import Reason
 from telemetry.records import Flaw, Quality

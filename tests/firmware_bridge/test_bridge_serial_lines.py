@@ -11,9 +11,9 @@ from device_profiles.model import Profile
 from device_profiles.quantities import MetricType, Scaling
 from device_profiles.wires.serial import LineChecksum, LineField, LineLayout, LineMessage, Place, SerialWire
 from firmware_bridge.errors import ParseError, Refused
-from firmware_bridge.serial_line_encoding import encode_line, poll_line
-from firmware_bridge.serial_lines import LineFramer, check_line, decode_line
-from firmware_bridge.serial_record import serial_language
+from firmware_bridge.serial.encoding import encode_line, poll_line
+from firmware_bridge.serial.lines import LineFramer, check_line, decode_line
+from firmware_bridge.serial.record import serial_language
 from telemetry.reason import Reason
 from telemetry.records import Flaw, Quality
 

@@ -13,7 +13,7 @@ import pytest
 
 from device_profiles.shelf import load_catalog
 from simulators.city import City
-from simulators.devices.modbus_lines import RtuBus
+from simulators.devices.modbus.lines import RtuBus
 from simulators.links import Endpoints, links_toml
 from simulators.listener import Address, Listener
 from simulators.scenario import Scenario, load_scenario

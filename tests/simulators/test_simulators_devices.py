@@ -22,15 +22,15 @@ from firmware_bridge.modbus.frames import crc16, parse_rtu, rtu_frame
 from firmware_bridge.modbus.pdus import Function, ReadRequest, build_request
 from firmware_bridge.modbus.plan import plan_reads
 from firmware_bridge.modbus.registers import decode_registers
-from firmware_bridge.serial_layout import decode_frame
+from firmware_bridge.serial.layout import decode_frame
 from simulators.actions import Kind
 from simulators.devices.base import Device, Runnable, Surroundings
-from simulators.devices.cover import Cover
-from simulators.devices.modbus_lines import ModbusTcpPort, RtuBus
-from simulators.devices.modbus_unit import ModbusUnit
-from simulators.devices.mqtt_device import MqttDevice
-from simulators.devices.serial_node import SerialBus, SerialNode
-from simulators.devices.vehicle import Vehicle
+from simulators.devices.cover.cover import Cover
+from simulators.devices.modbus.lines import ModbusTcpPort, RtuBus
+from simulators.devices.modbus.unit import ModbusUnit
+from simulators.devices.mqtt.device import MqttDevice
+from simulators.devices.serial.node import SerialBus, SerialNode
+from simulators.devices.vehicle.vehicle import Vehicle
 from simulators.listener import Address, Listener
 from simulators.scenario import DeviceSpec
 from simulators.ways import Form

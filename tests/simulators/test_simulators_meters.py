@@ -8,8 +8,8 @@ from firmware_bridge.dlt645 import frames as dlt645
 from firmware_bridge.errors import ParseError
 from simulators.actions import Kind
 from simulators.devices.base import Surroundings
-from simulators.devices.meters import Cjt188Meter, Dlt645Meter
-from simulators.devices.serial_node import SerialNode
+from simulators.devices.serial.meters import Cjt188Meter, Dlt645Meter
+from simulators.devices.serial.node import SerialNode
 from simulators.scenario import DeviceSpec
 from telemetry.clock import SystemClock
 

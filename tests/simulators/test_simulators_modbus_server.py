@@ -19,7 +19,7 @@ from firmware_bridge.modbus.pdus import (
     parse_reply,
 )
 from simulators.city import City
-from simulators.devices.modbus_unit import ModbusUnit
+from simulators.devices.modbus.unit import ModbusUnit
 from simulators.scenario import load_scenario
 
 pytestmark = pytest.mark.integration

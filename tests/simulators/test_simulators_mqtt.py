@@ -21,8 +21,8 @@ from firmware_bridge.sparkplug.topics import parse_topic
 from simulators.actions import How, Kind
 from simulators.devices.base import Device, Runnable, Surroundings
 from simulators.devices.ble_air import BleAir, BleSensor
-from simulators.devices.mqtt_device import MqttDevice
-from simulators.devices.mqtt_sparkplug import SparkplugNode
+from simulators.devices.mqtt.device import MqttDevice
+from simulators.devices.mqtt.sparkplug import SparkplugNode
 from simulators.scenario import DeviceSpec
 from telemetry.clock import SystemClock
 

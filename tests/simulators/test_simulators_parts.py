@@ -9,7 +9,7 @@ import pytest
 import simulators
 from simulators.actions import ACTIONS, GENERAL, How, Kind
 from simulators.devices.memory import Memory
-from simulators.devices.terminal_bodies import Answer, authenticate_body, batch_body, read_answer, register_body
+from simulators.devices.vehicle.bodies import Answer, authenticate_body, batch_body, read_answer, register_body
 from simulators.route import Route
 
 

@@ -23,9 +23,9 @@ from firmware_bridge.sl651.reports import answer
 from firmware_bridge.values import Decoded
 from simulators.actions import Kind
 from simulators.devices.base import Device, Surroundings
-from simulators.devices.calling_station import CallingStation
-from simulators.devices.environment_station import EnvironmentStation
-from simulators.devices.hydrology import HydrologyStation
+from simulators.devices.stations.calling import CallingStation
+from simulators.devices.stations.environment import EnvironmentStation
+from simulators.devices.stations.hydrology import HydrologyStation
 from simulators.listener import Address, Listener
 from simulators.scenario import DeviceSpec
 from telemetry.clock import SECOND_NS, Clock, ManualClock, SystemClock

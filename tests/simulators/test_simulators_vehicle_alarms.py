@@ -9,7 +9,7 @@ from edge_agent.pipeline.work import Memory
 from firmware_bridge.jt808.location import decode_location, parse_location
 from simulators.actions import Kind
 from simulators.devices.base import Surroundings
-from simulators.devices.vehicle import Vehicle
+from simulators.devices.vehicle.vehicle import Vehicle
 from simulators.scenario import DeviceSpec
 from simulators.ways import Form
 from telemetry.clock import SECOND_NS, ManualClock

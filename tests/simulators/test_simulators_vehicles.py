@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from device_profiles.shelf import load_catalog
 from edge_agent.backoff import Backoff
 from edge_agent.config import DeviceConfig, LinkConfig
-from edge_agent.drivers.jt808 import Jt808Driver
-from edge_agent.drivers.jt808_session import SessionLimits
+from edge_agent.drivers.jt808.driver import Jt808Driver
+from edge_agent.drivers.jt808.session import SessionLimits
 from edge_agent.heard import Heard, Verdict
 from edge_agent.link_kinds import DriverName, Jt808Options
 from edge_agent.updates.base import SilentError
@@ -23,11 +23,11 @@ from firmware_bridge.update.package import Package, sign_package
 from firmware_bridge.update.table import State
 from simulators.actions import ACTIONS, Kind
 from simulators.devices.base import Surroundings
-from simulators.devices.bootloader import Bootloader
-from simulators.devices.bootloader_faces import Terminal
-from simulators.devices.fences import Crossing, Fences
-from simulators.devices.terminal_orders import Installed
-from simulators.devices.vehicle import Vehicle
+from simulators.devices.firmware.bootloader import Bootloader
+from simulators.devices.firmware.faces import Terminal
+from simulators.devices.vehicle.fences import Crossing, Fences
+from simulators.devices.vehicle.orders import Installed
+from simulators.devices.vehicle.vehicle import Vehicle
 from simulators.scenario import DeviceSpec
 from simulators.ways import Form
 from telemetry.clock import SystemClock

@@ -1,0 +1,1 @@
+"""Bluetooth Low Energy: sensors near the gateway and the maintenance door."""

@@ -1,0 +1,1 @@
+"""Carriers' platforms that push over HTTP."""

@@ -1,0 +1,1 @@
+"""Environment and hydrology stations that dial the gateway."""

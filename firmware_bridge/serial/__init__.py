@@ -1,0 +1,1 @@
+"""Serial devices by profile alone: binary frames, lines of text, and their checksums."""

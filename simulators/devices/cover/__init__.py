@@ -1,0 +1,1 @@
+"""A manhole cover, with a modem of its own or without."""

@@ -1,0 +1,1 @@
+"""A bootloader and its flash."""

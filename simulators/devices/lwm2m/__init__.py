@@ -1,0 +1,1 @@
+"""An LwM2M client."""

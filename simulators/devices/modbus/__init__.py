@@ -1,0 +1,1 @@
+"""Modbus units and what carries them."""

@@ -1,0 +1,1 @@
+"""Stations that dial the gateway."""
