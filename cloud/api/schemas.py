@@ -283,7 +283,7 @@ class Notice(Answer):
     id: int
     step: str
     channel: str
-    state: Literal["pending", "sent", "failed"]
+    state: Literal["pending", "sent", "digest", "failed"]
     attempts: int
     failure: str
     vendor_code: str

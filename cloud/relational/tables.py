@@ -236,7 +236,9 @@ case_alarms = Table(
     Column("alarm", String(160), primary_key=True),
 )
 
-# The durable outbox of messages to people: written in the transaction of what they tell of, sent afterwards.
+# The durable outbox of messages to people: written in the transaction of what they tell of, sent afterwards. `target` is
+# the person of a channel that has people, else empty. `copies` is how many attempts may have reached somebody. A row that
+# a digest stands for names the digest's row; `token` is the end of the message's link, `opened_ns` its first use.
 notifications = Table(
     "notifications",
     metadata,
@@ -254,7 +256,16 @@ notifications = Table(
     Column("detail", Text, nullable=False, default=""),
     Column("created_ns", _ns, nullable=False),
     Column("sent_ns", _ns),
-    UniqueConstraint("occasion", "step", "channel"),
+    Column("target", _id, nullable=False, default="", server_default=""),
+    Column("priority", String(16), nullable=False, default="medium", server_default="medium"),
+    Column("quiet_until_ns", _ns),
+    Column("copies", Integer, nullable=False, default=0, server_default="0"),
+    Column("digest_id", _serial, index=True),
+    Column("receipt", String(128), nullable=False, default="", server_default=""),
+    Column("token", String(32)),
+    Column("opened_ns", _ns),
+    UniqueConstraint("occasion", "step", "channel", "target"),
+    Index(None, "token", unique=True),
 )
 
 refusals = Table(
