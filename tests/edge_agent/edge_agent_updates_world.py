@@ -19,9 +19,9 @@ from firmware_bridge.errors import ParseError
 from firmware_bridge.update.manifest import HEADER_BYTES, Manifest, check_image, digest_of
 from firmware_bridge.update.package import Package, check_header, sign_package
 from firmware_bridge.update.session import Ending, Limits
-from simulators.devices.bootloader import Bootloader
-from simulators.devices.bootloader_faces import Object5, Prompt, RecordFiles, Terminal
-from simulators.devices.flash import Power, PowerCutError
+from simulators.devices.firmware.bootloader import Bootloader
+from simulators.devices.firmware.faces import Object5, Prompt, RecordFiles, Terminal
+from simulators.devices.firmware.flash import Power, PowerCutError
 from telemetry.reason import Reason
 
 __all__ = ["KEY", "WAYS", "GatewayCutError", "World", "package_of"]

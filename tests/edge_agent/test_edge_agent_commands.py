@@ -10,7 +10,7 @@ import pytest
 from edge_agent.commands import CommandRoom, Patient
 from edge_agent.config import DeviceConfig
 from edge_agent.drivers import Driver
-from edge_agent.drivers.lwm2m import Lwm2mDriver
+from edge_agent.drivers.lwm2m.driver import Lwm2mDriver
 from telemetry.clock import SystemClock
 from telemetry.reason import Reason
 from telemetry.records import Command, CommandResult, Outcome

@@ -17,9 +17,9 @@ from edge_agent.updates.serial_prompt import PromptUpdate
 from edge_agent.updates.transfer import Port, open_port, receive_blocks, send_blocks
 from firmware_bridge.update.table import State
 from firmware_bridge.xmodem import NamedFile, Receiver, Sender, xmodem_steps, ymodem_steps
-from simulators.devices.bootloader import Bootloader
-from simulators.devices.flash import Power
-from simulators.devices.prompt_line import PromptLine
+from simulators.devices.firmware.bootloader import Bootloader
+from simulators.devices.firmware.flash import Power
+from simulators.devices.firmware.prompt_line import PromptLine
 from simulators.pty_line import PtyLine
 from telemetry.reason import Reason
 
