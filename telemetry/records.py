@@ -99,7 +99,7 @@ class Origin(StrEnum):
 
 
 class Cause(StrEnum):
-    """What moved an alarm; the table of `telemetry.alarm_states` says from where to where."""
+    """What moved an alarm; the tables of `telemetry.alarm_states` say from where to where."""
 
     RAISE = "raise"
     RETURN = "return"
@@ -112,6 +112,14 @@ class Cause(StrEnum):
     BECAME_UNCERTAIN = "became_uncertain"
     BECAME_CERTAIN = "became_certain"
     CONFIG = "config"
+    # Of the suppression axis: the cloud's acts, in the log of the alarm itself.
+    SHELVE = "shelve"
+    SHELVE_ONCE = "shelve_once"
+    UNSHELVE = "unshelve"
+    SUPPRESS = "suppress"
+    UNSUPPRESS = "unsuppress"
+    OUT_OF_SERVICE = "out_of_service"
+    RETURN_TO_SERVICE = "return_to_service"
 
 
 class Outcome(StrEnum):
@@ -202,10 +210,11 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True, tag="transition", array_like=True):
-    """One step of one alarm occurrence: append-only, and harmless when repeated or out of order.
+    """One step of one alarm occurrence, or of the alarm itself: append-only, and harmless when repeated or out of order.
 
-    `(alarm, origin, n)` is unique; `n` counts from 1 for each origin. The state of an occurrence is the fold of its
-    transitions in the order of (event_time_ns, origin, n) through `telemetry.alarm_states.TABLE`.
+    `alarm` is `device/rule/onset` for a step of an occurrence, `device/rule` for one that begins or ends the suppression
+    of all. `(alarm, origin, n)` is unique; `n` counts from 1 for each origin. What they amount to is the fold of the
+    transitions in the order of (event_time_ns, origin, n) through the tables of `telemetry.alarm_states`.
     """
 
     alarm: str

@@ -91,6 +91,13 @@ export const en: Catalogue = {
   'cause.became_uncertain': 'Became uncertain',
   'cause.became_certain': 'Became certain',
   'cause.config': 'Configuration changed',
+  'cause.shelve': 'Shelved',
+  'cause.shelve_once': 'Shelved until it returns',
+  'cause.unshelve': 'Unshelved',
+  'cause.suppress': 'Suppressed by design',
+  'cause.unsuppress': 'No longer suppressed',
+  'cause.out_of_service': 'Taken out of service',
+  'cause.return_to_service': 'Returned to service',
 
   'step.open': 'Opened',
   'step.opened': 'Opened',

@@ -90,6 +90,13 @@ export const zh = {
   'cause.became_uncertain': '变为存疑',
   'cause.became_certain': '恢复可信',
   'cause.config': '配置变更',
+  'cause.shelve': '搁置',
+  'cause.shelve_once': '搁置至恢复',
+  'cause.unshelve': '取消搁置',
+  'cause.suppress': '按设计抑制',
+  'cause.unsuppress': '解除设计抑制',
+  'cause.out_of_service': '停用',
+  'cause.return_to_service': '恢复使用',
 
   'step.open': '立案',
   'step.opened': '立案',
