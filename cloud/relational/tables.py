@@ -36,6 +36,7 @@ __all__ = [
     "notifications",
     "quarantine",
     "refusals",
+    "suppressions",
     "transitions",
 ]
 
@@ -179,11 +180,41 @@ alarms = Table(
     Column("state", String(32), nullable=False, index=True),
     Column("uncertain", Boolean, nullable=False, default=False),
     Column("raised_ns", _ns, nullable=False, index=True),
+    # How often the condition came true within this occurrence.
+    Column("raises", Integer, nullable=False, default=1, server_default="1"),
     Column("returned_ns", _ns),
     Column("acknowledged_ns", _ns),
     Column("acknowledged_by", String(128), nullable=False, default=""),
     Column("evidence", JSON, nullable=False, default=dict),
     Column("case_id", _serial, index=True),
+)
+
+# The suppression of each alarm, whose id is device/rule, past ones too: a projection of its own log in `transitions`.
+# `shown` is the strongest that holds, "" where none does; what tells of one that does not hold is empty.
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("id", String(160), primary_key=True),
+    Column("device", _id, nullable=False),
+    Column("rule", _id, nullable=False),
+    Column("profile", _id, nullable=False),
+    Column("profile_version", Integer, nullable=False),
+    Column("priority", String(16), nullable=False),
+    Column("shown", String(32), nullable=False, index=True),
+    Column("changed_ns", _ns, nullable=False),
+    Column("shelf", String(16), nullable=False),
+    Column("shelved_ns", _ns),
+    Column("shelved_until_ns", _ns, index=True),
+    Column("shelved_by", String(128), nullable=False),
+    Column("shelf_reason", Text, nullable=False),
+    Column("by_design", Boolean, nullable=False),
+    Column("suppressed_by", JSON, nullable=False),
+    Column("out_of_service", Boolean, nullable=False),
+    Column("out_ns", _ns),
+    Column("review_ns", _ns),
+    Column("out_by", String(128), nullable=False),
+    Column("out_reason", Text, nullable=False),
+    Index("ix_suppressions_device_rule", "device", "rule"),
 )
 
 cases = Table(
