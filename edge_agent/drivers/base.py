@@ -16,7 +16,18 @@ from telemetry.clock import Clock
 from telemetry.reason import Reason
 from telemetry.records import Command, CommandResult, Outcome
 
-__all__ = ["Deliveries", "Driver", "LinkHealth", "SetupError", "Tally", "profile_of", "reconnecting", "turn_down"]
+__all__ = [
+    "Deliveries",
+    "Driver",
+    "LinkDriver",
+    "LinkHealth",
+    "Listener",
+    "SetupError",
+    "Tally",
+    "profile_of",
+    "reconnecting",
+    "turn_down",
+]
 
 
 logger = logging.getLogger(__name__)
@@ -117,6 +128,58 @@ class Tally:
             overflows=self.overflows,
             absent=tuple(sorted(self.absent)),
         )
+
+
+class LinkDriver:
+    """What the drivers are made of: a name, an account, and no orders unless a language takes some."""
+
+    def __init__(self, link: LinkConfig, clock: Clock) -> None:
+        self.name = link.name
+        self.started = asyncio.Event()
+        self.ports: tuple[tuple[str, int], ...] = ()
+        self._clock = clock
+        self._tally = Tally(link)
+
+    def health(self) -> LinkHealth:
+        """How the link is doing now."""
+        return self._tally.health()
+
+    async def command(self, command: Command, device: DeviceConfig) -> CommandResult:
+        """Carry out one command; every way it can end is a result, none an exception."""
+        return turn_down(command, self._clock, Reason.UNKNOWN_COMMAND, f"{device.id} takes no commands")
+
+
+class Listener(LinkDriver):
+    """A driver that devices call, or that calls one peer: it serves until that fails, and begins again."""
+
+    faults: tuple[type[Exception], ...] = (OSError,)
+    """What the world may do to `serve`."""
+
+    def __init__(self, link: LinkConfig, clock: Clock, where: str) -> None:
+        super().__init__(link, clock)
+        self._where = where
+        """The address, for whoever reads what went wrong."""
+        self._backoff = reconnecting()
+
+    async def serve(self, inlet: Inlet, tasks: asyncio.TaskGroup) -> None:
+        """Serve until cancelled or until it fails, by one of `faults`; what is begun in `tasks` outlives it."""
+        raise NotImplementedError
+
+    async def run(self, inlet: Inlet) -> None:
+        """Serve the link until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    try:
+                        await self.serve(inlet, tasks)
+                    except self.faults as error:
+                        problem = f"{self._where}: {error}"
+                        self._tally.closed(problem)
+                        self._tally.refused += 1
+                        inlet.refuse(self.name, Reason.UNREACHABLE, problem)
+                    await asyncio.sleep(self._backoff.next_s())
+        finally:
+            self._tally.closed("stopped")
 
 
 class Deliveries:

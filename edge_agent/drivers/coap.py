@@ -12,14 +12,13 @@ from aiocoap.numbers import codes
 from device_profiles.model import Profile
 from device_profiles.wires.coap import CoapWire
 from edge_agent.config import DeviceConfig, LinkConfig
-from edge_agent.drivers.base import LinkHealth, SetupError, Tally, profile_of, reconnecting, turn_down
+from edge_agent.drivers.base import Listener, SetupError, Tally, profile_of
 from edge_agent.heard import Heard, Inlet, Verdict
 from edge_agent.link_kinds import CoapOptions
 from firmware_bridge.documents import JSON, decode_document, identity, parse_document
 from firmware_bridge.errors import ParseError
 from telemetry.clock import Clock
 from telemetry.reason import Reason
-from telemetry.records import Command, CommandResult
 
 __all__ = ["CoapDriver"]
 
@@ -34,7 +33,7 @@ class _Station(msgspec.Struct, frozen=True, kw_only=True):
     wire: CoapWire
 
 
-class CoapDriver:
+class CoapDriver(Listener):
     """One CoAP listener. A post is answered 2.04 only once its reading is committed (or was held back by policy).
 
     4.00 for a document that cannot be read, 4.03 for one from nobody we know, 4.22 for one whose every value was
@@ -44,35 +43,15 @@ class CoapDriver:
     def __init__(self, link: LinkConfig, catalog: Mapping[str, Profile], clock: Clock) -> None:
         if not isinstance(link.options, CoapOptions):
             raise SetupError(f"link {link.name}: driver coap wants a host and a port")
-        self.name = link.name
-        self.started = asyncio.Event()
-        self.ports: tuple[tuple[str, int], ...] = ()
+        super().__init__(link, clock, f"{link.options.host}:{link.options.port}")
         self._options = link.options
-        self._clock = clock
-        self._tally = Tally(link)
         self._paths: dict[str, list[_Station]] = {}
         for device in link.devices:
             station = _station(link, device, catalog)
             self._paths.setdefault(station.wire.path.strip("/"), []).append(station)
 
-    def health(self) -> LinkHealth:
-        return self._tally.health()
-
-    async def command(self, command: Command, device: DeviceConfig) -> CommandResult:
-        return turn_down(command, self._clock, Reason.UNKNOWN_COMMAND, f"{device.id} takes no commands")
-
-    async def run(self, inlet: Inlet) -> None:
-        backoff = reconnecting()
-        while True:
-            try:
-                await self._serve(inlet)
-            except OSError as error:
-                problem = f"{self._options.host}:{self._options.port}: {error}"
-                self._tally.closed(problem)
-                inlet.refuse(self.name, Reason.UNREACHABLE, problem)
-            await asyncio.sleep(backoff.next_s())
-
-    async def _serve(self, inlet: Inlet) -> None:
+    async def serve(self, inlet: Inlet, tasks: asyncio.TaskGroup) -> None:
+        del tasks
         site = resource.Site()
         posts = [_Post(stations, inlet, self.name, self._tally) for stations in self._paths.values()]
         for path, post in zip(self._paths, posts, strict=True):

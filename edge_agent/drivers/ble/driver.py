@@ -11,7 +11,7 @@ from device_profiles.model import Profile
 from edge_agent.attempt import attempt
 from edge_agent.backoff import Backoff
 from edge_agent.config import DeviceConfig, LinkConfig
-from edge_agent.drivers.base import Deliveries, LinkHealth, SetupError, Tally, turn_down
+from edge_agent.drivers.base import Deliveries, LinkDriver, SetupError, turn_down
 from edge_agent.drivers.ble.door import carry_out
 from edge_agent.drivers.ble.radio import Radio
 from edge_agent.drivers.ble.station import Sighting, Station, read_characteristics, station_of
@@ -46,27 +46,20 @@ def ble(link: LinkConfig, catalog: Mapping[str, Profile], clock: Clock) -> "BleD
     return BleDriver(link, catalog, clock, BleakRadio(options.adapter, passive=options.passive))
 
 
-class BleDriver:
+class BleDriver(LinkDriver):
     """Listens `scan_s` of every `every_s`. The same advertisement counts once a round, however often it is repeated."""
 
     def __init__(self, link: LinkConfig, catalog: Mapping[str, Profile], clock: Clock, radio: Radio) -> None:
         if not isinstance(link.options, BleOptions):
             raise SetupError(f"link {link.name}: driver ble wants an adapter")
-        self.name = link.name
-        self.started = asyncio.Event()
-        self.ports: tuple[tuple[str, int], ...] = ()
+        super().__init__(link, clock)
         self._options = link.options
-        self._clock = clock
         self._radio = radio
-        self._tally = Tally(link)
         self._stations = {device.address: station_of(link, device, catalog) for device in link.devices}
         self._queue: asyncio.Queue[Sighting] = asyncio.Queue(_QUEUE)
         self._strangers: set[str] = set()
         self._air = asyncio.Lock()
         """The adapter does one thing at a time."""
-
-    def health(self) -> LinkHealth:
-        return self._tally.health()
 
     async def run(self, inlet: Inlet) -> None:
         # An adapter that is not there is seldom plugged in within the minute.

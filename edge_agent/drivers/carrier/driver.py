@@ -9,14 +9,13 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from device_profiles.model import Profile
-from edge_agent.config import DeviceConfig, LinkConfig
-from edge_agent.drivers.base import Deliveries, LinkHealth, SetupError, Tally, reconnecting, turn_down
+from edge_agent.config import LinkConfig
+from edge_agent.drivers.base import Deliveries, Listener, SetupError
 from edge_agent.drivers.carrier.pushes import Pushes, stations_of
 from edge_agent.heard import Inlet
 from edge_agent.link_kinds import CarrierOptions
 from telemetry.clock import Clock
 from telemetry.reason import Reason
-from telemetry.records import Command, CommandResult
 
 __all__ = ["CarrierDriver"]
 
@@ -28,42 +27,21 @@ _SHUTDOWN_S = 0.2
 """How long what is under way may take when the agent stops."""
 
 
-class CarrierDriver:
+class CarrierDriver(Listener):
     """One HTTP listener for one platform. OneNET's pushes are signed with the token in `secret_file`; CTWing signs nothing, so
     there the secret is the last part of the address that the platform pushes to. Neither is ever shown."""
 
     def __init__(self, link: LinkConfig, catalog: Mapping[str, Profile], clock: Clock) -> None:
         if not isinstance(link.options, CarrierOptions):
             raise SetupError(f"link {link.name}: driver carrier wants a host, a port and a platform")
-        self.name = link.name
-        self.started = asyncio.Event()
-        self.ports: tuple[tuple[str, int], ...] = ()
+        super().__init__(link, clock, f"{link.options.host}:{link.options.port}")
         self._options = link.options
-        self._clock = clock
-        self._tally = Tally(link)
         self._stations = stations_of(link, catalog)
 
-    def health(self) -> LinkHealth:
-        return self._tally.health()
+    faults = (OSError, ValueError)
 
-    async def command(self, command: Command, device: DeviceConfig) -> CommandResult:
-        return turn_down(command, self._clock, Reason.UNKNOWN_COMMAND, f"{device.id} takes no commands")
-
-    async def run(self, inlet: Inlet) -> None:
-        backoff = reconnecting()
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                deliveries = Deliveries(inlet, tasks, self._tally)
-                while True:
-                    try:
-                        await self._serve(deliveries, await self._secret())
-                    except (OSError, ValueError) as error:
-                        problem = f"{self._options.host}:{self._options.port}: {error}"
-                        self._tally.closed(problem)
-                        inlet.refuse(self.name, Reason.UNREACHABLE, problem)
-                    await asyncio.sleep(backoff.next_s())
-        finally:
-            self._tally.closed("stopped")
+    async def serve(self, inlet: Inlet, tasks: asyncio.TaskGroup) -> None:
+        await self._serve(Deliveries(inlet, tasks, self._tally), await self._secret())
 
     async def _secret(self) -> str:
         file = self._options.secret_file

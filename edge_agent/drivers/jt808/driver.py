@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from device_profiles.model import Profile
 from edge_agent.config import DeviceConfig, LinkConfig
-from edge_agent.drivers.base import Deliveries, LinkHealth, SetupError, Tally, reconnecting, turn_down
+from edge_agent.drivers.base import Deliveries, Listener, SetupError, turn_down
 from edge_agent.drivers.jt808.answers import SessionLimits
 from edge_agent.drivers.jt808.fleet import Fleet
 from edge_agent.drivers.jt808.orders import carry_out
@@ -25,7 +25,7 @@ _BACKLOG = 256
 _SEND_BYTES = 32 * 1024
 
 
-class Jt808Driver:
+class Jt808Driver(Listener):
     """One listener and its connections; what one connection does never reaches another.
 
     A location is answered (0x8001) only once it is committed. `limits` bound each connection; above
@@ -37,18 +37,11 @@ class Jt808Driver:
     ) -> None:
         if not isinstance(link.options, Jt808Options):
             raise SetupError(f"link {link.name}: driver jt808 wants a host and a port")
-        self.name = link.name
-        self.started = asyncio.Event()
-        self.ports: tuple[tuple[str, int], ...] = ()
+        super().__init__(link, clock, f"{link.options.host}:{link.options.port}")
         self._options = link.options
-        self._clock = clock
         self._limits = limits or SessionLimits()
-        self._tally = Tally(link)
         self._fleet = Fleet(link, link.options, catalog)
         self._open = 0
-
-    def health(self) -> LinkHealth:
-        return self._tally.health()
 
     async def command(self, command: Command, device: DeviceConfig) -> CommandResult:
         """Carry out one of the profile's orders; it ends with the terminal's answer, and is unknown where none comes."""
@@ -69,22 +62,7 @@ class Jt808Driver:
         """How many reports beside places came, by the message's name."""
         return dict(self._fleet.desk.reports)
 
-    async def run(self, inlet: Inlet) -> None:
-        backoff = reconnecting()
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                while True:
-                    try:
-                        await self._serve(inlet, tasks)
-                    except OSError as error:
-                        problem = f"{self._options.host}:{self._options.port}: {error}"
-                        self._tally.closed(problem)
-                        inlet.refuse(self.name, Reason.UNREACHABLE, problem)
-                    await asyncio.sleep(backoff.next_s())
-        finally:
-            self._tally.closed("stopped")
-
-    async def _serve(self, inlet: Inlet, tasks: asyncio.TaskGroup) -> None:
+    async def serve(self, inlet: Inlet, tasks: asyncio.TaskGroup) -> None:
         server = await asyncio.start_server(
             self._on_connection(inlet, tasks), self._options.host, self._options.port, backlog=_BACKLOG
         )

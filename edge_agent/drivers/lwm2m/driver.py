@@ -11,7 +11,7 @@ from typing import cast
 
 from device_profiles.model import CommandSpec, Profile
 from edge_agent.config import DeviceConfig, LinkConfig
-from edge_agent.drivers.base import Deliveries, LinkHealth, SetupError, Tally, reconnecting, turn_down
+from edge_agent.drivers.base import Deliveries, Listener, SetupError, turn_down
 from edge_agent.drivers.lwm2m.clients import clients_of
 from edge_agent.drivers.lwm2m.intake import Intake
 from edge_agent.drivers.lwm2m.orders import Ending, Order
@@ -52,7 +52,7 @@ class _Datagrams(asyncio.DatagramProtocol):
             self._transport.sendto(data, (host, int(port)))
 
 
-class Lwm2mDriver:
+class Lwm2mDriver(Listener):
     """One LwM2M server. Only devices of the link may register; the others get 4.03."""
 
     patient = True
@@ -61,36 +61,15 @@ class Lwm2mDriver:
     def __init__(self, link: LinkConfig, catalog: Mapping[str, Profile], clock: Clock, patience: Patience | None = None) -> None:
         if not isinstance(link.options, CoapOptions):
             raise SetupError(f"link {link.name}: driver lwm2m wants a host and a port")
-        self.name = link.name
-        self.started = asyncio.Event()
-        self.ports: tuple[tuple[str, int], ...] = ()
+        super().__init__(link, clock, f"{link.options.host}:{link.options.port}")
         self._options = link.options
-        self._clock = clock
-        self._tally = Tally(link)
         self._clients = clients_of(link, catalog)
         self._patience = patience or Patience()
         self._server: Lwm2mServer | None = None
 
-    def health(self) -> LinkHealth:
-        return self._tally.health()
-
-    async def run(self, inlet: Inlet) -> None:
-        backoff = reconnecting()
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                deliveries = Deliveries(inlet, tasks, self._tally)
-                while True:
-                    try:
-                        await self._serve(deliveries, Intake(deliveries, tasks))
-                    except OSError as error:
-                        problem = f"{self._options.host}:{self._options.port}: {error}"
-                        self._tally.closed(problem)
-                        inlet.refuse(self.name, Reason.UNREACHABLE, problem)
-                    await asyncio.sleep(backoff.next_s())
-        finally:
-            self._tally.closed("stopped")
-
-    async def _serve(self, deliveries: Deliveries, intake: Intake) -> None:
+    async def serve(self, inlet: Inlet, tasks: asyncio.TaskGroup) -> None:
+        deliveries = Deliveries(inlet, tasks, self._tally)
+        intake = Intake(deliveries, tasks)
         transport, datagrams = await asyncio.get_running_loop().create_datagram_endpoint(
             _Datagrams, local_addr=(self._options.host, self._options.port)
         )

@@ -7,7 +7,7 @@ from zlib import crc32
 from device_profiles.model import Profile
 from edge_agent.backoff import Backoff
 from edge_agent.config import DeviceConfig, LinkConfig
-from edge_agent.drivers.base import Deliveries, LinkHealth, Tally, reconnecting, turn_down
+from edge_agent.drivers.base import Deliveries, LinkDriver, reconnecting, turn_down
 from edge_agent.drivers.modbus.line import ModbusLine
 from edge_agent.drivers.modbus.orders import Orders
 from edge_agent.drivers.modbus.reply import GATEWAY_SILENT, Failure
@@ -44,7 +44,7 @@ class _Answers:
         self.received_ns = 0
 
 
-class ModbusDriver:
+class ModbusDriver(LinkDriver):
     """One line and its units: requests strictly one at a time, polls that never overlap, phases staggered.
 
     A block that fails costs only its own metrics (None, bad, with the reason); a unit that says nothing at all gives
@@ -52,18 +52,11 @@ class ModbusDriver:
     """
 
     def __init__(self, link: LinkConfig, catalog: Mapping[str, Profile], clock: Clock, line: ModbusLine) -> None:
-        self.name = link.name
-        self.started = asyncio.Event()
-        self.ports: tuple[tuple[str, int], ...] = ()
-        self._clock = clock
+        super().__init__(link, clock)
         self._line = line
         self._units = make_units(link, catalog)
         self._by_id = {unit.device.id: unit for unit in self._units}
-        self._tally = Tally(link)
         self._orders = Orders(line, clock)
-
-    def health(self) -> LinkHealth:
-        return self._tally.health()
 
     async def command(self, command: Command, device: DeviceConfig) -> CommandResult:
         unit = self._by_id.get(device.id)

@@ -9,9 +9,8 @@ import aiomqtt
 from device_profiles.model import CommandSpec, Profile
 from device_profiles.wires.mqtt import ADDRESS
 from edge_agent.attempt import attempt
-from edge_agent.backoff import Backoff
 from edge_agent.config import DeviceConfig, LinkConfig
-from edge_agent.drivers.base import Deliveries, LinkHealth, SetupError, Tally, reconnecting, turn_down
+from edge_agent.drivers.base import Deliveries, Listener, SetupError, turn_down
 from edge_agent.drivers.mqtt.answers import Answers
 from edge_agent.drivers.mqtt.client import QUEUE, AckingClient, Receipts, client_logger, counting_queue
 from edge_agent.drivers.mqtt.presence import PresenceBook
@@ -40,7 +39,7 @@ _Tasks = list["asyncio.Task[Verdict]"]
 _Ended = tuple[Outcome, Reason | None, str]
 
 
-class MqttDriver:
+class MqttDriver(Listener):
     """A subscriber with QoS 1 that acknowledges after the commit.
 
     A retained reading that does not tell its own time is held back and counted as late: the broker has kept it since nobody
@@ -51,39 +50,21 @@ class MqttDriver:
     def __init__(self, link: LinkConfig, catalog: Mapping[str, Profile], clock: Clock) -> None:
         if not isinstance(link.options, MqttOptions):
             raise SetupError(f"link {link.name}: driver mqtt wants a broker")
-        self.name = link.name
-        self.started = asyncio.Event()
-        self.ports: tuple[tuple[str, int], ...] = ()
+        super().__init__(link, clock, link.options.broker)
+        self.started.set()
         self._options = link.options
-        self._clock = clock
-        self._tally = Tally(link)
         self._routes = Routes([publisher_of(link, device, catalog) for device in link.devices])
         self._presence = PresenceBook(self._routes, self._tally)
         self._nodes = SparkplugNodes(self._routes.publishers, clock)
         self._answers = Answers()
         self._client: AckingClient | None = None
 
-    def health(self) -> LinkHealth:
-        return self._tally.health()
+    faults = (aiomqtt.MqttError, OSError, ValueError)
 
-    async def run(self, inlet: Inlet) -> None:
-        backoff = reconnecting()
-        self.started.set()
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                deliveries = Deliveries(inlet, tasks, self._tally)
-                while True:
-                    try:
-                        await attempt(self._listen(deliveries, backoff))
-                    except (aiomqtt.MqttError, OSError, ValueError) as error:
-                        problem = f"{self._options.broker}: {error}"
-                        self._tally.closed(problem)
-                        deliveries.refuse(self.name, Reason.UNREACHABLE, problem)
-                    await asyncio.sleep(backoff.next_s())
-        finally:
-            self._tally.closed("stopped")
+    async def serve(self, inlet: Inlet, tasks: asyncio.TaskGroup) -> None:
+        await attempt(self._listen(Deliveries(inlet, tasks, self._tally)))
 
-    async def _listen(self, deliveries: Deliveries, backoff: Backoff) -> None:
+    async def _listen(self, deliveries: Deliveries) -> None:
         client = await self._connecting(deliveries)
         receipts = Receipts(client)
         async with client:
@@ -93,7 +74,7 @@ class MqttDriver:
                 self._tally.opened()
                 self._tally.connections += 1
                 self._client = client
-                backoff.reset()
+                self._backoff.reset()
                 for node in self._nodes.begin():
                     await self._ask(client, node)
                 async for message in client.messages:

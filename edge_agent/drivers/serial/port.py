@@ -8,13 +8,12 @@ from collections.abc import AsyncIterator
 import serial_asyncio_fast
 
 from edge_agent.backoff import Backoff
-from edge_agent.config import DeviceConfig, LinkConfig
-from edge_agent.drivers.base import Deliveries, LinkHealth, SetupError, Tally, reconnecting, turn_down
+from edge_agent.config import LinkConfig
+from edge_agent.drivers.base import Deliveries, LinkDriver, SetupError, reconnecting
 from edge_agent.heard import Inlet
 from edge_agent.link_kinds import SerialOptions
 from telemetry.clock import Clock
 from telemetry.reason import Reason
-from telemetry.records import Command, CommandResult
 
 __all__ = ["PortDriver"]
 
@@ -25,7 +24,7 @@ _OPEN_FAULTS = (OSError, ValueError, termios.error)
 """pyserial's own error is an OSError; the terminal layer's is not, though it says the same."""
 
 
-class PortDriver:
+class PortDriver(LinkDriver):
     """One serial port. A subclass takes in what the line says, and what it does not say, and may ask questions.
 
     Bytes come to `take`; after `quiet_s` without any, `quiet` is told once. `talk` runs while the port is open; it may end.
@@ -37,18 +36,8 @@ class PortDriver:
     def __init__(self, link: LinkConfig, clock: Clock) -> None:
         if not isinstance(link.options, SerialOptions):
             raise SetupError(f"link {link.name}: driver {link.driver} wants a serial port")
-        self.name = link.name
-        self.started = asyncio.Event()
-        self.ports: tuple[tuple[str, int], ...] = ()
+        super().__init__(link, clock)
         self._options = link.options
-        self._clock = clock
-        self._tally = Tally(link)
-
-    def health(self) -> LinkHealth:
-        return self._tally.health()
-
-    async def command(self, command: Command, device: DeviceConfig) -> CommandResult:
-        return turn_down(command, self._clock, Reason.UNKNOWN_COMMAND, f"{device.id} takes no commands")
 
     def begin(self) -> None:
         """The port was opened anew: nothing that was heard before belongs to what will be."""

@@ -10,14 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from edge_agent.config import DeviceConfig, LinkConfig
-from edge_agent.drivers.base import Deliveries, LinkHealth, Tally, reconnecting, turn_down
+from edge_agent.config import LinkConfig
+from edge_agent.drivers.base import Deliveries, Listener
 from edge_agent.drivers.stations.dialogue import Caller, Dialogue, Session, StationLimits
 from edge_agent.heard import Inlet
 from edge_agent.link_kinds import StationOptions
 from telemetry.clock import Clock
 from telemetry.reason import Reason
-from telemetry.records import Command, CommandResult
 
 __all__ = ["MakeDialogue", "StationDriver"]
 
@@ -32,7 +31,7 @@ FrameT = TypeVar("FrameT")
 MakeDialogue = Callable[[Caller], Dialogue[FrameT]]
 
 
-class StationDriver(Generic[FrameT]):
+class StationDriver(Listener, Generic[FrameT]):
     """A listener and its connections; what one connection does never reaches another.
 
     With all places taken, the stranger that has waited longest to say who it is makes room; where there is none the new
@@ -42,45 +41,21 @@ class StationDriver(Generic[FrameT]):
     def __init__(
         self, link: LinkConfig, options: StationOptions, clock: Clock, limits: StationLimits, make: MakeDialogue[FrameT]
     ) -> None:
-        self.name = link.name
-        self.started = asyncio.Event()
-        self.ports: tuple[tuple[str, int], ...] = ()
+        super().__init__(link, clock, f"{options.host}:{options.port}")
         self._options = options
-        self._clock = clock
         self.limits = limits
         self._make = make
-        self.tally = Tally(link)
         self._sessions: dict[Session[FrameT], asyncio.StreamWriter] = {}
 
-    def health(self) -> LinkHealth:
-        return self.tally.health()
-
-    async def command(self, command: Command, device: DeviceConfig) -> CommandResult:
-        return turn_down(command, self._clock, Reason.UNKNOWN_COMMAND, f"{device.id} takes no commands")
-
-    async def run(self, inlet: Inlet) -> None:
-        backoff = reconnecting()
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                while True:
-                    try:
-                        await self._serve(inlet, tasks, await _secret(self._options.password_file))
-                    except OSError as error:
-                        problem = f"{self._options.host}:{self._options.port}: {error}"
-                        self.tally.closed(problem)
-                        inlet.refuse(self.name, Reason.UNREACHABLE, problem)
-                    await asyncio.sleep(backoff.next_s())
-        finally:
-            self.tally.closed("stopped")
-
-    async def _serve(self, inlet: Inlet, tasks: asyncio.TaskGroup, secret: str | None) -> None:
+    async def serve(self, inlet: Inlet, tasks: asyncio.TaskGroup) -> None:
+        secret = await _secret(self._options.password_file)
         server = await asyncio.start_server(
             self._on_connection(inlet, tasks, secret), self._options.host, self._options.port, backlog=_BACKLOG
         )
         try:
             self.ports = tuple((str(bound[0]), int(bound[1])) for bound in (s.getsockname() for s in server.sockets))
             async with self.beside(self.dialogue(inlet, tasks, secret)):
-                self.tally.opened()
+                self._tally.opened()
                 self.started.set()
                 await asyncio.get_running_loop().create_future()  # until cancelled
         finally:
@@ -95,7 +70,7 @@ class StationDriver(Generic[FrameT]):
         """A function from a peer's address to a new dialogue with it."""
 
         def talk(peer: str) -> Dialogue[FrameT]:
-            deliveries = Deliveries(inlet, tasks, self.tally, self.limits.outstanding)
+            deliveries = Deliveries(inlet, tasks, self._tally, self.limits.outstanding)
             return self._make(Caller(peer=peer, secret=secret, deliveries=deliveries, clock=self._clock, limits=self.limits))
 
         return talk
@@ -109,11 +84,11 @@ class StationDriver(Generic[FrameT]):
             peer = str((writer.get_extra_info("peername") or ("unknown",))[0])
             dialogue = talk(peer)
             if len(self._sessions) >= self.limits.connections and not self._make_room():
-                self.tally.overflows += 1
+                self._tally.overflows += 1
                 dialogue.refuse(Reason.QUEUE_FULL, f"more than {self.limits.connections} connections")
                 writer.transport.abort()
                 return
-            self.tally.connections += 1
+            self._tally.connections += 1
             _prepare(writer.get_extra_info("socket"))
             session = Session(dialogue, self.limits)
             self._sessions[session] = writer
@@ -126,7 +101,7 @@ class StationDriver(Generic[FrameT]):
         stranger = next((session for session in self._sessions if not session.greeted), None)
         if stranger is None:
             return False
-        self.tally.overflows += 1
+        self._tally.overflows += 1
         self._sessions.pop(stranger).transport.abort()
         return True
 

@@ -55,7 +55,7 @@ class _DatagramDriver(StationDriver[Frame]):
     """The listener with a UDP port of the same number beside its TCP port."""
 
     def beside(self, make: Callable[[str], Dialogue[Frame]]) -> contextlib.AbstractAsyncContextManager[None]:
-        return datagrams(self.ports[0], make, self.limits, self.tally)
+        return datagrams(self.ports[0], make, self.limits, self._tally)
 
 
 class _Dialogue(Dialogue[Frame]):
