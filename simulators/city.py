@@ -11,7 +11,8 @@ from device_profiles.model import Profile
 from device_profiles.quantities import Text
 from device_profiles.shelf import load_catalog
 from firmware_bridge.errors import ParseError
-from simulators.actions import ACTIONS, GENERAL
+from simulators.actions import ACTIONS
+from simulators.deeds import GENERAL
 from simulators.devices.base import Account, Calling, Device, Line, Surroundings
 from simulators.devices.carrier_platform import SIMULATED_TOKEN, CarrierDevice
 from simulators.devices.cover.cover import Cover

@@ -23,7 +23,8 @@ import msgspec
 from device_profiles.branch import Branch
 from device_profiles.mistakes import Findings, ProfileError, did_you_mean
 from device_profiles.yaml_nodes import read_yaml
-from simulators.actions import ACTIONS, GENERAL, Argument, Deed, Kind
+from simulators.actions import ACTIONS
+from simulators.deeds import GENERAL, Argument, Deed, Kind
 from simulators.ways import WAYS, Driver, Form
 from telemetry.records import Value
 

@@ -8,7 +8,8 @@ import msgspec
 
 from device_profiles.model import Profile
 from device_profiles.quantities import MetricType
-from simulators.actions import ACTIONS, GENERAL, Deed, How
+from simulators.actions import ACTIONS
+from simulators.deeds import GENERAL, Deed, How
 from simulators.faults import Noise
 from simulators.physics import Body
 from simulators.scenario import DeviceSpec

@@ -28,7 +28,7 @@ from firmware_bridge.ble.door import (
 from firmware_bridge.ble.gatt import CHARACTERISTICS, encode_value
 from firmware_bridge.errors import ParseError
 from firmware_bridge.items import encode_items
-from simulators.actions import How
+from simulators.deeds import How
 from simulators.devices.base import Device, Surroundings
 from simulators.scenario import DeviceSpec
 from telemetry.clock import SECOND_NS

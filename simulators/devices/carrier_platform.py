@@ -11,7 +11,7 @@ from device_profiles.model import Profile
 from device_profiles.wires.carrier import CarrierWire
 from firmware_bridge.carriers.onenet import signed_push
 from firmware_bridge.items import encode_items
-from simulators.actions import How
+from simulators.deeds import How
 from simulators.devices.base import Calling, Surroundings
 from simulators.listener import Address
 from simulators.scenario import DeviceSpec

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from simulators.actions import How
+from simulators.deeds import How
 from simulators.devices.base import Device
 from simulators.pty_line import PtyLine
 

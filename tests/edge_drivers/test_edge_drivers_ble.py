@@ -24,7 +24,7 @@ from firmware_bridge.ble.advertising import Advertisement
 from firmware_bridge.ble.bthome import SERVICE
 from firmware_bridge.ble.door import RX, TX, Answer, DoorFramer, Frame, Result, encode_answer, parse_order, pieces
 from firmware_bridge.ble.gatt import CHARACTERISTICS
-from simulators.actions import How, Kind
+from simulators.deeds import How, Kind
 from simulators.devices.base import Surroundings
 from simulators.devices.ble_air import BleAir, BleSensor
 from simulators.scenario import DeviceSpec

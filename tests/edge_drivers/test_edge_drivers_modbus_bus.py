@@ -17,7 +17,7 @@ from edge_agent.drivers.modbus.line import ModbusLine
 from edge_agent.drivers.modbus.reply import Failure, Request, RtuEnvelope, TcpEnvelope
 from edge_agent.link_kinds import DriverName, ModbusTcpOptions, SerialOptions
 from firmware_bridge.modbus.frames import rtu_frame, tcp_frame
-from simulators.actions import How, Kind
+from simulators.deeds import How, Kind
 from simulators.devices.base import Surroundings
 from simulators.devices.modbus.lines import RtuBus
 from simulators.devices.modbus.server import RtuServer

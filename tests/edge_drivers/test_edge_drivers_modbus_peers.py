@@ -19,7 +19,7 @@ from device_profiles.wires.modbus import RegisterArea
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import Driver, make_driver
 from edge_agent.link_kinds import DriverName, ModbusTcpOptions, SerialOptions
-from simulators.actions import Kind
+from simulators.deeds import Kind
 from simulators.devices.base import Surroundings
 from simulators.devices.modbus.lines import ModbusTcpPort, RtuBus
 from simulators.devices.modbus.unit import ModbusUnit

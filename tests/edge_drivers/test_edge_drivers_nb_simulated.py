@@ -13,7 +13,7 @@ from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import Driver, make_driver
 from edge_agent.drivers.lwm2m.sending import Patience
 from edge_agent.link_kinds import CarrierOptions, DriverName
-from simulators.actions import How, Kind
+from simulators.deeds import How, Kind
 from simulators.devices.base import Calling, Surroundings
 from simulators.devices.carrier_platform import SIMULATED_TOKEN, CarrierDevice
 from simulators.devices.lwm2m.client import Lwm2mClient

@@ -12,7 +12,7 @@ from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import Driver, make_driver
 from edge_agent.link_kinds import CoapOptions, DriverName
 from firmware_bridge.nbiot.machine import ModemConfig
-from simulators.actions import Kind
+from simulators.deeds import Kind
 from simulators.devices.base import Surroundings
 from simulators.devices.cover.cover import Cover
 from simulators.devices.cover.modem import SimulatedModem

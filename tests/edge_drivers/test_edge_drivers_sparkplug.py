@@ -16,7 +16,7 @@ from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import Driver, SetupError, make_driver
 from edge_agent.link_kinds import DriverName, MqttOptions
 from firmware_bridge.sparkplug.payload import DataType, Metric, Payload, Raw, encode_payload, parse_payload, typed
-from simulators.actions import Kind as Family
+from simulators.deeds import Kind as Family
 from simulators.devices.base import Surroundings
 from simulators.devices.mqtt.sparkplug import SparkplugNode
 from simulators.scenario import DeviceSpec

@@ -23,7 +23,7 @@ from firmware_bridge.modbus.pdus import Function, ReadRequest, build_request
 from firmware_bridge.modbus.plan import plan_reads
 from firmware_bridge.modbus.registers import decode_registers
 from firmware_bridge.serial.layout import decode_frame
-from simulators.actions import Kind
+from simulators.deeds import Kind
 from simulators.devices.base import Device, Runnable, Surroundings
 from simulators.devices.cover.cover import Cover
 from simulators.devices.modbus.lines import ModbusTcpPort, RtuBus

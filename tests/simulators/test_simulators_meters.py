@@ -6,7 +6,7 @@ from device_profiles.shelf import load_catalog
 from firmware_bridge.cjt188 import frames as cjt188
 from firmware_bridge.dlt645 import frames as dlt645
 from firmware_bridge.errors import ParseError
-from simulators.actions import Kind
+from simulators.deeds import Kind
 from simulators.devices.base import Surroundings
 from simulators.devices.serial.meters import Cjt188Meter, Dlt645Meter
 from simulators.devices.serial.node import SerialNode

@@ -18,7 +18,7 @@ from firmware_bridge.publications import decode_publication, parse_publication
 from firmware_bridge.sparkplug.payload import parse_payload
 from firmware_bridge.sparkplug.session import NodeSession, rebirth_request
 from firmware_bridge.sparkplug.topics import parse_topic
-from simulators.actions import How, Kind
+from simulators.deeds import How, Kind
 from simulators.devices.base import Device, Runnable, Surroundings
 from simulators.devices.ble_air import BleAir, BleSensor
 from simulators.devices.mqtt.device import MqttDevice

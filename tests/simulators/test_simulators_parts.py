@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import simulators
-from simulators.actions import ACTIONS, GENERAL, How, Kind
+from simulators.actions import ACTIONS
+from simulators.deeds import GENERAL, How, Kind
 from simulators.devices.memory import Memory
 from simulators.devices.vehicle.bodies import Answer, authenticate_body, batch_body, read_answer, register_body
 from simulators.route import Route

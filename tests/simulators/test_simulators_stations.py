@@ -21,7 +21,7 @@ from firmware_bridge.sl651.metrics import decode_report
 from firmware_bridge.sl651.record import body_of
 from firmware_bridge.sl651.reports import answer
 from firmware_bridge.values import Decoded
-from simulators.actions import Kind
+from simulators.deeds import Kind
 from simulators.devices.base import Device, Surroundings
 from simulators.devices.stations.calling import CallingStation
 from simulators.devices.stations.environment import EnvironmentStation

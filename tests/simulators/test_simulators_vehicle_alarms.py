@@ -7,7 +7,7 @@ from edge_agent.heard import Heard
 from edge_agent.pipeline import Work, process
 from edge_agent.pipeline.work import Memory
 from firmware_bridge.jt808.location import decode_location, parse_location
-from simulators.actions import Kind
+from simulators.deeds import Kind
 from simulators.devices.base import Surroundings
 from simulators.devices.vehicle.vehicle import Vehicle
 from simulators.scenario import DeviceSpec

@@ -21,7 +21,8 @@ from firmware_bridge.jt808.fences import Fence, circle_body, delete_body, polygo
 from firmware_bridge.update.manifest import Manifest, digest_of
 from firmware_bridge.update.package import Package, sign_package
 from firmware_bridge.update.table import State
-from simulators.actions import ACTIONS, Kind
+from simulators.actions import ACTIONS
+from simulators.deeds import Kind
 from simulators.devices.base import Surroundings
 from simulators.devices.firmware.bootloader import Bootloader
 from simulators.devices.firmware.faces import Terminal

@@ -16,7 +16,7 @@ from aiocoap.error import Error as CoapError
 from device_profiles.model import Profile
 from device_profiles.wires.coap import CoapWire
 from firmware_bridge.documents import CBOR, JSON, encode_document
-from simulators.actions import How
+from simulators.deeds import How
 from simulators.devices.base import Calling, Surroundings
 from simulators.devices.cover.by_modem import ModemRoad
 from simulators.devices.memory import Kept, Memory

@@ -35,7 +35,7 @@ from firmware_bridge.lwm2m.payloads import Format, decode_payload, encode_payloa
 from firmware_bridge.lwm2m.registrations import AWAKE_S
 from firmware_bridge.lwm2m.registry import type_at
 from firmware_bridge.lwm2m.values import Value
-from simulators.actions import How, Kind
+from simulators.deeds import How, Kind
 from simulators.devices.base import Calling, Surroundings
 from simulators.devices.lwm2m.radio import Radio
 from simulators.listener import Address

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from firmware_bridge.modbus.frames import RtuFrame, RtuFramer, rtu_frame, tcp_frame
 from firmware_bridge.modbus.pdus import ExceptionReply, build_reply
-from simulators.actions import How
+from simulators.deeds import How
 from simulators.devices.modbus.unit import ModbusUnit
 from simulators.listener import Listener
 from simulators.pty_line import PtyLine

@@ -21,7 +21,7 @@ from firmware_bridge.modbus.pdus import (
 )
 from firmware_bridge.modbus.plan import ReadBlock
 from firmware_bridge.modbus.registers import decode_registers, encode_registers
-from simulators.actions import How
+from simulators.deeds import How
 from simulators.devices.base import Device, Surroundings
 from simulators.scenario import DeviceSpec
 from telemetry.reason import Reason

@@ -13,8 +13,8 @@ import msgspec
 from device_profiles.model import CommandSpec, Profile
 from device_profiles.wires.mqtt import ADDRESS, MqttWire
 from firmware_bridge.publications import encode_presence, encode_publication
-from simulators.actions import How
 from simulators.attempt import attempt
+from simulators.deeds import How
 from simulators.devices.base import Calling, Surroundings
 from simulators.devices.memory import Kept, Memory
 from simulators.scenario import DeviceSpec

@@ -10,8 +10,8 @@ from device_profiles.quantities import MetricType
 from firmware_bridge.items import encode_items
 from firmware_bridge.sparkplug.payload import DataType, Metric, Payload, encode_payload, parse_payload, typed
 from firmware_bridge.sparkplug.topics import Kind, node_topic
-from simulators.actions import How
 from simulators.attempt import attempt
+from simulators.deeds import How
 from simulators.devices.base import Surroundings
 from simulators.devices.mqtt.device import MqttDevice, Publication, Said
 from simulators.scenario import DeviceSpec

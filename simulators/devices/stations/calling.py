@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from device_profiles.model import Profile
-from simulators.actions import How
 from simulators.attempt import attempt
+from simulators.deeds import How
 from simulators.devices.base import Calling, Surroundings
 from simulators.devices.memory import Kept, Memory
 from simulators.listener import Address, close_quietly

@@ -4,7 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from firmware_bridge.jt808.frames import Frame, Jt808Framer
-from simulators.actions import How
+from simulators.deeds import How
 from simulators.devices.vehicle import bodies
 
 if TYPE_CHECKING:

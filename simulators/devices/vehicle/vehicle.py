@@ -9,8 +9,8 @@ import msgspec
 from device_profiles.model import Profile
 from firmware_bridge.jt808.frames import encode_frame
 from firmware_bridge.jt808.location import encode_values
-from simulators.actions import How, Kind
 from simulators.attempt import attempt
+from simulators.deeds import How, Kind
 from simulators.devices.base import Calling, Surroundings
 from simulators.devices.memory import Kept, Memory
 from simulators.devices.vehicle import bodies
