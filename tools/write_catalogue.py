@@ -10,8 +10,9 @@ PAGE = ROOT / "docs" / "catalogue.md"
 
 _HEAD = """# The catalogue
 
-The models of devices that citynerve knows out of the box; each is a folder of data with its own page: wire, wiring, traps, frames.
-A model of your own is another folder: [device_profiles](../device_profiles/README.md). This page is written by `python tools/write_catalogue.py`.
+The models of devices that citynerve knows out of the box; each is a folder of data with its own page: wire, wiring, traps.
+A model of your own is another folder: [device_profiles](../device_profiles/README.md).
+This page is written by `python tools/write_catalogue.py`.
 
 | model | what it is | language | metrics | alarms | orders | whose map |
 |---|---|---|---|---|---|---|
