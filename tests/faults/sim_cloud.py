@@ -32,7 +32,7 @@ from cloud.series.latest import LatestValues
 from cloud.series.store import Bucket, Point, RowRefused, StoreUnavailable
 from device_profiles.shelf import load_catalog
 from telemetry.reason import Reason
-from telemetry.records import Value
+from telemetry.records import ClockQuality, Value
 from telemetry.wire import Ack, ReadingsBatch
 
 __all__ = ["CloudHost", "Process", "SeriesMemory"]
@@ -80,6 +80,8 @@ class SeriesMemory:
 
     def __init__(self, clock: SimClock) -> None:
         self.values: dict[tuple[str, str, int], Value] = {}
+        self.untimed: set[tuple[str, int]] = set()
+        """Readings whose gateway could not vouch for their time."""
         self.away = False
         self.went_back: list[str] = []
         self._clock = clock
@@ -94,6 +96,8 @@ class SeriesMemory:
                     refused.append(RowRefused(batch.gateway, batch.first_seq + offset, Reason.STORE_REFUSED, POISON))
                 else:
                     self.values |= {(each.device, metric, each.time_ns): value for metric, value in each.values.items()}
+                    if good.clock is not None and good.clock.quality is ClockQuality.UNSYNCED:
+                        self.untimed.add((each.device, each.time_ns))
         before = {device: self._newest(device) for group in good.groups for device in group.devices}
         self.latest.update(good)
         self.went_back += [device for device, at in before.items() if self._newest(device) < at]
