@@ -15,6 +15,7 @@ __all__ = [
     "PROFILE",
     "REFUSAL",
     "STEP",
+    "SUPPRESSION",
     "TRANSITION",
 ]
 
@@ -70,8 +71,12 @@ ALARM: dict[str, Any] = {
     "title": {"zh": "井盖被打开", "en": "Cover opened"},
     "priority": "critical",
     "state": "unacknowledged",
+    "shown": "unacknowledged",
+    "suppression": [],
+    "shelved_until": None,
     "uncertain": False,
     "raised": AT,
+    "raises": 1,
     "age_s": 12.4,
     "returned": None,
     "acknowledged": None,
@@ -93,6 +98,27 @@ TRANSITION: dict[str, Any] = {
     "actor": "gw-1",
     "note": "",
     "evidence": {"tilt_deg": 41.5},
+}
+
+SUPPRESSION: dict[str, Any] = {
+    "id": "cover-17/cover_open",
+    "device": "cover-17",
+    "device_name": "中山路 3 号井",
+    "rule": "cover_open",
+    "title": {"zh": "井盖被打开", "en": "Cover opened"},
+    "shown": "shelved",
+    "suppression": ["shelved"],
+    "changed": AT,
+    "shelf": "timed",
+    "shelved": AT,
+    "shelved_until": "2026-11-20T16:00:00.000Z",
+    "shelved_by": "li.wei",
+    "shelf_reason": "sensor is being cleaned",
+    "suppressed_by": [],
+    "out": None,
+    "review": None,
+    "out_by": "",
+    "out_reason": "",
 }
 
 CASE: dict[str, Any] = {

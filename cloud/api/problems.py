@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from cloud.alarms import AlarmError
+from cloud.alarms.acts import AlarmError
 from cloud.api.answers import PROBLEM_TYPE, problem_answer, problem_document
 from cloud.api.headers import SECURITY
 from cloud.cases import CaseError

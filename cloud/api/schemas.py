@@ -1,5 +1,6 @@
 """The shapes of the API's answers and bodies. Times are ISO 8601 UTC with milliseconds, ages seconds, positions WGS-84."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -10,6 +11,7 @@ __all__ = [
     "Alarm",
     "AlarmDetail",
     "AlarmPage",
+    "AlarmPriority",
     "Case",
     "CaseDetail",
     "CasePage",
@@ -25,13 +27,19 @@ __all__ = [
     "Latest",
     "LatestPage",
     "Note",
+    "OutOfService",
     "Problem",
     "ProfilePage",
     "RefusalPage",
+    "Shelving",
     "Step",
+    "Suppressing",
+    "Suppression",
+    "SuppressionPage",
 ]
 
 Value = bool | int | float | str | None
+SuppressionWord = Literal["out_of_service", "suppressed_by_design", "shelved"]
 DeviceState = Literal["normal", "alarm", "critical", "offline", "unknown"]
 
 
@@ -180,7 +188,8 @@ class History(Answer):
 
 
 class Alarm(Answer):
-    """One occurrence of a condition that needs a person; `state` is the ISA-18.2 process state."""
+    """One occurrence of a condition that needs a person; `state` is the ISA-18.2 process state, `suppression` why people are
+    not told of it now, `shown` the one word for both: the strongest suppression, or the state."""
 
     id: str
     device: str
@@ -189,8 +198,12 @@ class Alarm(Answer):
     title: Text | None
     priority: str
     state: str
+    shown: str
+    suppression: list[SuppressionWord]
+    shelved_until: str | None
     uncertain: bool
     raised: str
+    raises: int
     age_s: float
     returned: str | None
     acknowledged: str | None
@@ -236,6 +249,36 @@ class AlarmDetail(Alarm):
     consequence: Text | None
     response: Text | None
     transitions: list[TransitionInfo]
+
+
+class Suppression(Answer):
+    """What keeps an alarm, that is a rule of a device, from people. The times and names of what does not hold are empty."""
+
+    model_config = _example(**examples.SUPPRESSION)
+    id: str
+    device: str
+    device_name: str
+    rule: str
+    title: Text | None
+    shown: SuppressionWord | Literal[""]
+    suppression: list[SuppressionWord]
+    changed: str
+    shelf: Literal["unshelved", "timed", "one_shot"]
+    shelved: str | None
+    shelved_until: str | None
+    shelved_by: str
+    shelf_reason: str
+    suppressed_by: list[str]
+    out: str | None
+    review: str | None
+    out_by: str
+    out_reason: str
+
+
+class SuppressionPage(Answer):
+    model_config = _example(items=[examples.SUPPRESSION], next=None)
+    items: list[Suppression]
+    next: str | None
 
 
 class Case(Answer):
@@ -520,6 +563,56 @@ class Note(Body):
     model_config = ConfigDict(json_schema_extra={"example": {"actor": "li.wei", "note": "crew is on its way"}})
     actor: Actor
     note: NoteText = ""
+
+
+class AlarmPriority(Note):
+    """Who gives an alarm another priority, and why."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"actor": "li.wei", "note": "a school is near", "priority": "high"}})
+    priority: Literal["critical", "high", "medium", "low"]
+
+
+def _instant(text: str) -> str:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("want ISO 8601 with a zone, like 2026-11-20T08:00:00Z") from None
+    if moment.tzinfo is None:
+        raise ValueError("has no zone; end it with Z or an offset")
+    return text
+
+
+Instant = Annotated[str, Field(max_length=40), AfterValidator(_instant)]
+
+
+class Shelving(Note):
+    """Who shelves an alarm until when; `note` is the reason. `once`: only until it returns to normal, if that is sooner."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"actor": "li.wei", "note": "sensor is being cleaned", "until": "2026-11-20T16:00:00Z", "once": False}
+        }
+    )
+    until: Instant
+    once: bool = False
+
+
+class Suppressing(Note):
+    """Who says that an alarm is, or is no longer, explained `by` another alarm or a planned work."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"actor": "li.wei", "note": "feeder 3 is off", "by": "works-2026-117"}}
+    )
+    by: Annotated[str, Field(min_length=1, max_length=160), Printable]
+
+
+class OutOfService(Note):
+    """Who takes an alarm out of service; `note` is the work order or the reason, `review` when somebody looks at it again."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"actor": "li.wei", "note": "work order 2026-117", "review": "2026-12-20T08:00:00Z"}}
+    )
+    review: Instant
 
 
 class Step(Note):

@@ -7,17 +7,17 @@ import msgspec
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cloud import alarms, cases
+from cloud import cases
+from cloud.alarms.announce import announce
+from cloud.alarms.announce import tell as tell_alarms
+from cloud.alarms.log import NOTHING, Recorded, record
 from cloud.feed import Feed
 from cloud.ingest.account import Quarantined
 from cloud.ingest.draft import Draft, Lost
 from cloud.ingest.lanes import save
 from cloud.notify.config import ChannelConfig
 from cloud.relational.tables import losses, quarantine
-from device_profiles.model import Matter, Profile
-from telemetry.alarm_states import OPEN, AlarmState
-from telemetry.reason import Reason
-from telemetry.records import Cause
+from device_profiles.model import Profile
 
 __all__ = ["NO_EFFECTS", "Effects", "apply", "tell"]
 
@@ -25,12 +25,11 @@ __all__ = ["NO_EFFECTS", "Effects", "apply", "tell"]
 class Effects(msgspec.Struct, frozen=True):
     """What a draft changed, for those who watch."""
 
-    steps: list[dict[str, Any]]
-    alarms: dict[str, dict[str, Any]]
+    recorded: Recorded
     cases: list[cases.Joined]
 
 
-NO_EFFECTS: Final = Effects([], {}, [])
+NO_EFFECTS: Final = Effects(NOTHING, [])
 
 
 async def apply(
@@ -41,30 +40,20 @@ async def apply(
     now_ns: int,
 ) -> Effects:
     """Write everything that a draft says, inside the caller's transaction."""
-    recorded = await alarms.record(conn, draft.transitions, now_ns) if draft.transitions else alarms.Recorded([], {})
-    joined: list[cases.Joined] = []
-    for alarm in _raised(recorded):
-        matter = _matter(catalog, alarm, draft)
-        if matter is not None:
-            done = await cases.open_or_join(conn, alarm=alarm, matter=matter, channels=channels, now_ns=now_ns)
-            if done is not None:
-                joined.append(done)
-                alarm["case_id"] = done.case["id"]
+    recorded, joined = NOTHING, []
+    if draft.transitions:
+        recorded = await record(conn, draft.transitions, now_ns)
+        joined = await announce(conn, recorded, catalog=catalog, channels=channels, now_ns=now_ns, unknown=draft.note)
     await _keep_quarantined(conn, draft.quarantined, now_ns)
     for lost in draft.losses:
         await _keep_loss(conn, lost, now_ns)
     await save(conn, draft.accounts.values(), now_ns)
-    return Effects(recorded.steps, recorded.alarms, joined)
+    return Effects(recorded, joined)
 
 
 def tell(feed: Feed, effects: Effects) -> None:
     """Publish what was committed."""
-    for step in effects.steps:
-        feed.publish("transition", alarms.transition_news(step))
-    for alarm in effects.alarms.values():
-        feed.publish("alarm", alarms.alarm_news(alarm))
-    for joined in effects.cases:
-        feed.publish("case", cases.case_news(joined.case))
+    tell_alarms(feed, effects.recorded, effects.cases)
 
 
 async def _keep_loss(conn: AsyncConnection, lost: Lost, now_ns: int) -> None:
@@ -101,23 +90,6 @@ async def _move_open_end(conn: AsyncConnection, key: Mapping[str, Any], last: in
         await conn.execute(delete(losses).filter_by(**key))
     else:
         await conn.execute(update(losses).filter_by(**key).values(seq_from=last + 1, seq_to=last))
-
-
-def _raised(recorded: alarms.Recorded) -> list[dict[str, Any]]:
-    """Alarms that were raised just now and are still somebody's concern: a raise that comes after its end opens nothing."""
-    ids = {step["alarm"] for step in recorded.steps if step["cause"] == Cause.RAISE.value}
-    return [recorded.alarms[alarm] for alarm in sorted(ids) if AlarmState(recorded.alarms[alarm]["state"]) in OPEN]
-
-
-def _matter(catalog: Mapping[str, Profile], alarm: Mapping[str, Any], draft: Draft) -> Matter | None:
-    """The matter that an alarm's rule opens; None where it opens none, or where nobody here knows the rule."""
-    profile = catalog.get(alarm["profile"])
-    rule = profile.alarms.get(alarm["rule"]) if profile else None
-    if profile is None or rule is None:
-        known = f"profile {alarm['profile']} has no rule {alarm['rule']}" if profile else f"no profile {alarm['profile']}"
-        draft.note(alarm["device"], Reason.UNKNOWN_PROFILE, f"alarm {alarm['id']} opens no case: {known} here")
-        return None
-    return profile.matters.get(rule.matter) if rule.matter else None
 
 
 async def _keep_quarantined(conn: AsyncConnection, records: Sequence[Quarantined], now_ns: int) -> None:

@@ -204,7 +204,7 @@ class Ingest:
             self._refusals.count(source, reason, detail, self._clock.wall_ns())
         self.counts.stored_readings += draft.stored
         self.counts.quarantined += len(draft.quarantined)
-        self.counts.transitions += len(effects.steps)
+        self.counts.transitions += effects.recorded.of_gateways
         self.counts.cases_opened += sum(joined.opened for joined in effects.cases)
         self.counts.lost_readings += draft.lost_readings
         ingest_effects.tell(self._feed, effects)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cloud.alarms import AlarmError, acknowledge, record
+from cloud.alarms.acts import AlarmError, acknowledge
+from cloud.alarms.log import record
 from cloud.relational.engine import make_engine, reading, writing
 from cloud.relational.migrate import migrate
 from cloud.relational.tables import alarms, transitions
@@ -122,7 +123,7 @@ def test_order_and_repeats_do_not_matter(delivered: tuple[list[Transition], list
 async def test_acknowledging_is_a_transition_of_the_clouds_own(cloud_engine: AsyncEngine) -> None:
     await put(cloud_engine, [step(1, Cause.RAISE, 0)])
     async with writing(cloud_engine) as conn:
-        row = await acknowledge(conn, ALARM, "li.wei", "on my way", T0 + 60 * S)
+        row = (await acknowledge(conn, ALARM, "li.wei", "on my way", T0 + 60 * S)).alarms[ALARM]
     steps, [held] = await log_of(cloud_engine)
     assert (row["state"], held["acknowledged_by"], held["acknowledged_ns"]) == ("acknowledged", "li.wei", T0 + 60 * S)
     assert [(each["origin"], each["n"], each["note"]) for each in steps] == [("edge", 1, ""), ("cloud", 1, "on my way")]
@@ -131,7 +132,7 @@ async def test_acknowledging_is_a_transition_of_the_clouds_own(cloud_engine: Asy
 async def test_acknowledging_counts_even_where_the_gateways_clock_is_ahead(cloud_engine: AsyncEngine) -> None:
     await put(cloud_engine, [step(1, Cause.RAISE, 3600)])
     async with writing(cloud_engine) as conn:
-        assert (await acknowledge(conn, ALARM, "li.wei", "", T0))["state"] == "acknowledged"
+        assert (await acknowledge(conn, ALARM, "li.wei", "", T0)).alarms[ALARM]["state"] == "acknowledged"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,143 @@
+"""Which alarms people are told of: the one place where an entry to "unacknowledged" opens a case, and a suppression keeps it.
+
+An alarm enters when it is raised, when its suppression ends while it is active and was not acknowledged, and when one that
+was acknowledged must be seen again. While it is suppressed it opens no case and tells nobody; what came and went
+meanwhile stays in the log only.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cloud import cases
+from cloud.alarms.acts import RANK
+from cloud.alarms.log import Recorded, alarm_news, chunks, logs, transition_news
+from cloud.alarms.projection import hidden, ordered
+from cloud.feed import Feed
+from cloud.notify import outbox
+from cloud.notify.config import ChannelConfig
+from cloud.relational.tables import alarms, suppressions
+from cloud.relational.tables import cases as case_table
+from device_profiles.model import Matter, Profile
+from telemetry.alarm_states import ACTIVE, OPEN, AlarmState, alarm_id
+from telemetry.reason import Reason
+from telemetry.records import Cause, Priority
+
+__all__ = ["AGAIN", "announce", "tell"]
+
+AGAIN: Final = "alarmed_again"
+"""The step of the message that an alarm in an open case must be seen again."""
+
+Unknown = Callable[[str, Reason, str], None]
+"""Takes the device, and the reason and the sentence why an alarm of a profile or rule that nobody here knows opens no case."""
+
+_ENDS: Final = frozenset({Cause.UNSHELVE.value, Cause.UNSUPPRESS.value, Cause.RETURN_TO_SERVICE.value})
+_ANEW: Final = frozenset({Cause.RE_ALARM.value, Cause.PRIORITY_RAISED.value, Cause.RETURN_TO_SERVICE.value})
+_UNSEEN: Final = AlarmState.UNACKNOWLEDGED.value
+
+
+async def announce(
+    conn: AsyncConnection,
+    recorded: Recorded,
+    *,
+    catalog: Mapping[str, Profile],
+    channels: Sequence[ChannelConfig],
+    now_ns: int,
+    unknown: Unknown = lambda device, reason, detail: None,
+) -> list[cases.Joined]:
+    """Open or join a case for each alarm that people are told of because of what was recorded, or say it again in its open one.
+
+    In the transaction that recorded it. The rows in `recorded.alarms` that get a case say so afterwards.
+    """
+    joined = []
+    for occasion, alarm in await _entered(conn, recorded):
+        matter = _matter(catalog, alarm, unknown)
+        if matter is None:
+            continue
+        done = await cases.open_or_join(conn, alarm=alarm, matter=matter, channels=channels, now_ns=now_ns)
+        if done is not None:
+            joined.append(done)
+            alarm["case_id"] = done.case["id"]
+        elif occasion:
+            await _say_again(conn, alarm, occasion, channels, now_ns)
+    return joined
+
+
+def tell(feed: Feed, recorded: Recorded, joined: Sequence[cases.Joined]) -> None:
+    """Publish what was committed."""
+    for step in recorded.steps:
+        feed.publish("transition", transition_news(step))
+    for alarm in recorded.alarms.values():
+        feed.publish("alarm", alarm_news(alarm))
+    for each in joined:
+        feed.publish("case", cases.case_news(each.case))
+
+
+async def _entered(conn: AsyncConnection, recorded: Recorded) -> list[tuple[str, dict[str, Any]]]:
+    """The alarms that are to be told, by id, each with the step for which it is told again even where its case is open.
+
+    A condition that comes true once more within an occurrence is no such step: it opens a case where there is none yet.
+    """
+    told: dict[str, tuple[str, dict[str, Any]]] = {}
+    for step in recorded.steps:
+        alarm = recorded.alarms.get(step["alarm"])
+        if alarm is None:
+            continue
+        if step["cause"] in _ANEW and alarm["state"] == _UNSEEN:
+            told[step["alarm"]] = _name(step), alarm
+        elif step["cause"] == Cause.RAISE.value and AlarmState(alarm["state"]) in OPEN:
+            told.setdefault(step["alarm"], ("", alarm))
+    told = {name: told[name] for name in await _shown(conn, [alarm for _, alarm in told.values()])}
+    for step in recorded.steps:
+        if step["cause"] in _ENDS and recorded.suppressions.get(step["alarm"], {}).get("shown") == "":
+            same = (alarms.c.device == step["device"], alarms.c.rule == step["rule"], alarms.c.state == _UNSEEN)
+            for row in (await conn.execute(select(alarms).where(*same))).mappings():
+                alarm = recorded.alarms.setdefault(row["id"], dict(row))
+                told.setdefault(row["id"], (_name(step), alarm))
+    return [told[name] for name in sorted(told)]
+
+
+def _name(step: Mapping[str, Any]) -> str:
+    return f"{step['alarm']}/{step['origin']}/{step['n']}"
+
+
+async def _shown(conn: AsyncConnection, candidates: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The ids of those alarms that are not suppressed, and that were not all the time until they returned."""
+    own = {alarm["id"]: alarm_id(alarm["device"], alarm["rule"]) for alarm in candidates}
+    now: dict[str, str] = {}
+    for some in chunks(sorted(set(own.values()))):
+        held = select(suppressions.c.id, suppressions.c.shown).where(suppressions.c.id.in_(some))
+        now |= {row.id: row.shown for row in await conn.execute(held)}
+    over = [each for each in candidates if AlarmState(each["state"]) not in ACTIVE and now.get(own[each["id"]]) == ""]
+    past = await logs(conn, sorted({own[alarm["id"]] for alarm in over}))
+    missed = {
+        alarm["id"]
+        for alarm in over
+        if hidden(ordered(past[own[alarm["id"]]].values()), alarm["raised_ns"], alarm["returned_ns"] or alarm["raised_ns"])
+    }
+    return [alarm["id"] for alarm in candidates if not now.get(own[alarm["id"]]) and alarm["id"] not in missed]
+
+
+async def _say_again(
+    conn: AsyncConnection, alarm: Mapping[str, Any], occasion: str, channels: Sequence[ChannelConfig], now_ns: int
+) -> None:
+    """One message more from the open case that the alarm is in, with the higher priority of the two."""
+    open_one = select(case_table).where(case_table.c.id == alarm["case_id"], case_table.c.closed_ns.is_(None))
+    case = (await conn.execute(open_one)).mappings().first()
+    if case is not None:
+        priority = max(Priority(case["priority"]), Priority(alarm["priority"]), key=RANK.__getitem__)
+        said = {**case, "priority": priority.value}
+        await outbox.enqueue(conn, case=said, step=AGAIN, occasion=occasion, channels=channels, now_ns=now_ns)
+
+
+def _matter(catalog: Mapping[str, Profile], alarm: Mapping[str, Any], unknown: Unknown) -> Matter | None:
+    """The matter that an alarm's rule opens; None where it opens none, or where nobody here knows the rule."""
+    profile = catalog.get(alarm["profile"])
+    rule = profile.alarms.get(alarm["rule"]) if profile else None
+    if profile is None or rule is None:
+        known = f"profile {alarm['profile']} has no rule {alarm['rule']}" if profile else f"no profile {alarm['profile']}"
+        unknown(alarm["device"], Reason.UNKNOWN_PROFILE, f"alarm {alarm['id']} opens no case: {known} here")
+        return None
+    return profile.matters.get(rule.matter) if rule.matter else None
