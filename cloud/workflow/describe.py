@@ -78,5 +78,3 @@ def _listed(words: Iterable[_Word], said: Mapping[_Word, Text]) -> str:
 
 def _both(text: Text) -> str:
     return f"{text.zh} {text.en}"
-
-
