@@ -1,21 +1,29 @@
 """The cloud's configuration: read whole, checked whole, every mistake told at once; what is in here has been checked."""
 
-from collections.abc import Iterable, Iterator
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from cloud.notify.config import ChannelConfig, ChannelKind, Language, Security, problems
+from cloud.notify.config import PERSONAL, ChannelConfig, ChannelKind, Language, Security, problems
+from cloud.notify.messages import VARIABLES
+from cloud.notify.people import EVERY_PRIORITY, Person, Quiet, parse_quiet
 from cloud.relational.engine import check_database
 from cloud.series.open import parse_series
 from device_profiles.mistakes import ConfigError, Findings
 from device_profiles.toml_table import Table, read_toml
 from telemetry.broker import broker_address
+from telemetry.records import Priority
 
 __all__ = ["ApiConfig", "CloudConfig", "ConfigError", "load_config"]
 
 
 _DATABASES = "sqlite+aiosqlite:///PATH, or postgresql+asyncpg://USER@HOST:PORT/DATABASE and database_password_file"
+
+_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")  # E.164
 
 
 class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +93,7 @@ def load_config(path: Path) -> CloudConfig:
         series=root.checked("series", parse_series, "duckdb:PATH or influx:http://host:port/database", ""),
         api=_api(root.table("api")),
         profile_dirs=root.folders("profile_dirs", here),
-        channels=tuple(_channels(root.tables("channels"), here)),
+        channels=_channels(root.tables("channels"), root.tables("people"), here),
         auto_register=root.flag("auto_register", default=True),
     )
     root.finish()
@@ -104,14 +112,63 @@ def _api(table: Table) -> ApiConfig:
     return api
 
 
-def _channels(tables: Iterable[Table], here: Path) -> Iterator[ChannelConfig]:
-    names: set[str] = set()
+def _channels(tables: Iterable[Table], people: Iterable[Table], here: Path) -> tuple[ChannelConfig, ...]:
+    """The channels with their people."""
+    channels: dict[str, ChannelConfig] = {}
     for table in tables:
         channel = _channel(table, here)
-        if channel.name and channel.name in names:
+        if channel.name and channel.name in channels:
             table.wrong("name", f"{channel.name!r} is a channel already", "another name")
-        names.add(channel.name)
-        yield channel
+        channels[channel.name] = channel
+    of: dict[str, list[Person]] = defaultdict(list)
+    for table in people:
+        _person(table, channels, of)
+    return tuple(msgspec.structs.replace(channel, people=tuple(of[name])) for name, channel in channels.items())
+
+
+def _person(table: Table, channels: Mapping[str, ChannelConfig], of: dict[str, list[Person]]) -> None:
+    """Read one `[[people]]` table into the people of its channel."""
+    personal = [name for name, channel in channels.items() if channel.kind in PERSONAL]
+    channel = table.text("channel")
+    person = Person(
+        name=table.text("name"),
+        address=table.text("address"),
+        priorities=_priorities(table),
+        quiet=_quiet(table),
+        per_minute=table.integer("per_minute", 6, low=1, high=600),
+    )
+    table.finish()
+    if channel and channel not in personal:
+        table.wrong("channel", f"{channel!r} is no channel with people", " or ".join(personal) or "a wecom_app or SMS channel")
+    if channel in personal and channels[channel].kind is not ChannelKind.WECOM_APP and not _NUMBER.fullmatch(person.address):
+        table.wrong("address", "is no number of an SMS", 'address = "+8613800000000"')
+    if any(other.name == person.name for other in of[channel]):
+        table.wrong("name", f"{person.name!r} is on {channel} already", "another name")
+    of[channel].append(person)
+
+
+def _priorities(table: Table) -> tuple[Priority, ...]:
+    words = table.texts("priorities")
+    for word in words:
+        if word not in list(Priority):
+            table.wrong("priorities", f"{word!r} is no priority", ", ".join(Priority))
+    return tuple(priority for priority in Priority if priority in words) if words else EVERY_PRIORITY
+
+
+def _quiet(table: Table) -> Quiet | None:
+    text = table.checked("quiet", parse_quiet, "HH:MM-HH:MM", "")
+    try:
+        return parse_quiet(text) if text else None
+    except ValueError:
+        return None  # told by `checked`
+
+
+def _variables(table: Table) -> tuple[str, ...]:
+    names = table.texts("variables")
+    for name in names:
+        if name not in VARIABLES:
+            table.wrong("variables", f"{name!r} is no variable", ", ".join(sorted(VARIABLES)))
+    return names
 
 
 def _channel(table: Table, here: Path) -> ChannelConfig:
@@ -132,6 +189,10 @@ def _channel(table: Table, here: Path) -> ChannelConfig:
         password_file=_beside(here, table.text("password_file", "")),
         sender=table.text("sender", ""),
         recipients=table.texts("recipients"),
+        **_vendor(table),
+        priorities=_priorities(table),
+        quiet=_quiet(table),
+        loud=Priority(table.choice("loud", list(Priority), Priority.CRITICAL)),
     )
     table.finish()
     if table.sound:
@@ -139,6 +200,22 @@ def _channel(table: Table, here: Path) -> ChannelConfig:
             what, _, instead = problem.partition("; write ")
             table.wrong("", what, instead or "it")
     return channel
+
+
+def _vendor(table: Table) -> dict[str, Any]:
+    """What only the kinds with people and the modem have."""
+    return {
+        "corp_id": table.text("corp_id", ""),
+        "agent_id": table.integer("agent_id", 0, low=0, high=2**31),
+        "access_key_id": table.text("access_key_id", ""),
+        "app_id": table.text("app_id", ""),
+        "region": table.text("region", "ap-guangzhou"),
+        "sign_name": table.text("sign_name", ""),
+        "template": table.text("template", ""),
+        "variables": _variables(table),
+        "device": table.text("device", ""),
+        "baudrate": table.integer("baudrate", 115_200, low=300, high=4_000_000),
+    }
 
 
 def _beside(here: Path, name: str) -> str:

@@ -1,8 +1,9 @@
 """When to try again."""
 
+from cloud.notify.config import ChannelKind
 from cloud.notify.results import Failure, SendResult
 
-__all__ = ["GIVE_UP_AFTER_S", "delay_s", "pause_s"]
+__all__ = ["GIVE_UP_AFTER_S", "delay_s", "most_copies", "pause_s"]
 
 GIVE_UP_AFTER_S = 24 * 3600
 """A message that could not be sent for a day tells nobody anything new; it stays visible as failed."""
@@ -20,6 +21,26 @@ _FIRST_S: dict[Failure, float | None] = {
     # It may have arrived: a repeat too soon is a second message on the same phone.
     Failure.UNKNOWN_AFTER_TIMEOUT: 30.0,
 }
+
+# How often a message whose answer never came is sent at most. A webhook's receiver and a mail reader know a repeat by its
+# key; people in a group and on a phone see a second message.
+_MOST_COPIES: dict[ChannelKind, int | None] = {
+    ChannelKind.WEBHOOK: None,
+    ChannelKind.EMAIL: None,
+    ChannelKind.WECOM: 5,
+    ChannelKind.DINGTALK: 5,
+    ChannelKind.FEISHU: 5,
+    ChannelKind.WECOM_APP: 5,
+    ChannelKind.ALIYUN_SMS: 3,
+    ChannelKind.TENCENT_SMS: 3,
+    ChannelKind.SMS_MODEM: 3,
+    ChannelKind.APPRISE: 3,
+}
+
+
+def most_copies(kind: ChannelKind) -> int | None:
+    """The bound on copies of one message over a channel of this kind; None where a repeat is known as one."""
+    return _MOST_COPIES[kind]
 
 
 def delay_s(result: SendResult, attempts: int, waited_s: float, chance: float) -> float | None:

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
-__all__ = ["Failure", "Redactor", "SendResult", "http_failure"]
+__all__ = ["Failure", "Receipt", "Redactor", "SendResult", "http_failure"]
 
 _DETAIL_CHARS = 300
 _SHORTEST_SECRET = 6
@@ -30,13 +30,28 @@ class Failure(StrEnum):
     UNKNOWN_AFTER_TIMEOUT = "unknown_after_timeout"
 
 
+class Receipt(StrEnum):
+    """What a vendor knows of a message whose answer never came.
+
+    ARRIVED  it has it: a repeat would be a second message
+    ABSENT   it has never seen it: a repeat is the first
+    UNKNOWN  it could not be asked, or cannot say
+    """
+
+    ARRIVED = "arrived"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+
+
 class SendResult(msgspec.Struct, frozen=True, kw_only=True):
-    """`failure` is None when the vendor took the message; `retry_after_s` is the vendor's own wish."""
+    """`failure` is None when the vendor took the message; `retry_after_s` is the vendor's own wish, `receipt` its own id
+    of the message, "" where it gives none."""
 
     failure: Failure | None = None
     vendor_code: str = ""
     detail: str = ""
     retry_after_s: float | None = None
+    receipt: str = ""
 
     @property
     def ok(self) -> bool:

@@ -12,14 +12,15 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cloud.attempt import attempt
-from cloud.notify.backoff import delay_s, pause_s
-from cloud.notify.budget import Budget, budgets_of
-from cloud.notify.channels import Channel, open_channel
-from cloud.notify.config import ChannelConfig
+from cloud.notify.backoff import delay_s, most_copies, pause_s
+from cloud.notify.budget import LONGEST_WINDOW_S, Allowance
+from cloud.notify.channels import AsksReceipt, Channel, open_channel
+from cloud.notify.config import ChannelConfig, ChannelKind
+from cloud.notify.digest import DIGEST
 from cloud.notify.messages import render
 from cloud.notify.outbox import NotificationState
-from cloud.notify.queue import Claimed, Queue
-from cloud.notify.results import Failure, SendResult
+from cloud.notify.queue import Claimed, Outcome, Queue
+from cloud.notify.results import Failure, Receipt, SendResult
 from telemetry.clock import SECOND_NS, Clock
 
 __all__ = ["Sender", "SenderCounts"]
@@ -91,20 +92,19 @@ class Sender:
                     tasks.create_task(self._work(config, channel), name=f"notify {config.name}")
 
     async def _retire_others(self) -> None:
-        gone = await self._queue.retire_others([channel.name for channel in self._channels])
+        gone = await self._queue.retire_others(self._channels)
         if gone:
             _log.error(
-                "%d messages wait for channels that are not configured; given up",
+                "%d messages wait for channels or people that are not configured; given up",
                 gone,
                 extra={"event": "notify.channel_gone", "count": gone},
             )
 
     async def _work(self, config: ChannelConfig, channel: Channel) -> None:
-        earlier = await self._queue.sent_since(config.name, self._clock.wall_ns() - 60 * SECOND_NS)
-        budgets = self._budgets(config, earlier)
+        allowance = await self._allowance(config)
         while True:
             try:
-                rest = await self._once(config, channel, budgets)
+                rest = await self._once(config, channel, allowance)
             except DBAPIError as error:
                 # A busy or absent store keeps its rows; the class says enough, the text may hold a payload.
                 _log.warning(
@@ -116,26 +116,56 @@ class Sender:
                 rest = _STORE_REST_S
             await asyncio.sleep(rest)
 
-    def _budgets(self, config: ChannelConfig, earlier_ns: Sequence[int]) -> tuple[Budget, ...]:
+    async def _allowance(self, config: ChannelConfig) -> Allowance:
+        earlier = await self._queue.sent_since(config.name, self._clock.wall_ns() - LONGEST_WINDOW_S * SECOND_NS)
         # Rows know wall time, budgets count on the clock that does not jump.
         shift = self._clock.monotonic_ns() - self._clock.wall_ns()
-        return budgets_of(config, [moment + shift for moment in earlier_ns])
+        return Allowance(config, [(target, moment + shift) for target, moment in earlier])
 
-    async def _once(self, config: ChannelConfig, channel: Channel, budgets: Sequence[Budget]) -> float:
+    async def _once(self, config: ChannelConfig, channel: Channel, allowance: Allowance) -> float:
         """One message, if one is due; how long the channel rests afterwards, in seconds."""
-        wait = max((budget.wait_ns(self._clock.monotonic_ns()) for budget in budgets), default=0)
+        wait = allowance.wait_ns(self._clock.monotonic_ns())
         if wait:
             return min(wait / SECOND_NS, 60.0)
         news = self._news[config.name]
         news.clear()
-        claimed = await self._queue.claim(config.name, self._clock.wall_ns(), channel.longest_s + _LEASE_MARGIN_S)
-        if claimed is None:
+        row = await self._next(config, allowance)
+        if row is None:
             await self._idle(news)
             return 0.0
-        for budget in budgets:
-            budget.take(self._clock.monotonic_ns())
+        now_ns = self._clock.wall_ns()
+        if (until_ns := config.quiet_until_ns(row["target"], row["priority"], now_ns)) is not None:
+            await self._queue.hold(row, until_ns, now_ns)
+            return 0.0
+        claimed = await self._queue.claim(row, now_ns, channel.longest_s + _LEASE_MARGIN_S)
+        if claimed is None:
+            return 0.0
+        allowance.take(row["target"], self._clock.monotonic_ns())
         self._totals["attempts"] += 1
-        return await self._finish(config, claimed, await self._attempt(config, channel, claimed))
+        outcome = await self._attempt(config, channel, claimed)
+        delay = await self._finish(config, claimed, outcome)
+        return self._pause(row["target"], outcome.result, delay, allowance)
+
+    async def _next(self, config: ChannelConfig, allowance: Allowance) -> Mapping[str, Any] | None:
+        """The next row, or the digest of all that wait where one message is all that is left to its target."""
+        resting = allowance.resting(self._clock.monotonic_ns())
+        now_ns = self._clock.wall_ns()
+        row = await self._queue.next(config.name, now_ns, resting)
+        if row is None or row["step"] == DIGEST or not allowance.last(row["target"], self._clock.monotonic_ns()):
+            return row
+        if config.quiet_until_ns(row["target"], row["priority"], now_ns) is not None:
+            return row
+        folded = await self._queue.fold(config.name, row["target"], now_ns)
+        return await self._queue.next(config.name, now_ns, resting) if folded else row
+
+    def _pause(self, target: str, result: SendResult, delay: float | None, allowance: Allowance) -> float:
+        if result.failure is None or delay is None:
+            return 0.0
+        if result.failure is Failure.RATE and target:
+            # The vendor counts by person: the others need not wait.
+            allowance.rest(target, self._clock.monotonic_ns() + round(delay * SECOND_NS))
+            return 0.0
+        return pause_s(result.failure, delay)
 
     async def _idle(self, news: asyncio.Event) -> None:
         try:
@@ -144,27 +174,45 @@ class Sender:
         except TimeoutError:
             return
 
-    async def _attempt(self, config: ChannelConfig, channel: Channel, claimed: Claimed) -> SendResult:
+    async def _attempt(self, config: ChannelConfig, channel: Channel, claimed: Claimed) -> Outcome:
         now_ns = self._clock.wall_ns()
+        # WeCom knows a repeat by its text being the same, so its age is that of the first attempt.
+        said_ns = claimed.created_ns if config.kind is ChannelKind.WECOM_APP else now_ns
         try:
-            message = render(claimed.row, config, now_ns, self._base_url)
+            message = render(claimed.row, config, said_ns, self._base_url)
         except (KeyError, TypeError, ValueError) as error:
             # A payload that another version wrote: it will not get better, and the queue behind it must move.
-            return SendResult(failure=Failure.FORMAT, detail=f"the outbox row cannot be put into words: {error!r}")
-        return await attempt(channel.send(message, now_ns))
+            result = SendResult(failure=Failure.FORMAT, detail=f"the outbox row cannot be put into words: {error!r}")
+            return Outcome(result=result, copies=claimed.copies)
+        copies = claimed.copies
+        if copies and isinstance(channel, AsksReceipt):
+            match await attempt(channel.ask(message, claimed.created_ns, now_ns)):
+                case Receipt.ARRIVED:
+                    return Outcome(result=SendResult(vendor_code="receipt", detail="the vendor has it"), copies=copies)
+                case Receipt.ABSENT:
+                    copies = 0
+                case Receipt.UNKNOWN:
+                    pass  # nobody can say: it is sent as over a channel without receipts, and counted as such
+        result = await attempt(channel.send(message, now_ns))
+        arrived = result.failure in {None, Failure.UNKNOWN_AFTER_TIMEOUT}
+        return Outcome(result=result, copies=copies + arrived)
 
-    async def _finish(self, config: ChannelConfig, claimed: Claimed, result: SendResult) -> float:
-        now_ns = self._clock.wall_ns()
+    async def _finish(self, config: ChannelConfig, claimed: Claimed, outcome: Outcome) -> float | None:
+        """Write it down; seconds until the next attempt, None for no other."""
+        now_ns, result = self._clock.wall_ns(), outcome.result
         if result.failure is None:
-            await self._kept(lambda: self._queue.sent(claimed, result, now_ns))
+            await self._kept(lambda: self._queue.sent(claimed, outcome, now_ns))
             self._tell(config, claimed, result, NotificationState.SENT)
-            return 0.0
+            return None
         waited_s = (now_ns - claimed.created_ns) / SECOND_NS
         delay = delay_s(result, claimed.attempts, waited_s, self._spread.random())
+        most = most_copies(config.kind)
+        if most is not None and outcome.copies >= most:
+            delay = None
         next_ns = None if delay is None else now_ns + round(delay * SECOND_NS)
-        await self._kept(lambda: self._queue.failed(claimed, result, next_ns))
+        await self._kept(lambda: self._queue.failed(claimed, outcome, next_ns))
         self._tell(config, claimed, result, NotificationState.FAILED if delay is None else NotificationState.PENDING)
-        return 0.0 if delay is None else pause_s(result.failure, delay)
+        return delay
 
     async def _kept(self, write: Callable[[], Awaitable[None]]) -> None:
         # A store that is busy just now must not turn one message into two: insist, within the lease.
@@ -181,6 +229,7 @@ class Sender:
             "case_id": claimed.case_id,
             "step": claimed.row["step"],
             "channel": config.name,
+            "target": claimed.row["target"],
             "state": state.value,
             "attempts": claimed.attempts,
             "failure": result.failure.value if result.failure else None,

@@ -7,11 +7,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from cloud.notify.messages import Message
 from cloud.notify.results import Failure, Redactor, SendResult, http_failure
 
-__all__ = ["Answer", "HttpChannel", "HttpVendor", "Request", "secrets_of", "vendor_answer"]
+__all__ = ["Answer", "HttpChannel", "HttpVendor", "Poster", "Request", "secrets_of", "vendor_answer"]
 
 _MOST_ANSWER_BYTES = 64 * 1024
 _CONNECT_S = 5.0
@@ -19,11 +20,13 @@ _LONGEST_RETRY_AFTER_S = 3600.0
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A POST as it goes out."""
+    """A request as it goes out; the address of a `signed` one is sent byte for byte as it stands here."""
 
     url: str
     body: bytes
     headers: dict[str, str]
+    method: str = "POST"
+    signed: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,21 +49,18 @@ class HttpVendor(Protocol):
         ...
 
 
-class HttpChannel:
-    """Sends over HTTP what its vendor builds."""
+class Poster:
+    """Carries requests to a vendor."""
 
-    def __init__(self, vendor: HttpVendor, session: aiohttp.ClientSession, timeout_s: float, redact: Redactor) -> None:
-        self._vendor = vendor
+    def __init__(self, session: aiohttp.ClientSession, timeout_s: float, redact: Redactor) -> None:
         self._session = session
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(_CONNECT_S, timeout_s))
         self._redact = redact
-        self.longest_s = timeout_s
 
-    async def send(self, message: Message, now_ns: int) -> SendResult:
-        """One attempt; never raises for the world's faults."""
-        request = self._vendor.build(message, now_ns)
+    async def exchange(self, request: Request) -> Answer | SendResult:
+        """What came back, or a failure where nothing did; never raises for the world's faults."""
         try:
-            answer = await self._post(request)
+            return await self._send(request)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             return self._failed(Failure.NETWORK, error)
         except aiohttp.InvalidURL as error:
@@ -68,13 +68,12 @@ class HttpChannel:
         except (TimeoutError, aiohttp.ClientError, asyncio.IncompleteReadError, OSError) as error:
             # The request was on its way: whether it arrived, nobody here knows.
             return self._failed(Failure.UNKNOWN_AFTER_TIMEOUT, error)
-        result = self._vendor.classify(answer)
-        return msgspec.structs.replace(result, detail=self._redact(result.detail))
 
-    async def _post(self, request: Request) -> Answer:
+    async def _send(self, request: Request) -> Answer:
+        url = URL(request.url, encoded=True) if request.signed else request.url
         # A redirect would carry the key in the address to wherever it points: it is refused as an answer of its own.
-        async with self._session.post(
-            request.url, data=request.body, headers=request.headers, timeout=self._timeout, allow_redirects=False
+        async with self._session.request(
+            request.method, url, data=request.body, headers=request.headers, timeout=self._timeout, allow_redirects=False
         ) as response:
             body = bytearray()
             async for chunk in response.content.iter_chunked(8192):
@@ -86,6 +85,24 @@ class HttpChannel:
 
     def _failed(self, failure: Failure, error: BaseException) -> SendResult:
         return SendResult(failure=failure, detail=self._redact(f"{type(error).__name__}: {error}".rstrip(": ")))
+
+
+class HttpChannel:
+    """Sends over HTTP what its vendor builds."""
+
+    def __init__(self, vendor: HttpVendor, session: aiohttp.ClientSession, timeout_s: float, redact: Redactor) -> None:
+        self._vendor = vendor
+        self._poster = Poster(session, timeout_s, redact)
+        self._redact = redact
+        self.longest_s = timeout_s
+
+    async def send(self, message: Message, now_ns: int) -> SendResult:
+        """One attempt; never raises for the world's faults."""
+        answer = await self._poster.exchange(self._vendor.build(message, now_ns))
+        if isinstance(answer, SendResult):
+            return answer
+        result = self._vendor.classify(answer)
+        return msgspec.structs.replace(result, detail=self._redact(result.detail))
 
 
 def secrets_of(url: str) -> list[str]:
