@@ -1,7 +1,7 @@
 """How many alarm rules one core of a gateway judges in a second, without disk and without network."""
 
 import random
-from time import perf_counter
+from time import process_time
 
 import msgspec
 
@@ -34,8 +34,9 @@ def measure_alarms(name: str, seconds: float) -> AlarmFigures:
     profile = load_catalog()[name]
     readings = _readings(profile)
     state, judged, transitions = DeviceState(), 0, 0
-    began = perf_counter()
-    while (elapsed := perf_counter() - began) < seconds:
+    # Processor time: what else the machine does meanwhile does not count.
+    began = process_time()
+    while (elapsed := process_time() - began) < seconds:
         state = DeviceState()
         for reading in readings:
             outcome = judge_reading(profile, state, reading)

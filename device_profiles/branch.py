@@ -211,6 +211,19 @@ class Branch:
             )
         return value
 
+    def values(self, key: str) -> list[Value]:
+        """A list of booleans, numbers or texts, by how they are written."""
+        if not self.has(key):
+            self._missing(key, "a list of values")
+        values: list[Value] = []
+        for node in self._list(key):
+            value = plain_value(node) if isinstance(node, Scalar) else None
+            if value is None:
+                self.wrong(key, f"{_shown(node)} may mean several things", "true, false, decimal numbers or texts in quotes")
+            else:
+                values.append(value)
+        return values
+
     def both(self, key: str) -> Text:
         """A text in both languages."""
         inner = self.branch(key)

@@ -109,6 +109,7 @@ def _reporting(branch: Branch, metrics: Mapping[str, Metric]) -> Reporting:
         on_change=branch.flag("on_change", default=False),
         heartbeat_s=branch.number("heartbeat_s", 300.0, low=1, high=31 * 86400),
         deadband={} if deadbands is None else _deadbands(deadbands, metrics),
+        lateness_s=branch.number("lateness_s", 0.0, low=0, high=86400),
     )
     if deadbands is not None and not reporting.on_change:
         branch.wrong("deadband", "has no effect without on_change", "on_change: true beside it")

@@ -153,7 +153,7 @@ class Agent:
     async def _assemble(self, outbox: Outbox, catalog: Mapping[str, Profile]) -> "_Parts":
         config = self.config
         committer = Committer(outbox, config.outbox)
-        desk = Desk(self.clock, catalog, committer)
+        desk = Desk(self.clock, catalog, committer, config.zones)
         self.clock.attach(outbox, desk.refuse)
         desk.restore(await outbox.states())
         desk.enrol(device for link in config.links for device in link.devices)

@@ -7,9 +7,10 @@ from pathlib import Path
 import msgspec
 
 from device_profiles.mistakes import ConfigError, Findings, Mistake, ProfileError, did_you_mean
-from device_profiles.model import Profile
+from device_profiles.model import Profile, zones_of
 from device_profiles.shelf import load_catalog
 from device_profiles.toml_table import Table, read_toml
+from edge_agent.alarms.zones import Zone, load_zones
 from edge_agent.link_kinds import LINK_KINDS, Admit, CoapOptions, DriverName, Jt808Options, Options, read_broker
 from telemetry.records import check_id, check_text
 
@@ -76,6 +77,7 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     username: str = ""
     password_file: Path | None = None
     profile_dirs: tuple[Path, ...] = ()
+    zones: Mapping[str, Zone] = {}
     links: tuple[LinkConfig, ...] = ()
     outbox: OutboxLimits = OutboxLimits()
     uplink: UplinkLimits = UplinkLimits()
@@ -92,11 +94,14 @@ def load_config(path: Path) -> AgentConfig:
     root = read_toml(path, findings)
     profile_dirs = root.folders("profile_dirs", path.parent)
     catalog, foreign = _catalog(profile_dirs)
+    zones, misplaced = _zones(root.file("zones", path.parent))
     config = _agent(root, path.parent, profile_dirs, catalog)
+    if catalog is not None and not misplaced:
+        _check_zones(root, config, catalog, zones)
     root.finish()
-    if len(findings) or foreign:
-        raise ConfigError((*findings.in_order(), *foreign))
-    return config
+    if len(findings) or foreign or misplaced:
+        raise ConfigError((*findings.in_order(), *foreign, *misplaced))
+    return msgspec.structs.replace(config, zones=zones)
 
 
 def _catalog(profile_dirs: tuple[Path, ...]) -> tuple[Mapping[str, Profile] | None, tuple[Mistake, ...]]:
@@ -104,6 +109,26 @@ def _catalog(profile_dirs: tuple[Path, ...]) -> tuple[Mapping[str, Profile] | No
         return load_catalog(*profile_dirs), ()
     except ProfileError as error:
         return None, error.mistakes
+
+
+def _zones(file: Path | None) -> tuple[Mapping[str, Zone], tuple[Mistake, ...]]:
+    if file is None:
+        return {}, ()
+    try:
+        return load_zones(file), ()
+    except ConfigError as error:
+        return {}, error.mistakes
+
+
+def _check_zones(root: Table, config: AgentConfig, catalog: Mapping[str, Profile], zones: Mapping[str, Zone]) -> None:
+    """Every zone that a rule of a device of ours names is there: an alarm about no place would never be raised."""
+    used = {device.profile for link in config.links for device in link.devices}
+    used |= {link.options.default_profile for link in config.links if isinstance(link.options, Jt808Options)}
+    for name in sorted(used & catalog.keys()):
+        for rule in catalog[name].alarms.values():
+            for zone in sorted(zones_of(rule.when) - zones.keys()):
+                what = f"the rule {rule.name} of {name} is about the zone {zone!r}, which is not there"
+                root.wrong("zones", what, "the path of a GeoJSON file with a feature of this name")
 
 
 def _agent(root: Table, folder: Path, profile_dirs: tuple[Path, ...], catalog: Mapping[str, Profile] | None) -> AgentConfig:

@@ -10,6 +10,7 @@ from device_profiles.model import Profile
 from edge_agent.alarms.conditions import has_stale
 from edge_agent.alarms.engine import Judged, judge_silence
 from edge_agent.alarms.state import DeviceState, pack, unpack
+from edge_agent.alarms.zones import Zone
 from edge_agent.committer import Committer, Entry
 from edge_agent.config import DeviceConfig
 from edge_agent.heard import Heard, Verdict
@@ -72,8 +73,11 @@ class _Device(msgspec.Struct):
 class Desk:
     """The agent's side of `edge_agent.heard.Inlet`."""
 
-    def __init__(self, clock: Timekeeper, catalog: Mapping[str, Profile], committer: Committer) -> None:
+    def __init__(
+        self, clock: Timekeeper, catalog: Mapping[str, Profile], committer: Committer, zones: Mapping[str, Zone] | None = None
+    ) -> None:
         self._clock = clock
+        self._zones = zones or {}
         self._catalog = catalog
         self._committer = committer
         self._devices: dict[str, _Device] = {}
@@ -155,7 +159,7 @@ class Desk:
             heard = msgspec.structs.replace(heard, received_ns=received_ns)
         memory = self._recalled(device, heard)
         try:
-            work = process(Work(heard=heard, memory=memory, vouched=self._clock.is_vouched))
+            work = process(Work(heard=heard, memory=memory, vouched=self._clock.is_vouched, zones=self._zones))
         except ContractError as error:
             self.refuse(heard.device, Reason.INVALID, str(error))
             return Verdict.REFUSED, None
@@ -164,7 +168,7 @@ class Desk:
             self.refuse(heard.device, doubt.reason, doubt.detail)
         if work.reading is None:
             return Verdict.REFUSED, None
-        moved = work.memory.alarms.rules != device.memory.alarms.rules
+        moved = work.memory.alarms.rules != device.memory.alarms.rules or work.memory.alarms.held != device.memory.alarms.held
         device.memory = work.memory
         device.own_time = not _is_told(work.reading.time_ns, heard.decoded.time_ns)
         verdict = Verdict.COMMITTED if work.send else Verdict.HELD_BACK
@@ -230,9 +234,10 @@ class Desk:
     # What the wiring calls.
 
     async def watch_silence(self) -> None:
-        """Judge, now, the rules about silence of every device that has some."""
+        """Judge, now, the rules about silence of every device that has some, and the readings that waited long enough."""
         for name, device in list(self._devices.items()):
-            if not any(has_stale(rule.when) for rule in device.profile.alarms.values()):
+            waits = bool(device.memory.alarms.held)
+            if not waits and not any(has_stale(rule.when) for rule in device.profile.alarms.values()):
                 continue
             if self._silence(name, device).state == device.memory.alarms:
                 continue
@@ -247,7 +252,8 @@ class Desk:
     def _silence(self, name: str, device: _Device) -> Judged:
         """How long a device is silent is the monotonic clock's matter: the wall clock may jump as it likes."""
         silent_s = (self._clock.monotonic_ns() - device.alive_ns) / SECOND_NS
-        return judge_silence(device.profile, self._recalled(device).alarms, name, silent_s, self._clock.wall_ns())
+        state = self._recalled(device).alarms
+        return judge_silence(device.profile, state, name, silent_s, self._clock.wall_ns(), zones=self._zones)
 
     async def record(self, device: str, result: CommandResult) -> None:
         """Put a command's result on disk."""

@@ -5,109 +5,110 @@ soon as one is, and otherwise one unknown part makes the whole unknown.
 """
 
 from collections.abc import Container, Iterator, Mapping
-from typing import assert_never
 
 import msgspec
 
-from device_profiles.model import Above, All, AnyCondition, AnyOf, Below, Bit, Equals, Leaf, Not, Speed, Stale, leaves
-from telemetry.records import Value
+from device_profiles.model import LATITUDE, LONGITUDE, All, AnyCondition, AnyOf, Leaf, NofM, Not, Place, Speed, Stale, leaves
+from edge_agent.alarms.leaves import Facts, Trace, Truth, judge_leaf
+from edge_agent.alarms.windows import Slot
 
-__all__ = ["Facts", "Memory", "Truth", "evaluate", "evidence", "has_stale", "mentions", "metrics_of"]
-
-Truth = bool | None
-
-POSITION_FIX = "position_fixed"
-"""Where a reading holds this boolean and it is false, the terminal repeats an old fix: its speed says nothing."""
-
-
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a condition is judged by, and how long the device has been silent.
-
-    A metric that `values` does not mention is as it was: a message need not say everything. One that is None is unknown,
-    for what was told of it cannot be believed.
-    """
-
-    values: Mapping[str, Value]
-    silent_s: float = 0.0
+__all__ = ["Facts", "Memory", "Truth", "evaluate", "has_stale", "mentions", "metrics_of"]
 
 
 class Memory(msgspec.Struct, frozen=True, array_like=True):
     """What is remembered of a condition's leaves, counted from the left: bit i of `held` says whether the i-th one was
-    true when last known, which deadbands need; bit i of `known` whether it was known when last mentioned."""
+    true when last known, which deadbands need; bit i of `known` whether it was known when last mentioned.
+
+    `windows` has the values of the leaves about a window, `there_ns` since when the device is at a leaf's place. `counts` has
+    the last readings of an n_of_m, by its first leaf: a 1, then a bit for each reading, the newest last. `sampled_ns` is the
+    event time of the last reading that went into windows and counts: one that is repeated does not count twice.
+    """
 
     held: int = 0
     known: int = 0
+    windows: Mapping[int, tuple[Slot, ...]] = {}
+    counts: Mapping[int, int] = {}
+    there_ns: Mapping[int, int] = {}
+    sampled_ns: int = 0
 
     def truth(self, index: int) -> Truth:
         """What was last said of a leaf."""
         return bool(self.held >> index & 1) if self.known >> index & 1 else None
 
-    def noting(self, index: int, truth: Truth) -> "Memory":
-        """With what is said of a leaf now."""
-        bit = 1 << index
-        if truth is None:
-            return Memory(self.held, self.known & ~bit)
-        return Memory(self.held | bit if truth else self.held & ~bit, self.known | bit)
+
+def evaluate(condition: AnyCondition, facts: Facts, memory: Memory, now_ns: int = 0) -> tuple[Truth, Memory]:
+    """The truth of `condition` at the event time `now_ns`, and what is to be remembered of it.
+
+    A leaf that is not mentioned is as it was. The memory that comes back is the one that went in where nothing is new.
+    """
+    trace = Trace(memory, now_ns)
+    truth = _truth(condition, facts, trace)
+    if trace.changed:
+        return truth, Memory(
+            trace.held, trace.known, trace.windows, trace.counts, trace.there_ns, now_ns if trace.sampled else memory.sampled_ns
+        )
+    return truth, memory
 
 
-def evaluate(condition: AnyCondition, facts: Facts, memory: Memory) -> tuple[Truth, Memory]:
-    """The truth of `condition`, and what is to be remembered of it. A leaf that is not mentioned is as it was."""
-    truths: list[Truth] = []
-    for index, leaf in enumerate(leaves(condition)):
-        truth = memory.truth(index)
-        if isinstance(leaf, Stale) or leaf.metric in facts.values:
-            truth = _leaf(leaf, facts, was_true=bool(memory.held >> index & 1))
-            memory = memory.noting(index, truth)
-        truths.append(truth)
-    return _combine(condition, iter(truths)), memory
+def _truth(condition: AnyCondition, facts: Facts, trace: Trace) -> Truth:
+    if not isinstance(condition, _JOINED):
+        return judge_leaf(condition, facts, trace)
+    match condition:
+        case All(of=parts):
+            return _all([_truth(part, facts, trace) for part in parts])
+        case AnyOf(of=parts):
+            return _not(_all([_not(_truth(part, facts, trace)) for part in parts]))
+        case Not(of=part):
+            return _not(_truth(part, facts, trace))
+        case NofM():
+            first = trace.index
+            truth = _truth(condition.of, facts, trace)
+            return _counted(condition, truth, trace, first, is_news=mentions(condition.of, facts.values))
+
+
+_JOINED = (All, AnyOf, Not, NofM)
+
+
+def _counted(condition: NofM, truth: Truth, trace: Trace, first: int, *, is_news: bool) -> Truth:
+    """Whether enough of the last readings were true; a reading that does not know makes it unknown and does not count."""
+    last = trace.counts.get(first, 1)
+    if is_news and truth is not None and trace.is_new:
+        # The 1 in front says how many readings there are so far.
+        last = last << 1 | truth
+        if last >> (condition.m + 1):
+            last = last & ((1 << condition.m) - 1) | 1 << condition.m
+        trace.count(first, last)
+    if truth is None:
+        return None
+    return last.bit_count() - 1 >= condition.n
 
 
 def mentions(condition: AnyCondition, metrics: Container[str]) -> bool:
     """Whether the condition is about silence, or about any of these."""
-    return any(isinstance(leaf, Stale) or leaf.metric in metrics for leaf in leaves(condition))
+    if isinstance(condition, _JOINED):
+        return any(isinstance(leaf, Stale) or leaf.metric in metrics for leaf in leaves(condition))
+    return isinstance(condition, Stale) or condition.metric in metrics
 
 
 def metrics_of(condition: AnyCondition) -> Iterator[str]:
     """The metrics that it is about."""
-    return (leaf.metric for leaf in leaves(condition) if not isinstance(leaf, Stale))
+    for leaf in leaves(condition):
+        yield from _metrics(leaf)
+
+
+def _metrics(leaf: Leaf) -> tuple[str, ...]:
+    if isinstance(leaf, Stale):
+        return ()
+    if isinstance(leaf, Place) or (isinstance(leaf, Speed) and leaf.zone):
+        return leaf.metric, LONGITUDE, LATITUDE
+    return (leaf.metric,)
 
 
 def has_stale(condition: AnyCondition) -> bool:
     """Whether silence alone can change the condition."""
-    return any(isinstance(leaf, Stale) for leaf in leaves(condition))
-
-
-def evidence(condition: AnyCondition, facts: Facts) -> dict[str, Value]:
-    """What the condition was judged by: each metric's value, and each limit as `limit`, or `METRIC.limit` of several."""
-    shown: dict[str, Value] = {}
-    limits: dict[str, Value] = {}
-    for leaf in leaves(condition):
-        match leaf:
-            case Stale(after_s=after_s):
-                shown["silent_s"] = round(facts.silent_s, 3)
-                limits["silent_s"] = after_s
-            case Above(metric=metric, limit=limit) | Below(metric=metric, limit=limit) | Speed(metric=metric, limit_kmh=limit):
-                shown[metric] = facts.values.get(metric)
-                limits[metric] = limit
-            case Equals(metric=metric) | Bit(metric=metric):
-                shown[metric] = facts.values.get(metric)
-            case _:
-                assert_never(leaf)
-    if len(limits) == 1:
-        return shown | {"limit": next(iter(limits.values()))}
-    return shown | {f"{metric}.limit": limit for metric, limit in limits.items()}
-
-
-def _combine(condition: AnyCondition, truths: Iterator[Truth]) -> Truth:
-    match condition:
-        case All(of=parts):
-            return _all([_combine(part, truths) for part in parts])
-        case AnyOf(of=parts):
-            return _not(_all([_not(_combine(part, truths)) for part in parts]))
-        case Not(of=part):
-            return _not(_combine(part, truths))
-        case _:
-            return next(truths)
+    if isinstance(condition, _JOINED):
+        return any(isinstance(leaf, Stale) for leaf in leaves(condition))
+    return isinstance(condition, Stale)
 
 
 def _all(parts: list[Truth]) -> Truth:
@@ -118,30 +119,3 @@ def _all(parts: list[Truth]) -> Truth:
 
 def _not(truth: Truth) -> Truth:
     return None if truth is None else not truth
-
-
-def _leaf(leaf: Leaf, facts: Facts, *, was_true: bool) -> Truth:
-    match leaf:
-        case Above(metric=metric, limit=limit, deadband=deadband):
-            value = _number(facts.values.get(metric))
-            return None if value is None else value > (limit - deadband if was_true else limit)
-        case Below(metric=metric, limit=limit, deadband=deadband):
-            value = _number(facts.values.get(metric))
-            return None if value is None else value < (limit + deadband if was_true else limit)
-        case Speed(metric=metric, limit_kmh=limit, deadband=deadband):
-            value = None if facts.values.get(POSITION_FIX) is False else _number(facts.values.get(metric))
-            return None if value is None else value > (limit - deadband if was_true else limit)
-        case Equals(metric=metric, value=wanted):
-            found = facts.values.get(metric)
-            return None if found is None else found == wanted
-        case Bit(metric=metric, bit=bit):
-            bits = facts.values.get(metric)
-            return bool(bits >> bit & 1) if isinstance(bits, int) else None
-        case Stale(after_s=after_s):
-            return facts.silent_s >= after_s
-        case _:
-            assert_never(leaf)
-
-
-def _number(value: Value) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

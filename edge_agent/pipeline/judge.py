@@ -14,9 +14,8 @@ def judge(work: Work) -> Work:
     reading = work.reading
     if reading is None:
         return work
-    judged = judge_reading(work.heard.profile, work.memory.alarms, reading)
+    judged = judge_reading(work.heard.profile, work.memory.alarms, reading, work.zones)
     doubts = work.doubts
     if judged.timeliness is Timeliness.LATE:
-        behind_ns = work.memory.alarms.judged_ns - reading.time_ns
-        doubts = (*doubts, Doubt(Reason.LATE, f"{behind_ns / 1e9:.3f} s behind the newest reading judged"))
+        doubts = (*doubts, Doubt(Reason.LATE, f"{judged.missed_by_ns / 1e9:.3f} s behind the newest reading judged"))
     return replace(work, memory=replace(work.memory, alarms=judged.state), transitions=judged.transitions, doubts=doubts)

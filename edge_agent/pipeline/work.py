@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from edge_agent.alarms.state import DeviceState
+from edge_agent.alarms.zones import Zone
 from edge_agent.heard import Heard
 from telemetry.reason import Reason
 from telemetry.records import Flaw, Reading, Transition, Value
@@ -46,7 +47,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     """One heard thing on its way.
 
     `reading` is None before `normalise`, and after it where nothing could be used. `send` is false where the reporting
-    policy holds the reading back. `vouched` says whether the gateway's clock may be held against the device's.
+    policy holds the reading back. `vouched` says whether the gateway's clock may be held against the device's. `zones` are
+    the site's places, by name.
     """
 
     heard: Heard
@@ -56,6 +58,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     transitions: tuple[Transition, ...] = ()
     send: bool = True
     vouched: bool = True
+    zones: Mapping[str, Zone] = {}
 
 
 Step = Callable[[Work], Work]

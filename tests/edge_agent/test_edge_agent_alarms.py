@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device_profiles.model import Above, AlarmRule, All, AnyCondition, AnyOf, Below, Bit, Equals, Not, Profile, Speed, Stale
-from edge_agent.alarms.conditions import Facts, Memory, Truth, evaluate, evidence
+from edge_agent.alarms.conditions import Facts, Memory, Truth, evaluate
 from edge_agent.alarms.engine import Timeliness, judge_reading, judge_silence
+from edge_agent.alarms.evidence import evidence
 from edge_agent.alarms.state import DeviceState, pack, unpack
 from telemetry.alarm_states import AlarmState, fold
 from telemetry.reason import Reason
@@ -88,9 +89,15 @@ def test_what_a_message_does_not_mention_is_as_it_was_and_what_it_cannot_say_is_
 
 def test_evidence_is_the_values_and_the_limit() -> None:
     facts = Facts(values={"level": 120.0, "open": True, "count": 4})
-    assert evidence(HIGH, facts) == {"level": 120.0, "limit": 100}
+    assert evidence(rule("high", HIGH), facts, Memory(), 0) == {"level": 120.0, "limit": 100}
     both = All(of=(HIGH, Speed(limit_kmh=40), OPEN))
-    assert evidence(both, facts) == {"level": 120.0, "speed_kmh": None, "open": True, "level.limit": 100, "speed_kmh.limit": 40}
+    assert evidence(rule("both", both), facts, Memory(), 0) == {
+        "level": 120.0,
+        "speed_kmh": None,
+        "open": True,
+        "level.limit": 100,
+        "speed_kmh.limit": 40,
+    }
 
 
 def run(of: Profile, rows: Sequence[Reading], state: DeviceState | None = None) -> tuple[list[Transition], DeviceState]:
