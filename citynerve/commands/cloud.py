@@ -1,4 +1,4 @@
-"""`citynerve cloud init|check|migrate|run`: ingest, stores, cases, API and console."""
+"""`citynerve cloud init|check|migrate|rebuild-alarms|run`: ingest, stores, cases, API and console."""
 
 import sys
 from pathlib import Path
@@ -52,6 +52,15 @@ def migrate(config: ConfigFile) -> None:
     print(f"{loaded.database_url}: up to date")
 
 
+@app.command("rebuild-alarms")
+def rebuild_alarms(config: ConfigFile) -> None:
+    """Make the current rows of the alarms anew from their log; the cloud may run meanwhile."""
+    import asyncio
+
+    loaded = _load(config)
+    asyncio.run(_rebuild(loaded))
+
+
 @app.command()
 def run(
     config: ConfigFile,
@@ -89,6 +98,23 @@ async def _migrate(config: "CloudConfig") -> None:
         await upgrade(engine)
     finally:
         await engine.dispose()
+
+
+async def _rebuild(config: "CloudConfig") -> None:
+    from cloud.alarms.rebuild import Rebuilt, rebuild
+    from cloud.relational.engine import make_engine
+    from cloud.relational.migrate import migrate as upgrade
+
+    def told(now: Rebuilt) -> None:
+        print(f"{now.done} of {now.total} logs", file=sys.stderr)
+
+    engine = make_engine(config.database_url, config.database_password)
+    try:
+        await upgrade(engine)
+        done = await rebuild(engine, told)
+    finally:
+        await engine.dispose()
+    print(f"{config.database_url}: {done.rows} rows out of {done.done} logs; {done.changed} of them were otherwise before")
 
 
 async def _serve(cloud: "Cloud") -> None:

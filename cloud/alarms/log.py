@@ -5,7 +5,7 @@ time, all steps of a log are put in the order of (event time, origin, n) and gon
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -26,6 +26,7 @@ __all__ = [
     "chunks",
     "logs",
     "record",
+    "settle",
     "subject_of",
     "transition_news",
     "write",
@@ -164,7 +165,7 @@ async def _append(conn: AsyncConnection, news: Sequence[Transition], now_ns: int
     for alarm in sorted({row["alarm"] for row in fresh}):
         steps = ordered(held[alarm].values())
         standing, words = settled(steps)
-        await _settle(conn, steps, words, new)
+        await settle(conn, steps, words, new)
         occurrence, own = alarm_row(steps, standing), suppression_row(steps, standing)
         if occurrence is not None:
             occurrences[alarm] = occurrence
@@ -176,8 +177,11 @@ async def _append(conn: AsyncConnection, news: Sequence[Transition], now_ns: int
     return Recorded(fresh, {alarm: {**row, "case_id": cases.get(alarm)} for alarm, row in occurrences.items()}, suppressed)
 
 
-async def _settle(conn: AsyncConnection, steps: list[dict[str, Any]], words: list[tuple[str, str]], new: set[int]) -> None:
-    """Give each step the states it leads between, also those already logged that a late one came before."""
+async def settle(
+    conn: AsyncConnection, steps: list[dict[str, Any]], words: list[tuple[str, str]], new: Collection[int] = ()
+) -> None:
+    """Give each step the states it leads between, also those already logged that a late one came before; `new` are the
+    identities of those that are not logged yet."""
     for row, (before, after) in zip(steps, words, strict=True):
         led = {"from_state": before, "to_state": after}
         if id(row) not in new and (row["from_state"], row["to_state"]) != (before, after):

@@ -78,14 +78,14 @@ def suppression_row(steps: Sequence[Row], standing: Standing) -> dict[str, Any] 
         "changed_ns": suppressing[-1]["event_time_ns"],
         "shelf": standing.shelf.value,
         "shelved_ns": shelved["event_time_ns"] if shelved else None,
-        "shelved_until_ns": shelved["evidence"].get(UNTIL) if shelved else None,
+        "shelved_until_ns": _moment(shelved, UNTIL),
         "shelved_by": shelved["actor"] if shelved else "",
         "shelf_reason": shelved["note"] if shelved else "",
         "by_design": bool(standing.suppressed_by),
         "suppressed_by": sorted(standing.suppressed_by),
         "out_of_service": standing.out_of_service,
         "out_ns": out["event_time_ns"] if out else None,
-        "review_ns": out["evidence"].get(REVIEW) if out else None,
+        "review_ns": _moment(out, REVIEW),
         "out_by": out["actor"] if out else "",
         "out_reason": out["note"] if out else "",
     }
@@ -110,6 +110,12 @@ def _after(standing: Standing, row: Row) -> Standing:
 def _named(row: Row) -> dict[str, Any]:
     same = ("device", "rule", "profile", "profile_version", "priority")
     return {"id": row["alarm"], **{name: row[name] for name in same}}
+
+
+def _moment(row: Row | None, name: str) -> int | None:
+    """A time in the evidence of a step; None where it holds none that a column can hold."""
+    value = row["evidence"].get(name) if row else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63 else None
 
 
 def _last(steps: Sequence[Row], *causes: Cause) -> Row | None:

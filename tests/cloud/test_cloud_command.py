@@ -40,6 +40,14 @@ def test_migrating_makes_the_store_and_may_be_repeated(tmp_path: Path) -> None:
     assert (tmp_path / "data" / "cloud.db").is_file()
 
 
+def test_the_alarms_are_made_anew_from_their_log(tmp_path: Path) -> None:
+    (tmp_path / "cloud.toml").write_text('data_dir = "data"\nbroker = "mqtt://127.0.0.1"\n')
+    told = citynerve("rebuild-alarms", "cloud.toml", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.endswith("0 rows out of 0 logs; 0 of them were otherwise before\n")
+    assert told.stderr == "0 of 0 logs\n"
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_says_where_it_listens_and_ends_when_told(
