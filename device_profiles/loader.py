@@ -7,11 +7,13 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from device_profiles.branch import NAME, Branch
+from device_profiles.matter import Matter
 from device_profiles.mistakes import Findings, Mistake, ProfileError, did_you_mean
-from device_profiles.model import Matter, Profile, Reporting, leaves
+from device_profiles.model import Profile, Reporting, leaves
 from device_profiles.quantities import Metric
 from device_profiles.read_alarms import read_alarms
 from device_profiles.read_commands import read_commands
+from device_profiles.read_matters import load_matters
 from device_profiles.read_metrics import NUMERIC, read_profile_metrics, read_vocabulary
 from device_profiles.wires import read_wire
 from device_profiles.yaml_nodes import read_yaml
@@ -30,15 +32,6 @@ def load_vocabulary(path: Path = _HERE / "vocabulary.yaml") -> Mapping[str, Metr
     return vocabulary
 
 
-@cache
-def load_matters(path: Path = _HERE / "matters.yaml") -> Mapping[str, Matter]:
-    """Every kind of problem a case can be about, by code. Raises ProfileError."""
-    findings = Findings(str(path))
-    matters = {code: _matter(code, branch) for code, branch in _root(path, findings).inner()}
-    findings.raise_if_any()
-    return matters
-
-
 def load_profile(path: Path, vocabulary: Mapping[str, Metric] | None = None) -> Profile:
     """The profile in a folder, or in its profile.yaml. Raises ProfileError with every mistake; never anything else."""
     file = path if path.suffix in {".yaml", ".yml"} else path / "profile.yaml"
@@ -51,21 +44,6 @@ def load_profile(path: Path, vocabulary: Mapping[str, Metric] | None = None) -> 
 
 def _root(path: Path, findings: Findings) -> Branch:
     return Branch(findings, read_yaml(path, findings), "")
-
-
-def _matter(code: str, branch: Branch) -> Matter:
-    if not NAME.fullmatch(code):
-        branch.wrong("", f"{code!r} is not a matter's name", "small letters, digits and _")
-    matter = Matter(
-        code=code,
-        title=branch.both("title"),
-        gbt_code=branch.text("gbt_code"),
-        department=branch.text("department"),
-        limit_minutes=branch.integer("limit_minutes", low=1, high=527040),
-        closes_when=branch.both("closes_when"),
-    )
-    branch.finish()
-    return matter
 
 
 def _profile(root: Branch, words: Mapping[str, Metric], matters: Mapping[str, Matter], folder: str) -> Profile:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from device_profiles.matter import Matter
 from device_profiles.quantities import Metric, Text
 from device_profiles.wires import Wire
 from device_profiles.wires.ble_orders import UartOrder
@@ -228,17 +229,6 @@ class AlarmRule(msgspec.Struct, frozen=True, kw_only=True):
     matter: str | None = None
     levels: tuple[Level, ...] = ()
     """Further limits of a condition that has one, each more serious than the one before; delays hold for each."""
-
-
-class Matter(msgspec.Struct, frozen=True, kw_only=True):
-    """事项: what kind of problem an alarm opens, its GB/T 30428.2 code, who handles it and how fast."""
-
-    code: str
-    title: Text
-    gbt_code: str
-    department: str
-    limit_minutes: int
-    closes_when: Text
 
 
 class CommandSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from cloud.notify.config import ChannelConfig, ChannelKind
 from cloud.relational.engine import reading, writing
 from cloud.relational.tables import alarms, case_steps, devices, notifications
 from cloud.relational.tables import cases as case_table
-from device_profiles.model import Matter
+from device_profiles.matter import ClockKind, Limit, Limits, Matter
 from device_profiles.quantities import Text
 from telemetry.reason import Reason
 
@@ -23,7 +23,8 @@ MATTER = Matter(
     title=Text(zh="井盖缺失", en="Manhole cover missing"),
     gbt_code="0101",
     department="市政",
-    limit_minutes=120,
+    limits=Limits(handle=Limit("2", ClockKind.URGENT_HOURS)),
+    filed_when=Text(zh="井盖缺失", en="The cover is missing"),
     closes_when=Text(zh="复位", en="The cover is back"),
 )
 
