@@ -14,6 +14,7 @@ from edge_agent.config import OutboxLimits
 from edge_agent.outbox.clocks import UNTOLD, ClockStamp
 from edge_agent.outbox.file import LaneAccount, OutboxError, OversizedError
 from edge_agent.outbox.salvage import DAMAGE, open_again, open_store, renew_store, reopen_store
+from edge_agent.outbox.spans import Spans
 from edge_agent.outbox.store import Block, LossNote, Store
 from telemetry.clock import Clock
 from telemetry.records import Event, Lane, Reading
@@ -169,12 +170,15 @@ class Outbox:
         else:
             self._is_cramped = False
 
-    async def rewind(self, lane: Lane, cumulative: int) -> None:
-        """The cloud knows less than before: what is still kept above `cumulative` is unacknowledged again."""
+    async def rewind(self, lane: Lane, cumulative: int, known: Spans = ()) -> None:
+        """The cloud knows less than before: what is still kept above `cumulative` is unacknowledged again.
+
+        `known` are the ranges above it that it has.
+        """
         self._unsay(lane)
         epoch, now_ns = self.epoch, self._clock.wall_ns()
         try:
-            await self._call(lambda store: store.rewind(lane, cumulative, now_ns) if store.epoch == epoch else store.lanes)
+            await self._call(lambda store: store.rewind(lane, cumulative, now_ns, known) if store.epoch == epoch else store.lanes)
         finally:
             # A commit that was under way and failed has given back what it was to settle.
             self._unsay(lane)

@@ -341,28 +341,26 @@ class Store:
                     last = head.first_seq
                     yield head
 
-    def rewind(self, lane: Lane, cumulative: int, now_ns: int = 0) -> Mapping[Lane, LaneAccount]:
-        """The cloud knows only up to `cumulative`: what was settled above it and is still here is open again.
+    def rewind(self, lane: Lane, cumulative: int, now_ns: int = 0, known: Spans = ()) -> Mapping[Lane, LaneAccount]:
+        """The cloud knows only up to `cumulative`, and the ranges `known`: what was settled above it and is still here is
+        open again.
 
-        What is not here any more stays settled; what of it lies between kept blocks is declared once more, for the cloud
-        may have forgotten that, too.
+        What is not here any more stays settled. What of it the cloud does not know is a loss: below the first block that is
+        here it finds that by itself, between blocks it must be told, once more where it was told before.
         """
         ledger, book, now = self._ledger, self._ledger.books[lane], self.now(now_ns)
         again, kept_bytes = self._still_here(lane, difference(book.settled, ((1, cumulative),)))
         # Where it says more than was heard here, it may still have forgotten what it had said to have beyond that.
         cumulative = min(cumulative, book.account.cumulative)
-        first_kept = again[0][0] if again else book.account.next_seq
-        holes: Spans = ()
+        first_held = min(again[0][0] if again else book.account.next_seq, book.first_open(1))
+        holes = difference(difference(difference(book.settled, again), ((1, max(cumulative, first_held)),)), known)
 
         def reopen() -> None:
-            nonlocal holes
             with ledger.transaction():
                 ledger.books[lane] = book.reopened(cumulative, again).kept(-kept_bytes)
-                if cumulative < book.account.cumulative:
-                    holes = difference(ledger.books[lane].done, ((1, first_kept),))
-                    ledger.say_lost(lane, holes, (), Reason.MISSING, now)
+                ledger.say_lost(lane, holes, (), Reason.MISSING, now)
 
-        if again or cumulative < book.account.cumulative:
+        if again or holes or cumulative < book.account.cumulative:
             self._with_reserve(reopen, now)
             extra = {"event": "outbox.rewound", "lane": lane, "cumulative": cumulative, "again": again[:8], "holes": holes[:8]}
             logger.warning("the cloud went back; what is kept is sent again", extra=extra)

@@ -343,7 +343,7 @@ class Uplink:
         extra = {"event": "uplink.rewound", "lane": ack.lane, "cumulative": ack.cumulative, "before": account.cumulative}
         logger.error("the cloud knows less than it did: what is still kept goes out again", extra=extra)
         self.counts.rewinds += 1
-        await self._outbox.rewind(ack.lane, ack.cumulative)
+        await self._outbox.rewind(ack.lane, ack.cumulative, tuple(ack.ranges))
         window.rewind(ack)
         # What was trimmed since that hello cannot be sent again: the cloud must hear what is still kept.
         self._hello_due.set()

@@ -188,6 +188,21 @@ def test_a_hole_between_kept_blocks_is_declared_again_to_a_cloud_that_went_back(
         assert_accounts(store)
 
 
+def test_what_was_trimmed_between_held_blocks_is_declared_to_a_cloud_that_forgot_it(
+    tmp_path: Path,
+) -> None:
+    with closing(open_(tmp_path, keep_bytes=0)) as store:
+        for n in range(5):
+            store.commit(readings(10, first=10 * n), [], {}, T0)
+        ack(store, cumulative=0, ranges=[(11, 20), (31, 40)])
+        assert set(held(store, READINGS)) == {*range(1, 11), *range(21, 31), *range(41, 51)}
+        store.rewind(READINGS, 0, T0, ((31, 40),))
+        (loss,) = losses(store)
+        assert (loss.seq_from, loss.seq_to, loss.reason) == (11, 20, Reason.MISSING)
+        assert store.lanes[READINGS].depth == 30
+        assert_accounts(store)
+
+
 def test_the_fingerprints_around_the_first_open_record_outlive_the_blocks_they_are_of(tmp_path: Path) -> None:
     from telemetry.wire import digest
 
