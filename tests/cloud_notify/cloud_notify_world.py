@@ -40,20 +40,25 @@ async def outbox(folder: Path) -> AsyncIterator[AsyncEngine]:
     """A store with one device and one case in it; opened again it is the same one."""
     engine = make_engine(f"sqlite+aiosqlite:///{folder / 'cloud.db'}")
     try:
-        async with engine.begin() as conn:
-            await conn.run_sync(metadata.create_all)
-        async with writing(engine) as conn:
-            if await conn.scalar(select(cases.c.id)) is None:
-                await conn.execute(
-                    devices.insert().values(
-                        id="cover-1", gateway="gw-1", profile="cover_nbiot", profile_version=1, kind="manhole_cover",
-                        name="中山路 3 号井", first_seen_ns=1,
-                    )
-                )  # fmt: skip
-                await conn.execute(cases.insert().values(CASE))
+        await furnish(engine)
         yield engine
     finally:
         await engine.dispose()
+
+
+async def furnish(engine: AsyncEngine) -> None:
+    """The tables, one device and one case, unless they are there."""
+    async with engine.begin() as conn:
+        await conn.run_sync(metadata.create_all)
+    async with writing(engine) as conn:
+        if await conn.scalar(select(cases.c.id)) is None:
+            await conn.execute(
+                devices.insert().values(
+                    id="cover-1", gateway="gw-1", profile="cover_nbiot", profile_version=1, kind="manhole_cover",
+                    name="中山路 3 号井", first_seen_ns=1,
+                )
+            )  # fmt: skip
+            await conn.execute(cases.insert().values(CASE))
 
 
 async def put(engine: AsyncEngine, channels: list[ChannelConfig], occasion: str = "alarm-1", step: str = "opened") -> int:
