@@ -25,6 +25,7 @@ from edge_agent.outbox.outbox import Outbox
 from edge_agent.outbox.store import LossNote
 from edge_agent.status import AgentStatus, LaneStatus, LinkStatus, LossStatus, StatusSocket
 from edge_agent.timekeeper import Timekeeper
+from edge_agent.updates.room import Place, UpdateRoom
 from edge_agent.uplink.uplink import Uplink, UplinkSettings
 from telemetry.clock import SECOND_NS, Clock, SystemClock
 from telemetry.reason import Reason
@@ -143,6 +144,7 @@ class Agent:
                     tasks.create_task(self._keep_time(parts), name="clock")
                     tasks.create_task(self._tick(parts), name="ticker")
                     tasks.create_task(parts.commands.run(), name="commands")
+                    tasks.create_task(parts.updates.run(), name="updates")
                     tasks.create_task(parts.socket.run(), name="status")
                     self.ready.set()
                     logger.info("agent up", extra={"event": "agent.up", "gateway": self.config.gateway, "epoch": outbox.epoch})
@@ -157,7 +159,9 @@ class Agent:
         self.clock.attach(outbox, desk.refuse)
         desk.restore(await outbox.states())
         desk.enrol(device for link in config.links for device in link.devices)
-        commands = CommandRoom(config.gateway, outbox, desk, self._driver_of())
+        updates = UpdateRoom(self._places(), config.firmware_key_file, desk.record, self.clock)
+        packages = config.data_dir / "firmware"
+        commands = CommandRoom(config.gateway, outbox, desk, self._driver_of(), updates=updates, packages=packages)
         uplink = Uplink(
             self._uplink_settings(),
             outbox,
@@ -171,8 +175,16 @@ class Agent:
             clock_quality=lambda: self.clock.stamp.quality,
         )
         desk.on_admitted = uplink.announce
-        socket = StatusSocket(config.data_dir, self.status)
-        return _Parts(outbox=outbox, committer=committer, desk=desk, commands=commands, uplink=uplink, socket=socket)
+        socket = StatusSocket(config.data_dir, self.status, updates)
+        return _Parts(
+            outbox=outbox,
+            committer=committer,
+            desk=desk,
+            commands=commands,
+            updates=updates,
+            uplink=uplink,
+            socket=socket,
+        )
 
     def _uplink_settings(self) -> UplinkSettings:
         config = self.config
@@ -192,6 +204,14 @@ class Agent:
     def _driver_of(self) -> dict[str, Driver]:
         """The driver of each configured device."""
         return {device.id: self.drivers[link.name] for link in self.config.links for device in link.devices}
+
+    def _places(self) -> dict[str, Place]:
+        """Where each configured device is, for its updates."""
+        return {
+            device.id: Place(device=device, link=link.name, language=link.driver, driver=self.drivers[link.name])
+            for link in self.config.links
+            for device in link.devices
+        }
 
     async def _flush(self, committer: Committer) -> None:
         """Commit what the drivers had handed over; nobody was told that the rest is safe."""
@@ -270,6 +290,7 @@ class Agent:
             commit_error=parts.committer.last_error,
             waited_for_room=parts.committer.waited_for_room,
             refusals=parts.desk.refusals.worst(),
+            updates=parts.updates.status(),
         )
 
     def _gateway_status(self, online: bool) -> GatewayStatus:  # noqa: FBT001 - the field of the contract
@@ -303,6 +324,7 @@ class _Parts(msgspec.Struct, kw_only=True):
     committer: Committer
     desk: Desk
     commands: CommandRoom
+    updates: UpdateRoom
     uplink: Uplink
     socket: StatusSocket
     oldest_ns: dict[Lane, int | None] = msgspec.field(default_factory=lambda: dict.fromkeys(Lane))

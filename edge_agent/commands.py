@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 from zlib import crc32
 
@@ -12,6 +13,7 @@ import apsw
 from edge_agent.desk import Desk
 from edge_agent.drivers import Driver
 from edge_agent.outbox.outbox import Outbox
+from edge_agent.updates.room import ACTION, TurnedDownError, UpdateRoom, stored
 from telemetry.clock import SECOND_NS
 from telemetry.reason import Reason
 from telemetry.records import Command, CommandResult, Outcome
@@ -42,15 +44,27 @@ class CommandRoom:
     """Checks commands in the order in which they come and hands them to the driver of their device.
 
     The counter is on disk before the device hears of the command: after a crash in between, the command is not acted
-    on twice. A command that comes again (MQTT may repeat it) is counted and not answered a second time.
+    on twice. A command that comes again (MQTT may repeat it) is counted and not answered a second time. An update takes its
+    package from the folder `packages`, and is answered by `updates` when it ends.
     """
 
-    def __init__(self, gateway: str, outbox: Outbox, desk: Desk, driver_of: Mapping[str, Driver]) -> None:
+    def __init__(
+        self,
+        gateway: str,
+        outbox: Outbox,
+        desk: Desk,
+        driver_of: Mapping[str, Driver],
+        *,
+        updates: UpdateRoom,
+        packages: Path,
+    ) -> None:
         self._gateway = gateway
         self._clock = desk.clock
         self._outbox = outbox
         self._desk = desk
         self._driver_of = driver_of
+        self._updates = updates
+        self._packages = packages
         self._queue: asyncio.Queue[Command] = asyncio.Queue(_CAPACITY)
         self._lines: list[asyncio.Queue[Command]] = [asyncio.Queue(_CAPACITY) for _ in range(_LINES)]
         self._known: deque[str] = deque(maxlen=_REMEMBERED)
@@ -87,10 +101,20 @@ class CommandRoom:
         while True:
             command = await line.get()
             expiry = self._expiry(command)
-            if expiry is None and isinstance(self._driver_of.get(command.device), Patient):
+            if expiry is None and command.action == ACTION:
+                await self._update(command)
+            elif expiry is None and isinstance(self._driver_of.get(command.device), Patient):
                 await self._leave_waiting(command, tasks)
             else:
                 await self._answer(expiry or await self._carry_out(command, _ACT_S))
+
+    async def _update(self, command: Command) -> None:
+        """Begin an update. That it has begun is no result: the result comes at its end, hours later where the device sleeps."""
+        try:
+            load = stored(self._packages, str(command.args.get("package", "")))
+            await self._updates.start(command.device, load, command.id)
+        except TurnedDownError as refusal:
+            await self._answer(self._result(command, Outcome.REFUSED, refusal.reason, refusal.detail))
 
     async def _leave_waiting(self, command: Command, tasks: asyncio.TaskGroup) -> None:
         """Let a command wait for its device, beside the line."""

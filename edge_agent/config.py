@@ -12,6 +12,8 @@ from device_profiles.shelf import load_catalog
 from device_profiles.toml_table import Table, read_toml
 from edge_agent.alarms.zones import Zone, load_zones
 from edge_agent.link_kinds import LINK_KINDS, Admit, CoapOptions, DriverName, Jt808Options, Options, read_broker
+from firmware_bridge.errors import ParseError
+from firmware_bridge.update.package import read_public_key
 from telemetry.records import check_id, check_text
 
 __all__ = ["AgentConfig", "ConfigError", "DeviceConfig", "LinkConfig", "OutboxLimits", "UplinkLimits", "load_config"]
@@ -76,6 +78,7 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     broker: str
     username: str = ""
     password_file: Path | None = None
+    firmware_key_file: Path | None = None
     profile_dirs: tuple[Path, ...] = ()
     zones: Mapping[str, Zone] = {}
     links: tuple[LinkConfig, ...] = ()
@@ -141,6 +144,7 @@ def _agent(root: Table, folder: Path, profile_dirs: tuple[Path, ...], catalog: M
         broker=read_broker(root),
         username=root.text("username", ""),
         password_file=root.file("password_file", folder),
+        firmware_key_file=_key_file(root, folder),
         profile_dirs=profile_dirs,
         links=links,
         outbox=_outbox(root.table("outbox")),
@@ -148,6 +152,17 @@ def _agent(root: Table, folder: Path, profile_dirs: tuple[Path, ...], catalog: M
         status_s=root.number("status_s", 60.0, low=1, high=86400),
         retransmit_s=root.number("retransmit_s", 10.0, low=1, high=3600),
     )
+
+
+def _key_file(root: Table, folder: Path) -> Path | None:
+    """The key that updates must be signed with; one that is none is told before a device waits for it."""
+    path = root.file("firmware_key_file", folder)
+    if path is not None and path.is_file():
+        try:
+            read_public_key(path.read_bytes())
+        except (ParseError, OSError) as error:
+            root.wrong("firmware_key_file", f"{path}: {error}", "the file NAME.pub that `citynerve firmware key NAME` wrote")
+    return path
 
 
 def _outbox(table: Table) -> OutboxLimits:

@@ -1,9 +1,9 @@
-"""What a person on the gateway asks first, answered on a Unix socket in the data folder: one JSON object, then the end."""
+"""The Unix socket in the data folder, for a person on the gateway: how the agent is, as one JSON object, and updates."""
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -15,14 +15,18 @@ from edge_agent.outbox.outbox import LaneAccount
 from edge_agent.outbox.store import LossNote
 from edge_agent.refusals import Refusal
 from edge_agent.timekeeper import ClockStatus
+from edge_agent.updates.asking import answer_update
+from edge_agent.updates.room import UpdateRoom, UpdateStatus
 from edge_agent.uplink.uplink import UplinkCounts
 from telemetry.reason import Reason
 from telemetry.records import Lane
 
-__all__ = ["AgentStatus", "LaneStatus", "LinkStatus", "LossStatus", "OutboxStatus", "StatusSocket", "ask"]
+__all__ = ["AgentStatus", "LaneStatus", "LinkStatus", "LossStatus", "OutboxStatus", "StatusSocket", "ask", "connected"]
 
 _NAME = "agent.sock"
 _MAX_BYTES = 8 * 1024 * 1024
+_ASKED_S = 1.0
+"""After so long without a word whoever connects gets the status."""
 
 
 class LinkStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +129,7 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     commit_error: str = ""
     waited_for_room: int
     refusals: list[Refusal]
+    updates: list[UpdateStatus] = []
 
     @property
     def outbox(self) -> OutboxStatus:
@@ -135,47 +140,72 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusSocket:
-    """Answers whoever connects; only the agent's own user may."""
+    """Answers whoever connects; only the agent's own user may. Who says nothing gets the status, a line asks for an update."""
 
-    def __init__(self, folder: Path, status: Callable[[], AgentStatus]) -> None:
+    def __init__(self, folder: Path, status: Callable[[], AgentStatus], updates: UpdateRoom) -> None:
         self._folder = folder
         self._status = status
+        self._updates = updates
 
     async def run(self) -> None:
         """Listen until cancelled."""
-        with _short(self._folder) as folder:
-            path = folder / _NAME
-            path.unlink(missing_ok=True)
-            server = await asyncio.start_unix_server(self._answer, path)
-            path.chmod(0o600)
-            try:
-                async with server:
-                    await server.serve_forever()
-            finally:
-                path.unlink(missing_ok=True)
+        async with asyncio.TaskGroup() as tasks:
 
-    async def _answer(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                tasks.create_task(self._answer(reader, writer), name="socket")
+
+            with _short(self._folder) as folder:
+                path = folder / _NAME
+                path.unlink(missing_ok=True)
+                server = await asyncio.start_unix_server(connected, path, start_serving=False)
+                path.chmod(0o600)
+                try:
+                    async with server:
+                        await server.serve_forever()
+                finally:
+                    path.unlink(missing_ok=True)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            writer.write(msgspec.json.encode(self._status()))
-            async with asyncio.timeout(5):
-                await writer.drain()
-        except (TimeoutError, ConnectionError):
-            return
+            line = await _asked(reader)
+            if line:
+                await answer_update(line, reader, writer, self._updates)
+            else:
+                writer.write(msgspec.json.encode(self._status()))
+                async with asyncio.timeout(5):
+                    await writer.drain()
+        except (OSError, TimeoutError, ValueError, msgspec.MsgspecError):
+            return  # the other end left, or asked for what nobody knows
         finally:
             writer.close()
 
 
-async def ask(folder: Path) -> AgentStatus:
-    """The status of the agent that uses `folder`; OSError when none answers, msgspec.MsgspecError for nonsense."""
+async def _asked(reader: asyncio.StreamReader) -> bytes:
+    try:
+        async with asyncio.timeout(_ASKED_S):
+            return await reader.readline()
+    except TimeoutError:
+        return b""
+
+
+@asynccontextmanager
+async def connected(folder: Path) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """The socket of the agent that uses `folder`; OSError when none listens."""
     with _short(folder) as short:
         reader, writer = await asyncio.open_unix_connection(short / _NAME)
     try:
-        async with asyncio.timeout(5):
-            answer = await reader.read(_MAX_BYTES)
-            while more := await reader.read(_MAX_BYTES):
-                answer += more
+        yield reader, writer
     finally:
         writer.close()
+
+
+async def ask(folder: Path) -> AgentStatus:
+    """The status of the agent that uses `folder`; OSError when none answers, msgspec.MsgspecError for nonsense."""
+    async with connected(folder) as (reader, writer), asyncio.timeout(5):
+        writer.write_eof()
+        answer = await reader.read(_MAX_BYTES)
+        while more := await reader.read(_MAX_BYTES):
+            answer += more
     return msgspec.json.decode(answer, type=AgentStatus)
 
 

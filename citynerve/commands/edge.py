@@ -1,4 +1,4 @@
-"""`citynerve edge init|check|run|status|outbox`: the agent of a gateway."""
+"""`citynerve edge init|check|run|status|outbox|update`: the agent of a gateway."""
 
 import json
 import sys
@@ -113,6 +113,22 @@ def outbox(config: ConfigFile, as_json: AsJson = False) -> None:
         print(line)
 
 
+@app.command()
+def update(
+    config: ConfigFile,
+    device: Annotated[str, typer.Argument(help="The device's id in the configuration.")],
+    package: Annotated[Path, typer.Argument(help="A package that `citynerve firmware sign` wrote.")],
+    as_json: AsJson = False,
+) -> None:
+    """Have the running agent update a device's firmware, with progress; exit 1 where the device does not run it in the end.
+
+    The update is the agent's: it goes on when this command is ended. After the agent was ended, say it once more.
+    """
+    from citynerve.commands.edge_update import bring
+
+    raise typer.Exit(bring(_load(config), config, device, package, as_json=as_json))
+
+
 def _outbox_of(config: "AgentConfig") -> "OutboxStatus":
     """The outbox as its agent sees it, or as it lies there where no agent runs."""
     from edge_agent.outbox.outbox import OutboxError
@@ -192,6 +208,16 @@ def _print_status(answer: "AgentStatus") -> None:
     print(f"        oldest record waiting: {ago(answer.oldest_unacked_ns) if answer.oldest_unacked_ns else 'none'}")
     counts = answer.counts
     print(f"heard   {counts.heard}: {counts.committed} committed, {counts.held_back} held back, {counts.refused} refused")
+    _print_links(answer)
+    for device, at_ns in answer.devices.items():
+        print(f"device  {device}: heard {ago(at_ns)}")
+    for alarm in answer.alarms:
+        print(f"alarm   {alarm}")
+    for refusal in answer.refusals:
+        print(f"refused {refusal.source}: {refusal.count} x {refusal.reason}, last {ago(refusal.last_ns)}: {refusal.detail}")
+
+
+def _print_links(answer: "AgentStatus") -> None:
     for state in answer.links:
         health = state.health
         up = "up" if health.up else f"down: {health.detail}"
@@ -201,12 +227,8 @@ def _print_status(answer: "AgentStatus") -> None:
         )
         if health.absent:
             print(f"        gone, by their last will or their bridge: {', '.join(health.absent)}")
-    for device, at_ns in answer.devices.items():
-        print(f"device  {device}: heard {ago(at_ns)}")
-    for alarm in answer.alarms:
-        print(f"alarm   {alarm}")
-    for refusal in answer.refusals:
-        print(f"refused {refusal.source}: {refusal.count} x {refusal.reason}, last {ago(refusal.last_ns)}: {refusal.detail}")
+    for update in answer.updates:
+        print(f"update  {update.device}: release {update.release}, {update.state}, {update.chunk} of {update.chunks} chunks")
 
 
 def _print_lane(lane: str, account: "LaneStatus") -> None:

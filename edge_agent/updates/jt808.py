@@ -24,7 +24,8 @@ class TerminalAccess(Protocol):
     """One terminal that is, or will be, logged in. All calls raise SilentError where no answer comes."""
 
     async def send_upgrade(self, kind: int, maker: str, version: str, data: bytes) -> bool:
-        """Send 0x8108 in as many packets as it takes; whether the terminal's general answers were all "success"."""
+        """Send 0x8108 in as many packets as it takes; whether the terminal's general answers were all "success". A `maker` of ""
+        stands for the one that the terminal names in its 0x0107."""
         ...
 
     async def upgrade_result(self) -> int:
@@ -37,7 +38,7 @@ class TerminalAccess(Protocol):
 
 
 class TerminalUpdate:
-    """One terminal. `maker` is the five characters that it knows its maker by."""
+    """One terminal. `maker` is the five characters that it knows its maker by, "" for those of its 0x0107."""
 
     def __init__(self, terminal: TerminalAccess, package: Package, maker: str) -> None:
         self.package = package

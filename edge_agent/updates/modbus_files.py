@@ -1,6 +1,6 @@
 """Updates over Modbus file records (functions 20 and 21); which file holds what is in firmware_bridge/update/records.py."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edge_agent.drivers.modbus.reply import Failure
 from edge_agent.updates.base import SilentError
@@ -32,6 +32,7 @@ class FileAccess(Protocol):
         ...
 
 
+@runtime_checkable
 class FileBus(Protocol):
     """A line of units with files, as a Modbus driver is one; data high byte first."""
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -78,7 +79,14 @@ def order(number: int, device: str, ttl_s: int = 60) -> Command:
 
 @asynccontextmanager
 async def room(books: Books, drivers: dict[str, Any]) -> AsyncIterator[CommandRoom]:
-    commands = CommandRoom("gw", cast("Any", books), cast("Any", books), cast("dict[str, Driver]", drivers))
+    commands = CommandRoom(
+        "gw",
+        cast("Any", books),
+        cast("Any", books),
+        cast("dict[str, Driver]", drivers),
+        updates=cast("Any", None),
+        packages=Path(),
+    )
     task = asyncio.ensure_future(commands.run())
     try:
         yield commands

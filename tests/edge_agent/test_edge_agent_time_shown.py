@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from typer.testing import CliRunner
@@ -81,7 +82,7 @@ async def shown(folder: Path, status: AgentStatus, *command: str) -> str:
     """What a command prints while an agent with this status runs."""
     (folder / "edge.toml").write_text(CONFIG)
     (folder / "data").mkdir()
-    socket = asyncio.create_task(StatusSocket(folder / "data", lambda: status).run())
+    socket = asyncio.create_task(StatusSocket(folder / "data", lambda: status, cast("Any", None)).run())
     try:
         while not (folder / "data" / "agent.sock").exists():  # noqa: ASYNC110 - a test looks from outside
             await asyncio.sleep(0.01)

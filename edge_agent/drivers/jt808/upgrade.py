@@ -34,10 +34,14 @@ class Upgrade:
 
     async def send_upgrade(self, kind: int, maker: str, version: str, data: bytes) -> bool:
         """Send `data` as one 0x8108; whether the terminal took every packet. `kind`: 0 the terminal itself, 12 card reader, 52
-        satellite module; `maker` as `upgrade_body` has it. Cancelled, it stops between two packets."""
-        seat = self._seat()
+        satellite module; `maker` as `upgrade_body` has it, "" for the one that the terminal names in its 0x0107. Cancelled, it
+        stops between two packets."""
         if not 0 < len(data) <= MAX_DATA_BYTES or not 0 <= kind <= 255:
             raise SilentError(Reason.OUT_OF_RANGE, f"{len(data)} bytes of kind {kind}, want 1 to {MAX_DATA_BYTES}, kind 0 to 255")
+        if not maker:
+            attributes = await self._attributes()
+            maker = "" if attributes is None else attributes.manufacturer
+        seat = self._seat()
         try:
             order = Order(_UPGRADE, upgrade_body(kind, maker, version, data))
         except ParseError as error:
@@ -61,13 +65,18 @@ class Upgrade:
 
     async def release(self) -> str:
         """The firmware version in the terminal's 0x0107; "" where it does not know the question."""
+        attributes = await self._attributes()
+        return "" if attributes is None else attributes.firmware_version
+
+    async def _attributes(self) -> Attributes | None:
+        """The terminal's 0x0107; None where it does not know the question."""
         seat = self._seat()
         order = Order(_QUERY_ATTRIBUTES, b"", _ATTRIBUTES)
         request = await seat.connection.caller.ask(seat.phone, seat.version, order)
         if request is not None and isinstance(request.answer, Attributes):
-            return request.answer.firmware_version
+            return request.answer
         if request is not None and request.result == _UNSUPPORTED:
-            return ""
+            return None
         raise SilentError(Reason.TIMEOUT, "the terminal does not say what it runs")
 
     def _seat(self) -> Seat:
