@@ -14,7 +14,7 @@ from telemetry.records import Cause, Origin, Priority, Transition, Value
 
 __all__ = ["ALARM", "OWN", "T0", "S", "log_of", "put", "step", "subject"]
 
-OWN = "cover-1/cover_open"
+OWN = "cover-1/cover_opened"
 ALARM = f"{OWN}/{T0}"
 
 
@@ -26,7 +26,7 @@ def step(
     alarm: str = ALARM,
     *,
     device: str = "cover-1",
-    rule: str = "cover_open",
+    rule: str = "cover_opened",
     priority: Priority = Priority.CRITICAL,
     **evidence: Value,
 ) -> Transition:
@@ -47,7 +47,7 @@ def step(
     )
 
 
-def subject(device: str = "cover-1", rule: str = "cover_open") -> Subject:
+def subject(device: str = "cover-1", rule: str = "cover_opened") -> Subject:
     """The alarm itself."""
     return Subject(
         alarm=f"{device}/{rule}",
