@@ -10,7 +10,11 @@ __all__ = ["UplinkCounts", "UplinkSettings"]
 
 
 class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the cloud is and how patient to be. `rate_bits_s` and `history_jitter_s`: see `edge_agent.config.UplinkLimits`."""
+    """Where the cloud is and how patient to be. `rate_bits_s` and `history_jitter_s`: see `edge_agent.config.UplinkLimits`.
+
+    Every `hello_every_s` a gateway compares its books with the cloud's: one that has nothing to say would not learn that
+    the cloud was restored from a copy.
+    """
 
     gateway: str
     broker: str
@@ -21,6 +25,7 @@ class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     status_s: float = 60.0
     retransmit_s: float = 10.0
     hello_again_s: float = 5.0
+    hello_every_s: float = 600.0
     reconnect_first_s: float = 0.5
     reconnect_most_s: float = 60.0
     rate_bits_s: int = 0

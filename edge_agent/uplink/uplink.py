@@ -209,10 +209,14 @@ class Uplink:
                 pump.stir()
             # Many devices that are let in at once share a hello.
             await asyncio.sleep(_HELLO_PAUSE_S)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(None if self._welcomed() else self._settings.hello_again_s):
-                    await self._hello_due.wait()
+            if not self._welcomed():
+                await self._until_hello_is_due(self._settings.hello_again_s)
             if self._welcomed():
+                await self._until_hello_is_due(self._settings.hello_every_s)
+
+    async def _until_hello_is_due(self, at_most_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(at_most_s):
                 await self._hello_due.wait()
 
     def _welcomed(self) -> bool:

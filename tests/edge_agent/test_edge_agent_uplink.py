@@ -24,7 +24,7 @@ def result(name: str) -> CommandResult:
 class Gateway:
     """An outbox and its uplink, run by the test."""
 
-    def __init__(self, outbox: Outbox, port: int) -> None:
+    def __init__(self, outbox: Outbox, port: int, **more: float) -> None:
         self.outbox = outbox
         self.commands: list[Command] = []
         self.refusals: list[str] = []
@@ -38,6 +38,7 @@ class Gateway:
                 hello_again_s=0.3,
                 reconnect_first_s=0.1,
                 reconnect_most_s=0.3,
+                **more,  # type: ignore[arg-type]
             ),
             outbox,
             SystemClock(),
@@ -93,6 +94,17 @@ async def test_everything_arrives_once_acknowledged_and_the_outbox_is_empty(gate
     assert set(cloud.events) == {(epoch, seq) for seq in range(1, 4)}
     assert gateway.uplink.counts.retransmissions == 0
     assert len(cloud.arrivals) == len(set(cloud.arrivals))
+
+
+async def test_a_gateway_with_nothing_to_say_compares_its_books_all_the_same(
+    tmp_path: Path, mosquitto_port: int, cloud: SmallCloud
+) -> None:
+    outbox = await Outbox.open(tmp_path, "gw1", OutboxLimits(max_bytes=1 << 30), SystemClock())
+    gateway = Gateway(outbox, mosquitto_port, hello_every_s=0.5)
+    async with cloud.running(), gateway.connected():
+        await until(lambda: len(cloud.hellos) == 3)
+    await outbox.close()
+    assert cloud.readings == {}
 
 
 async def test_the_hello_says_what_is_held(gateway: Gateway, cloud: SmallCloud) -> None:

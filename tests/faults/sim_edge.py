@@ -19,9 +19,11 @@ from edge_agent.uplink.uplink import Uplink, UplinkSettings
 from telemetry.records import Event, Reading
 from telemetry.wire import DeviceDeclaration, GatewayStatus
 
-__all__ = ["DEVICES", "GATEWAY", "EdgeHost", "Kernel"]
+__all__ = ["COMPARE_S", "DEVICES", "GATEWAY", "EdgeHost", "Kernel"]
 
 GATEWAY = "gw-1"
+COMPARE_S = 60.0
+"""How often the agent compares its books with the cloud's."""
 _RESTART_S = 5.0
 _FLUSH_S = 3.0
 """How long the agent gives the last commit."""
@@ -192,6 +194,7 @@ class EdgeHost:
                 agent_version="1",
                 rate_bits_s=self.rate_bits_s,
                 history_jitter_s=20.0,
+                hello_every_s=COMPARE_S,
             ),
             outbox,
             clock,

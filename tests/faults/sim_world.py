@@ -23,7 +23,7 @@ import msgspec
 from model import Fates, Key, Loss, Model, Number
 from sim_cloud import POISON, CloudHost
 from sim_disk import SimDisk
-from sim_edge import DEVICES, EdgeHost
+from sim_edge import COMPARE_S, DEVICES, EdgeHost
 from sim_loop import SimClock, VirtualLoop
 from sim_net import Broker
 
@@ -339,6 +339,9 @@ class World:
             self.copy.crash(1.0)
         self.edge.start()
         await self._drain(self.edge)
+        # A cloud that was restored just now is found out when the books are compared.
+        await asyncio.sleep(COMPARE_S + 10.0)
+        await self._drain(self.edge)
         await asyncio.sleep(5.0)
         self.check()
 
@@ -478,8 +481,16 @@ class World:
         """The store committed records; it numbered them from `before` on, in order."""
         for lane, records in ((Lane.READINGS, readings), (Lane.EVENTS, events)):
             for offset, record in enumerate(records):
-                if isinstance(record, Reading | Transition):
-                    self.numbered(_key(record), Number(store.epoch, lane.value, before[lane] + offset))
+                self._note(record, Number(store.epoch, lane.value, before[lane] + offset))
+
+    def _note(self, record: Reading | Event, number: Number) -> None:
+        if isinstance(record, Reading | Transition):
+            self.numbered(_key(record), number)
+            return
+        # Nobody is promised a loss record or a result, but its number may be another's on a copy of the disk.
+        keys = self._keys.setdefault(number, [])
+        if (told := ("other", repr(record), 0)) not in keys:
+            keys.append(told)
 
     def numbered(self, key: Key, number: Number) -> None:
         """A record has this number from now on."""
@@ -549,8 +560,7 @@ class World:
             with suppress(*DAMAGE):
                 for key, payload in rows:
                     for offset, record in _records(lane, payload):
-                        if isinstance(record, Reading | Transition):
-                            self.numbered(_key(record), Number(store.epoch, lane.value, split_key(key)[1] + offset))
+                        self._note(record, Number(store.epoch, lane.value, split_key(key)[1] + offset))
             learned[lane] = account.next_seq - 1
 
 
