@@ -8,7 +8,7 @@ import msgspec
 from device_profiles.frames import load_frames
 from device_profiles.loader import load_profile
 from device_profiles.mistakes import Findings, Mistake, ProfileError, one_of
-from device_profiles.model import Above, AlarmRule, Below, Equals, Profile, Speed, Stale, leaves
+from device_profiles.model import Above, AlarmRule, Below, Equals, Leaf, OneOf, Place, Profile, Speed, Stale, Windowed, leaves
 from device_profiles.wires import wire_rows
 from device_profiles.wires.documents import DocumentField
 from device_profiles.wires.items import ItemField
@@ -112,16 +112,27 @@ def _rule(rule: AlarmRule, profile: Profile) -> Iterator[_Doubt]:
             what = f"{delay:g} s is over only at the next reading, up to {profile.reporting.interval_s:g} s later"
             yield (*at, key), what, "0, or interval_s or more"
     for part in leaves(rule.when):
-        if isinstance(part, Above | Below | Speed) and part.deadband == 0:
-            what = "no deadband: a value on the limit raises and returns for ever"
-            yield (*at, "when"), what, "deadband: how far the value must go back"
-        if isinstance(part, Equals) and isinstance(part.value, str):
-            words = _words(profile, part.metric)
-            if words and part.value not in words:
-                yield (*at, "when"), f"no wire map makes {part.metric} {part.value!r}", one_of(words)
-        if isinstance(part, Stale) and part.after_s <= profile.reporting.interval_s:
-            what = f"{part.after_s:g} s is not longer than interval_s ({profile.reporting.interval_s:g})"
-            yield (*at, "when"), what, "longer than the device's own silence"
+        for what, instead in _leaf(part, profile):
+            yield (*at, "when"), what, instead
+
+
+def _leaf(part: Leaf, profile: Profile) -> Iterator[tuple[str, str]]:
+    """What is doubtful in one comparison, and what to write instead."""
+    interval_s = profile.reporting.interval_s
+    if isinstance(part, Above | Below | Speed | Windowed) and part.deadband == 0:
+        yield "no deadband: a value on the limit raises and returns for ever", "deadband: how far the value must go back"
+    if isinstance(part, Place) and part.deadband_m == 0:
+        yield "no deadband_m: a vehicle at the edge raises and returns for ever", "deadband_m: the metres that a fix may jump"
+    if isinstance(part, Windowed) and part.over_s < 2 * interval_s:
+        # Two readings must lie in the window, and half of it apart.
+        yield f"{part.over_s:g} s is shorter than two readings take ({2 * interval_s:g} s)", "a longer window"
+    if isinstance(part, Equals | OneOf):
+        words = _words(profile, part.metric)
+        for value in (part.value,) if isinstance(part, Equals) else part.values:
+            if words and isinstance(value, str) and value not in words:
+                yield f"no wire map makes {part.metric} {value!r}", one_of(words)
+    if isinstance(part, Stale) and part.after_s <= interval_s:
+        yield f"{part.after_s:g} s is not longer than interval_s ({interval_s:g})", "longer than the device's own silence"
 
 
 def _words(profile: Profile, metric: str) -> set[str]:

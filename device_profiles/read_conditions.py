@@ -34,7 +34,6 @@ from device_profiles.model import (
     Stale,
     Statistic,
     Windowed,
-    leaves,
 )
 from device_profiles.quantities import Metric, MetricType
 from device_profiles.read_metrics import NUMERIC, shown
@@ -199,10 +198,8 @@ def _n_of_m(branch: Branch, metrics: Metrics) -> NofM:
     counted = read_condition(branch.branch("n_of_m"), metrics)
     m = branch.integer("m", low=2, high=_MOST_READINGS)
     n = branch.integer("n", low=1, high=_MOST_READINGS)
-    if n > m:
+    if n > m and branch.is_sound("n", "m"):
         branch.wrong("n", f"{n} of {m} readings", f"1 to {m}")
-    if counted is not _STAND_IN and any(isinstance(leaf, Stale) for leaf in leaves(counted)):
-        branch.wrong("n_of_m", "silence is no reading", "a condition about what the device says")
     if has_count(counted):
         branch.wrong("n_of_m", "n_of_m within n_of_m", "one count of readings")
     return NofM(of=counted, n=n, m=m)

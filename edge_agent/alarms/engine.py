@@ -175,8 +175,8 @@ def _judge(rule: AlarmRule, before: RuleState, moment: _Moment) -> tuple[RuleSta
         return state, []
     transitions: list[Transition] = []
     for cause, after in _steps(rule, state, truth, moment.event_ns):
-        # What returns, returns from where it was.
-        level = after.level if after.active else before.level
+        # What returns, returns from where it was; what goes up or down is told by a step of its own.
+        level = after.level if cause is Cause.RAISE else before.level
         transitions.append(_transition(rule, after, cause, moment, memory, level=level))
         state = after
     if rule.levels and before.active and state.active and state.level != before.level:

@@ -64,14 +64,16 @@ def settled(state: DeviceState, rules: Sequence[AlarmRule]) -> Due:
 
 
 def _due(before: DeviceState, after: DeviceState, rules: Sequence[AlarmRule]) -> Due:
+    # No rule is further than `judged_ns`: what is as new as that waits on, and most of what waits is.
+    newer = bisect_left(after.held, after.judged_ns, key=_time)
     pairs: list[tuple[AlarmRule, Held]] = []
     kept: list[Held] = []
-    for held in after.held:
+    for held in after.held[:newer]:
         about = [rule for rule in rules if mentions(rule.when, held.values)]
         pairs += ((rule, held) for rule in _between(about, before, after, held.time_ns))
         if any(held.time_ns >= after.judged_by(rule.name) for rule in about):
             kept.append(held)
-    return Due(state=replace(after, held=tuple(kept)), pairs=tuple(pairs))
+    return Due(state=replace(after, held=(*kept, *after.held[newer:])), pairs=tuple(pairs))
 
 
 def _between(about: Iterable[AlarmRule], before: DeviceState, after: DeviceState, time_ns: int) -> Iterator[AlarmRule]:
