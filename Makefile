@@ -44,6 +44,7 @@ check: setup
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/citynerve profile lint
+	$(BIN)/citynerve profile matters
 
 test: setup console servers check
 	$(BIN)/pytest

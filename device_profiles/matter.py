@@ -13,12 +13,17 @@ __all__ = ["ClockKind", "CodeTable", "DepartmentRule", "DeviceClause", "DeviceWo
 
 
 class ClockKind(StrEnum):
-    """Which time counts: 紧急工作时, 自然日, 工作时, 工作日. How each is counted is the cloud's calendar's business."""
+    """Which time counts. Named after the timer types of city management (紧急工作时, 自然日, 工作时, 工作日); what a working
+    hour or a day is, the cloud's working calendar says."""
 
     URGENT_HOURS = "urgent_hours"
+    """All hours, nights, weekends and holidays too."""
     CALENDAR_DAYS = "calendar_days"
+    """All days."""
     WORKING_HOURS = "working_hours"
+    """Hours within working periods."""
     WORKING_DAYS = "working_days"
+    """Working days."""
 
 
 _HOURS = frozenset({ClockKind.URGENT_HOURS, ClockKind.WORKING_HOURS})

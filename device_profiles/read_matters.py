@@ -1,7 +1,6 @@
 """Tables of matters and of codes from YAML, or every mistake in them at once."""
 
 import datetime as dt
-import itertools
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -20,18 +19,19 @@ from device_profiles.matter import (
     MatterTable,
 )
 from device_profiles.mistakes import Findings, Mistake, ProfileError, did_you_mean, one_of
-from device_profiles.yaml_nodes import read_yaml
+from device_profiles.yaml_nodes import line_at, read_yaml
 from telemetry.records import Priority
 
-__all__ = ["CITIES", "in_force", "load_code_tables", "load_matters", "load_table"]
+__all__ = ["CITIES", "OWN", "in_force", "load_code_tables", "load_matters", "load_table", "load_tables"]
 
 _HERE = Path(__file__).parent
-_OWN = _HERE / "matters.yaml"
+OWN = _HERE / "matters.yaml"
+"""The product's own table."""
 _CODES = _HERE / "gbt_codes.yaml"
 CITIES = _HERE / "cities"
 """The folder of cities' own tables, each an example to copy and edit."""
 
-_CODE = re.compile(r"(E-)?([0-9]{2})[0-9]{2}")
+_CODE = re.compile(r"(E-)?[0-9]{4}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _A_DATE = 'a date in quotes, such as "2026-01-01"'
 # A year of each: the longest limit of the tables at hand is five days.
@@ -62,23 +62,38 @@ def load_table(path: Path) -> MatterTable:
 
 
 @cache
-def load_matters(path: Path = _OWN) -> Mapping[str, Matter]:
+def load_matters(path: Path = OWN) -> Mapping[str, Matter]:
     """The matters of one table, the product's own if none is named, by code. Raises ProfileError."""
     return load_table(path).matters
 
 
-def in_force(tables: Iterable[MatterTable], on: dt.date, own: Mapping[str, Matter] | None = None) -> Mapping[str, Matter]:
-    """The matters by which a case of that date goes: the product's own, under the city's tables from old to new.
+def load_tables(paths: Iterable[Path]) -> tuple[MatterTable, ...]:
+    """A city's tables, the oldest first. Raises ProfileError with the mistakes of all files; two tables of one day are one."""
+    tables: dict[str, MatterTable] = {}
+    mistakes: list[Mistake] = []
+    for path in paths:
+        try:
+            table = load_table(path)
+        except ProfileError as error:
+            mistakes.extend(error.mistakes)
+            continue
+        if table.valid_from in tables:
+            what = f"{table.valid_from} is the date of {tables[table.valid_from].name} too"
+            line = line_at(read_yaml(path, Findings(str(path))), "valid_from")
+            mistakes.append(Mistake(str(path), line, "valid_from", what, "another date, or both tables as one"))
+        tables.setdefault(table.valid_from, table)
+    if mistakes:
+        raise ProfileError(mistakes)
+    return tuple(tables[date] for date in sorted(tables))
 
-    A line counts from its own date on, so a change never reaches back. Raises ProfileError where two tables are of one day.
+
+def in_force(tables: Iterable[MatterTable], on: dt.date, own: Mapping[str, Matter] | None = None) -> Mapping[str, Matter]:
+    """The matters by which a case that is filed on that date goes: the product's own, and over them the city's, old to new.
+
+    A line counts from its own date on, so a change never reaches back.
     """
-    in_order = sorted(tables, key=lambda table: table.valid_from)
-    for earlier, later in itertools.pairwise(in_order):
-        if earlier.valid_from == later.valid_from:
-            what = f"is valid from {later.valid_from}, as is {earlier.name!r}"
-            raise ProfileError([Mistake(later.name, 1, "valid_from", what, "another date, or both tables as one")])
     matters = dict(load_matters() if own is None else own)
-    for table in in_order:
+    for table in sorted(tables, key=lambda table: table.valid_from):
         matters |= {code: matter for code, matter in table.matters.items() if matter.valid_from <= on.isoformat()}
     return matters
 
@@ -99,11 +114,13 @@ def _code_table(edition: str, branch: Branch) -> CodeTable:
 
 
 def _names(branch: Branch, form: re.Pattern[str]) -> dict[str, str]:
-    """Code -> name; a code of another form is a mistake."""
-    names = {}
+    """Code -> name; a code of another form is a mistake and left out."""
+    names: dict[str, str] = {}
     for code in branch:
-        names[code] = branch.text(code)
-        if not form.fullmatch(code):
+        name = branch.text(code)
+        if form.fullmatch(code):
+            names[code] = name
+        else:
             branch.wrong_key(code, f"{code!r} is not a code", 'two digits of class and two of subclass, as "0103" or "E-0503"')
     return names
 
@@ -198,11 +215,11 @@ class _Reader:
                 instead = f'"{code}": {known[code]}' if other is None else f'"{other}": {name}'
                 branch.wrong_key(code, f"{code} is {known[code]} in {edition}, not {name}", instead)
             return
-        form = _CODE.fullmatch(code)
+        kind = code.removeprefix("E-")[:2]
         classes = self._codes.event_classes if code.startswith("E-") else self._codes.component_classes
-        if form and form[2] not in classes:
-            branch.wrong_key(code, f"{edition} has no class {form[2]}", one_of(classes))
-        elif form:
+        if kind not in classes:
+            branch.wrong_key(code, f"{edition} has no class {kind}", one_of(classes))
+        else:
             branch.wrong_key(code, f"{code} is not in {edition}", f"{did_you_mean(code, known)}, or add it to extensions")
 
 

@@ -1,4 +1,4 @@
-"""`citynerve profile lint|show`: what is wrong in a profile, and what a profile says."""
+"""`citynerve profile lint|matters|show`: what is wrong in a profile or a table of matters, and what a profile says."""
 
 import json
 import sys
@@ -30,12 +30,26 @@ def lint(
     as_json: AsJson = False,
 ) -> None:
     """Tell every mistake and every doubt in profiles at once; exit 1 when one does not load."""
-    reports = _reports(paths or [])
-    if as_json:
-        print(json.dumps([_as_dict(report) for report in reports], ensure_ascii=False, indent=2))
-    else:
-        _print_reports(reports)
-    raise typer.Exit(1 if any(report.mistakes for report in reports) else 0)
+    _tell(_reports(paths or []), "profiles", as_json)
+
+
+@app.command()
+def matters(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Tables of matters; none: all built in.")] = None,
+    profiles: Annotated[list[Path] | None, typer.Option(help="Folders of a site's own profiles, beside the catalog.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell every mistake in tables of matters (事项), and which matters no profile uses; exit 1 when one does not load."""
+    from device_profiles.lint_matters import built_in_tables, lint_matters
+    from device_profiles.mistakes import ProfileError
+    from device_profiles.shelf import load_catalog
+
+    try:
+        catalog = load_catalog(*(profiles or []))
+    except ProfileError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from error
+    _tell([lint_matters(path, catalog.values()) for path in paths or built_in_tables()], "tables", as_json)
 
 
 @app.command()
@@ -74,6 +88,15 @@ def _reports(paths: list[Path]) -> "list[Report]":
     return reports
 
 
+def _tell(reports: "list[Report]", what: str, as_json: bool) -> None:
+    """Print what was found, and leave with 1 where something does not load."""
+    if as_json:
+        print(json.dumps([_as_dict(report) for report in reports], ensure_ascii=False, indent=2))
+    else:
+        _print_reports(reports, what)
+    raise typer.Exit(1 if any(report.mistakes for report in reports) else 0)
+
+
 def _as_dict(report: "Report") -> dict[str, object]:
     import msgspec
 
@@ -81,13 +104,13 @@ def _as_dict(report: "Report") -> dict[str, object]:
     return said
 
 
-def _print_reports(reports: "list[Report]") -> None:
+def _print_reports(reports: "list[Report]", what: str) -> None:
     for report in reports:
         _print_findings("error", report.mistakes)
         _print_findings("warning", report.warnings)
     mistakes = sum(len(report.mistakes) for report in reports)
     warnings = sum(len(report.warnings) for report in reports)
-    print(f"{len(reports)} profiles, {mistakes} mistakes, {warnings} warnings")
+    print(f"{len(reports)} {what}, {mistakes} mistakes, {warnings} warnings")
 
 
 def _print_findings(kind: str, findings: "Iterable[Mistake]") -> None:

@@ -9,7 +9,6 @@ import datetime as dt
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from enum import StrEnum
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -19,23 +18,11 @@ from cloud.clocks.calendar import Unpublished, WorkCalendar
 from cloud.clocks.civil import DAY_NS, MINUTE_NS, ClockError
 from cloud.clocks.rules import CalendarDay, WorkingDay
 from cloud.clocks.timelines import Continuous, Timeline
+from device_profiles.matter import ClockKind
 
 __all__ = ["ClockKind", "Hold", "Reckoning", "Timer", "amount_ns", "deadline", "left", "reckon", "spent", "warnings"]
 
 _HOUR_NS = 60 * MINUTE_NS
-
-
-class ClockKind(StrEnum):
-    """Which time counts. Named after the timer types of city management (紧急工作时, 自然日, 工作时, 工作日)."""
-
-    URGENT_HOURS = "urgent_hours"
-    """All hours, nights, weekends and holidays too."""
-    CALENDAR_DAYS = "calendar_days"
-    """All days; what a day is, `CalendarRules.calendar_day` says."""
-    WORKING_HOURS = "working_hours"
-    """Hours within working periods."""
-    WORKING_DAYS = "working_days"
-    """Working days; what a day is, `CalendarRules.working_day` says."""
 
 
 class Hold(msgspec.Struct, frozen=True):

@@ -1,10 +1,12 @@
 """What the workflow knows of a case, what somebody does to it, and a refusal; all frozen."""
 
 from enum import StrEnum
+from typing import Self
 
 import msgspec
 
 from cloud.workflow.states import Clock, Role, State, Step
+from device_profiles.matter import DeviceWord, Matter
 from telemetry.reason import Reason
 
 __all__ = ["Appeal", "Asked", "Case", "Deed", "DeviceSays", "Policy", "Refused"]
@@ -34,6 +36,15 @@ class DeviceSays(StrEnum):
     NOTHING = "nothing"
     FAULT = "fault"
     CLEAR = "clear"
+
+    @classmethod
+    def by(cls, matter: Matter, *, fault: bool | None) -> Self:
+        """What it is worth by the matter's closing condition; `fault` is what the device reports, None where it is silent."""
+        if matter.device is None or fault is None:
+            return cls("nothing")
+        if fault:
+            return cls("fault")
+        return cls("clear" if matter.device.word is DeviceWord.ENOUGH else "nothing")
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):

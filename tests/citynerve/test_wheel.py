@@ -15,6 +15,8 @@ HELD = (
     "telemetry/wire.py",
     "device_profiles/vocabulary.yaml",
     "device_profiles/matters.yaml",
+    "device_profiles/cities/yuncheng.yaml",
+    "device_profiles/gbt_codes.yaml",
     "device_profiles/catalog/cover_nbiot/profile.yaml",
     "device_profiles/catalog/cover_nbiot/README.md",
     "edge_agent/sample.toml",

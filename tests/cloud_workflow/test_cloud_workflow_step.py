@@ -6,6 +6,7 @@ from cloud_workflow_deeds import DAY, ROAD, T0, case_in, deed, done, refused, re
 from cloud.workflow.case import Appeal, Asked, Case, DeviceSays, Policy, Refused
 from cloud.workflow.states import Clock, Role, State, Step
 from cloud.workflow.step import step
+from device_profiles.read_matters import load_matters
 from telemetry.reason import Reason
 
 
@@ -215,3 +216,18 @@ def test_another_report_joins_an_open_case_and_changes_nothing() -> None:
     case = case_in(State.HANDLING)
     assert done(case, Step.JOIN, Role.SYSTEM) == case
     assert refused(case_in(State.CLOSED), Step.JOIN, Role.SYSTEM).reason is Reason.CONFLICT
+
+
+@pytest.mark.parametrize(
+    ("matter", "fault", "worth"),
+    [
+        pytest.param("lamp_out", True, DeviceSays.FAULT, id="a lamp that is dark contradicts"),
+        pytest.param("lamp_out", False, DeviceSays.CLEAR, id="a lamp that is lit proves it"),
+        pytest.param("lamp_out", None, DeviceSays.NOTHING, id="a silent controller proves nothing"),
+        pytest.param("gas_leak", True, DeviceSays.FAULT, id="gas that is there contradicts"),
+        pytest.param("gas_leak", False, DeviceSays.NOTHING, id="gas that is gone does not replace the look of a person"),
+        pytest.param("vehicle_misuse", True, DeviceSays.NOTHING, id="a matter of people alone asks no device"),
+    ],
+)
+def test_what_a_devices_word_is_worth_stands_in_its_matter(matter: str, fault: bool | None, worth: DeviceSays) -> None:
+    assert DeviceSays.by(load_matters()[matter], fault=fault) is worth
