@@ -65,6 +65,7 @@ WINDOWS = (
     Window("half an hour back", "Australia/Lord_Howe", dt.date(2026, 3, 25)),
     Window("no midnight", "Africa/Cairo", dt.date(2026, 4, 14)),
     Window("midnight twice", "Africa/Cairo", dt.date(2026, 10, 20)),
+    Window("a year that begins early", "Pacific/Kiritimati", dt.date(2025, 12, 22)),
     Window("a date skipped", "Pacific/Apia", dt.date(2011, 12, 20)),  # 2011-12-30 was no day there
 )
 WINDOW_MINUTES = 46 * 1440
@@ -96,12 +97,12 @@ SETTINGS = (
 
 @cache
 def calendar_of(window: Window, setting: Setting) -> WorkCalendar:
-    """The product's calendar for a window: the published one in China, nights without Sundays and one holiday elsewhere."""
+    """The product's calendar for a window: the published one in China, nights but Mondays, and one holiday, elsewhere."""
     rules = chinese_rules()
     if window.zone != "Asia/Shanghai":
         nights = tuple(Period(*period) for period in _NIGHTS)
         holiday = SpecialDay(window.first + dt.timedelta(days=4), (), "节日", "a holiday")
-        rules = CalendarRules(zone=window.zone, week=(*(nights,) * 6, ()), special=(holiday,))
+        rules = CalendarRules(zone=window.zone, week=((), *(nights,) * 6), special=(holiday,))
     return WorkCalendar(
         CalendarRules(
             zone=rules.zone,
@@ -135,7 +136,7 @@ def minutes(window: Window) -> Sequence[Minute]:
             working_date = wall.date() in worked or (wall.weekday() < 5 and wall.date() not in off)
             periods = _USUAL
         else:
-            working_date = wall.weekday() < 6 and wall.date() != window.first + dt.timedelta(days=4)
+            working_date = wall.weekday() > 0 and wall.date() != window.first + dt.timedelta(days=4)
             periods = _NIGHTS
         found.append(Minute(wall.date(), working_date and any(start <= minute < end for start, end in periods)))
     return found

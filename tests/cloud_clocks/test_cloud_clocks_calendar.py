@@ -3,6 +3,7 @@
 import datetime as dt
 from pathlib import Path
 
+import chinese_calendar
 import msgspec
 import pytest
 from cloud_clocks_oracle import notice_2026
@@ -10,7 +11,7 @@ from cloud_clocks_oracle import notice_2026
 from cloud.clocks.calendar import WorkCalendar, chinese_rules
 from cloud.clocks.calendar_file import SAMPLE, load_calendar
 from cloud.clocks.clock import ClockKind, amount_ns, deadline
-from cloud.clocks.published import published_days, published_years
+from cloud.clocks.published import PublishedDay, published_days, published_years
 from cloud.clocks.rules import DEFAULT_HOURS, DEFAULT_WEEK, CalendarDay, CalendarRules, Period, SpecialDay, WorkingDay, period
 from device_profiles.mistakes import ConfigError
 
@@ -51,6 +52,14 @@ def test_the_source_knows_every_year_from_2004_to_the_present_one_and_each_with_
         off = [known for known in published_days() if known.day.year == year and not known.work]
         assert len(off) >= 10, year
     assert all(known.day.weekday() >= 5 for known in published_days() if known.work)
+
+
+def test_a_year_of_which_only_the_first_days_are_known_is_not_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    after = max(published_years()) + 1
+    first_days = {dt.date(after, 1, day): "New Year's Day" for day in (1, 2, 3)}
+    monkeypatch.setattr("chinese_calendar.holidays", {**chinese_calendar.holidays, **first_days})
+    assert max(published_years()) == after - 1
+    assert PublishedDay(dt.date(after, 1, 3), work=False, name_zh="元旦", name_en="New Year's Day") in published_days()
 
 
 def test_a_year_that_nobody_has_published_is_counted_by_weekends_and_named() -> None:

@@ -18,7 +18,8 @@ _CHINA = chinese_rules()
 _RULES = {
     "china": _CHINA,
     "china by whole days": msgspec.structs.replace(_CHINA, working_day=WorkingDay.CLOSE, calendar_day=CalendarDay.MIDNIGHT),
-    "berlin by night": CalendarRules(zone="Europe/Berlin", week=(*(_SHIFTS,) * 6, ())),
+    "china to midnight": msgspec.structs.replace(_CHINA, working_day=WorkingDay.MIDNIGHT),
+    "berlin by night": CalendarRules(zone="Europe/Berlin", week=((), *(_SHIFTS,) * 6)),
     "cairo to midnight": CalendarRules(
         zone="Africa/Cairo",
         week=((), *(_SHIFTS,) * 6),
