@@ -115,8 +115,12 @@ class Deed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A step that is not taken. CONFLICT: not from this state, or a guard says no; NOT_ALLOWED: not by this role or person;
-    MISSING: the deed lacks what the step needs; EXPIRED: too late; OUT_OF_RANGE: a date that cannot be."""
+    """A step that is not taken, and why: `detail` in English, `zh` in Chinese.
+
+    CONFLICT: not from this state, or a guard says no; NOT_ALLOWED: not by this role or person; MISSING: the deed lacks what
+    the step needs; EXPIRED: too late; OUT_OF_RANGE: a date that cannot be.
+    """
 
     reason: Reason
     detail: str
+    zh: str

@@ -1,15 +1,16 @@
 """One step of a case: a pure function over the table."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from msgspec.structs import replace
 
 from cloud.workflow.case import Appeal, Asked, Case, Deed, Policy, Refused
 from cloud.workflow.guards import GUARDS, REASONS
-from cloud.workflow.states import ASSIGNED, ROLE_WORDS, STATE_WORDS, STEP_WORDS, Clock, State, Step
+from cloud.workflow.states import ASSIGNED, ROLE_WORDS, STATE_WORDS, STEP_WORDS, Clock, Role, State, Step
 from cloud.workflow.table import OPENING, TABLE
-from cloud.workflow.terms import GUARD_WORDS, NEED_WORDS, Does, Guard, Need, Row
+from cloud.workflow.terms import GUARD_WORDS, NEED_WORDS, Does, Need, Row
+from device_profiles.quantities import Text
 from telemetry.reason import Reason
 
 __all__ = ["report", "step", "steps_from"]
@@ -20,7 +21,7 @@ _STANDARD_POLICY: Final = Policy()
 def report(deed: Deed, policy: Policy = _STANDARD_POLICY) -> Case | Refused:
     """A new case, reported. `deed.step` is REPORT."""
     if deed.step is not OPENING.step:
-        return Refused(Reason.CONFLICT, f"there is no case yet, which cannot be {deed.step}; it begins with {OPENING.step}")
+        return _refused(Reason.CONFLICT, deed.step, Text("案件尚未上报", "there is no case yet, it begins with a report"))
     return _take(OPENING, Case(state=OPENING.after), deed, policy)
 
 
@@ -29,8 +30,8 @@ def step(case: Case, deed: Deed, policy: Policy = _STANDARD_POLICY) -> Case | Re
     what they need stands in the row of `TABLE`."""
     row = TABLE.get((case.state, deed.step))
     if row is None:
-        words = STATE_WORDS[case.state]
-        return Refused(Reason.CONFLICT, f"the case is {words.en}: {STEP_WORDS[deed.step].en} is not a step from there")
+        now = STATE_WORDS[case.state]
+        return _refused(Reason.CONFLICT, deed.step, Text(f"案件状态为“{now.zh}”", f"not from here, the case is {now.en}"))
     return _take(row, case, deed, policy)
 
 
@@ -44,21 +45,29 @@ def _take(row: Row, case: Case, deed: Deed, policy: Policy) -> Case | Refused:
 
 
 def _refusal(row: Row, case: Case, deed: Deed, policy: Policy) -> Refused | None:
-    what = STEP_WORDS[row.step].en
     if deed.role not in row.roles:
-        may = ", ".join(sorted(ROLE_WORDS[role].en for role in row.roles))
-        return Refused(Reason.NOT_ALLOWED, f"{what}: not for a {ROLE_WORDS[deed.role].en}, only for {may}")
-    lacking = [NEED_WORDS[need].en for need in row.needs if not _carries(deed, need)]
-    if lacking:
-        return Refused(Reason.MISSING, f"{what}: lacks {', '.join(lacking)}")
+        may = _listed(ROLE_WORDS[role] for role in Role if role in row.roles)
+        own = ROLE_WORDS[deed.role]
+        return _refused(Reason.NOT_ALLOWED, row.step, Text(f"{own.zh}无权，限{may.zh}", f"not by {own.en}, only by {may.en}"))
+    lacking = _listed(NEED_WORDS[need] for need in row.needs if not _carries(deed, need))
+    if lacking.en:
+        return _refused(Reason.MISSING, row.step, Text(f"缺少{lacking.zh}", f"lacks {lacking.en}"))
     for guard in row.guards:
         if not GUARDS[guard](case, deed, policy):
-            return Refused(REASONS.get(guard, Reason.CONFLICT), f"{what}: {_unless(guard)}")
+            rule = GUARD_WORDS[guard]
+            said = Text(f"条件不满足：{rule.zh}", f"only where this holds: {rule.en}")
+            return _refused(REASONS.get(guard, Reason.CONFLICT), row.step, said)
     return None
 
 
-def _unless(guard: Guard) -> str:
-    return f"only where this holds: {GUARD_WORDS[guard].en}"
+def _refused(reason: Reason, what: Step, why: Text) -> Refused:
+    words = STEP_WORDS[what]
+    return Refused(reason, f"{words.en}: {why.en}", f"{words.zh}：{why.zh}")
+
+
+def _listed(words: Iterable[Text]) -> Text:
+    texts = list(words)
+    return Text("、".join(text.zh for text in texts), ", ".join(text.en for text in texts))
 
 
 def _carries(deed: Deed, need: Need) -> bool:

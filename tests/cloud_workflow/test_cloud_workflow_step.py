@@ -10,6 +10,24 @@ from device_profiles.read_matters import load_matters
 from telemetry.reason import Reason
 
 
+def test_a_refusal_says_what_was_not_done_and_why_in_both_languages() -> None:
+    free = case_in(State.DISPATCHED)
+    assert refused(free, Step.SUBMIT, Role.CREW) == Refused(
+        Reason.CONFLICT, "submit the work: not from here, the case is dispatched", "提交处置结果：案件状态为“已派遣待指派”"
+    )
+    assert refused(free, Step.ASSIGN, Role.CREW) == Refused(
+        Reason.NOT_ALLOWED, "assign: not by crew, only by department, system", "指派：处置人员无权，限专业部门、系统"
+    )
+    assert refused(free, Step.RETURN, Role.DEPARTMENT, reason="") == Refused(
+        Reason.MISSING, "return: lacks reason", "回退：缺少理由"
+    )
+    assert refused(case_in(State.HANDLING), Step.RETURN, Role.DEPARTMENT) == Refused(
+        Reason.CONFLICT,
+        "return: only where this holds: the department revokes the assignee before it returns the case",
+        "回退：条件不满足：部门须先撤销指派再回退",
+    )
+
+
 def test_a_case_without_detours_is_closed_and_remembers_its_standards() -> None:
     case = case_in(State.CLOSED)
     assert (case.filing_standard, case.closing_standard, case.closed_ns) == ("0103-1", "0103-1", T0)
