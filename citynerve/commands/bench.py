@@ -104,6 +104,30 @@ def decode(
 
 
 @app.command()
+def alarms(
+    profile: Annotated[str, typer.Option(help="The model of the catalog whose rules are judged.")] = "toilet_air_modbus",
+    seconds: Annotated[float, typer.Option(min=0.05, help="How long, in processor time.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of words.")] = False,
+) -> None:
+    """Alarm rules a second that one core of a gateway judges."""
+    import msgspec
+
+    from benchmarks.alarms import measure_alarms
+    from device_profiles.mistakes import did_you_mean
+    from device_profiles.shelf import load_catalog
+
+    catalog = load_catalog()
+    if profile not in catalog:
+        raise typer.BadParameter(f"{profile!r}: want {did_you_mean(profile, catalog)}", param_hint="--profile")
+    figures = measure_alarms(catalog[profile], seconds)
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(figures).decode() + "\n")
+        return
+    typer.echo(f"{figures.profile}, {figures.rules} rules   {figures.evaluations_per_s:>12,.0f} evaluations/s")
+    typer.echo(f"{'readings':<28} {figures.readings_per_s:>12,.0f} readings/s")
+
+
+@app.command()
 def modbus(
     against: Annotated[str, typer.Option(help="thingsboard: the same 240 devices read by both gateways in turn.")] = "",
     seconds: Annotated[float, typer.Option(min=5, help="How long each gateway is measured once it runs.")] = 60,

@@ -2,7 +2,8 @@
 
 A window is cut into 64 slots; what falls into one slot is kept together, so that a device that reports a hundred times as
 often as usual neither fills the memory nor shortens its window. A slot leaves the window as a whole: up to a 64th of the
-window's length after it might have. Plain Python: a window holds 64 numbers at most, too few for numpy to gain on its calls.
+window's length after it might have. Plain Python: measured with 64 slots, numpy takes longer to get the numbers out of the
+slots than a mean, a least or a greatest value takes without it; the deviation is about even.
 """
 
 import math
@@ -35,7 +36,10 @@ def with_value(slots: Sequence[Slot], window: Windowed, value: float, now_ns: in
     over_ns = round(window.over_s * SECOND_NS)
     width = max(1, over_ns // SLOTS)
     oldest = (now_ns - over_ns) // width
-    kept = [slot for slot in slots if slot.at_ns // width >= oldest]
+    left = 0
+    while left < len(slots) and slots[left].at_ns // width < oldest:
+        left += 1
+    kept = list(slots[left:])
     if kept and kept[-1].at_ns // width == now_ns // width:
         kept[-1] = _joined(kept[-1], window.statistic, value, now_ns)
     else:
