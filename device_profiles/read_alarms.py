@@ -53,6 +53,7 @@ def _rule(name: str, branch: Branch, metrics: Metrics, matters: Mapping[str, Mat
         response=branch.both("response"),
         on_delay_s=branch.number("on_delay_s", 0.0, low=0, high=DAY_S),
         off_delay_s=branch.number("off_delay_s", 0.0, low=0, high=DAY_S),
+        max_shelve_s=branch.number("max_shelve_s", DAY_S, low=60, high=DAY_S),
         latch=branch.flag("latch", default=False),
         matter=matter,
         levels=() if levels is None else _levels(levels, branch, when, priority, metrics),

@@ -26,6 +26,7 @@ __all__ = [
     "LONGEST_SHELF_S",
     "expire_shelves",
     "find",
+    "longest_shelf_s",
     "out_of_service",
     "return_to_service",
     "shelve",
@@ -64,6 +65,13 @@ async def find(conn: AsyncConnection, catalog: Mapping[str, Profile], name: str)
         profile_version=held.profile_version,
         priority=profile.alarms[rule].priority,
     )
+
+
+def longest_shelf_s(catalog: Mapping[str, Profile], alarm: Subject) -> float:
+    """How many seconds an alarm may be shelved at once: what its rule says, or the product's limit where nobody knows the rule."""
+    profile = catalog.get(alarm.profile)
+    rule = profile.alarms.get(alarm.rule) if profile else None
+    return rule.max_shelve_s if rule else LONGEST_SHELF_S
 
 
 async def shelve(

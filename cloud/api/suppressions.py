@@ -62,7 +62,7 @@ async def list_suppressions(given: Given, query: Annotated[SuppressionQuery, Que
     responses=ACT_PROBLEMS,
 )
 async def shelve_alarm(given: Given, alarm: AlarmPath, shelving: schemas.Shelving, _: NoQuery) -> dict[str, Any]:
-    """Wants a reason; a day at most. Again, it moves the end."""
+    """Wants a reason; a day at most, or what its rule allows. Again, it moves the end."""
     async with acting(given) as act:
         subject = await suppressing.find(act.conn, given.catalog, alarm)
         act.did = await suppressing.shelve(
@@ -73,6 +73,7 @@ async def shelve_alarm(given: Given, alarm: AlarmPath, shelving: schemas.Shelvin
             reason=shelving.note,
             now_ns=act.now_ns,
             once=shelving.once,
+            longest_s=suppressing.longest_shelf_s(given.catalog, subject),
         )
     return await _register(given, subject.alarm)
 

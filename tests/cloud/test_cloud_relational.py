@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cloud.ingest.lanes import Ledger
 from cloud.relational.engine import make_engine, reading, writing
 from cloud.relational.migrate import migrate
-from cloud.relational.migrations.versions import v0001_first_schema, v0002_ledger
-from cloud.relational.tables import cases, epochs, gateways, losses, metadata
+from cloud.relational.migrations.versions import v0001_first_schema, v0002_ledger, v0004_suppressions
+from cloud.relational.tables import alarms, cases, epochs, gateways, losses, metadata
 from telemetry.records import Lane
 
 
@@ -151,6 +151,16 @@ _FIRST_SCHEMA_ROWS = (
         "INSERT INTO losses (gateway, epoch, lane, seq_from, seq_to, bytes, time_from_ns, time_to_ns, reason, at_ns) "
         "VALUES ('gw-1', 'e1', 'readings', 2, 3, 200, 1, 2, 'outbox_full', 3)"
     ),
+    (
+        "INSERT INTO alarms (id, device, rule, profile, profile_version, priority, state, uncertain, raised_ns, acknowledged_by, "
+        "evidence) VALUES ('d/r/1', 'd', 'r', 'p', 1, 'high', 'unacknowledged', false, 1, '', '{}')"
+    ),
+    *(
+        "INSERT INTO transitions (alarm, origin, n, device, rule, profile, profile_version, cause, priority, from_state, "  # noqa: S608 - our own numbers and words
+        "to_state, event_time_ns, recorded_ns, stored_ns, actor, evidence, note) "
+        f"VALUES ('d/r/1', 'edge', {n}, 'd', 'r', 'p', 1, '{cause}', 'high', 'x', 'y', {n}, {n}, {n}, '', '{{}}', '')"
+        for n, cause in enumerate(("raise", "return", "raise"), 1)
+    ),
 )
 
 
@@ -168,6 +178,7 @@ async def test_a_database_of_the_first_schema_is_brought_up_to_date_with_all_it_
         heard = (await conn.execute(select(epochs).order_by(epochs.c.epoch))).all()
         clocks = (await conn.execute(select(gateways.c.hello_ns, gateways.c.clock, gateways.c.clock_ahead_ns))).all()
         assert (await conn.execute(select(losses.c.seq_to, losses.c.open_end))).all() == [(3, False)]
+        assert (await conn.scalars(select(alarms.c.raises))).all() == [2]
     account = ledger.draft(key)
     assert (account.watermark, account.ranges, account.stored, account.lost, account.moved) == (7, [(9, 10)], 6, 2, 0)
     assert account.digests == {}
@@ -183,7 +194,8 @@ def test_both_dialects_have_words_for_every_step() -> None:
         dialect_name="postgresql", opts={"as_sql": True, "output_buffer": told, "target_metadata": metadata}
     )
     with Operations.context(config):
-        for step in (v0001_first_schema, v0002_ledger):
+        for step in (v0001_first_schema, v0002_ledger, v0004_suppressions):
             step.upgrade()
     assert "ALTER TABLE lanes ADD COLUMN moved BIGINT DEFAULT '0' NOT NULL" in told.getvalue()
     assert "ALTER TABLE losses ADD COLUMN open_end BOOLEAN DEFAULT false NOT NULL" in told.getvalue()
+    assert "CREATE INDEX ix_suppressions_shelved_until_ns ON suppressions (shelved_until_ns)" in told.getvalue()

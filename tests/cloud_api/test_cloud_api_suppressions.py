@@ -4,6 +4,12 @@ from typing import Any
 
 import pytest
 from cloud_api_world import ALARM, NOW, World
+from msgspec.structs import replace
+
+from cloud.alarms.log import Subject
+from cloud.alarms.suppressing import LONGEST_SHELF_S, longest_shelf_s
+from device_profiles.shelf import load_catalog
+from telemetry.records import Priority
 
 OWN = "cover-1/cover_opened"
 WHO = {"actor": "li.wei", "note": "sensor is being cleaned"}
@@ -73,6 +79,17 @@ async def test_the_strongest_suppression_is_shown(city: World) -> None:
     assert (row["shown"], row["suppression"]) == ("out_of_service", ["out_of_service", "suppressed_by_design", "shelved"])
     assert (row["suppressed_by"], row["review"]) == (["works-7"], "2025-12-20T00:00:00.000Z")
     assert (await city.get(f"/api/alarms/{ALARM}"))["shown"] == "out_of_service"
+
+
+def test_a_rule_may_allow_less_than_a_day() -> None:
+    profile = load_catalog()["cover_nbiot"]
+    short = replace(profile.alarms["cover_opened"], max_shelve_s=600.0)
+    catalog = {"cover_nbiot": replace(profile, alarms={**profile.alarms, "cover_opened": short})}
+    own = Subject(
+        alarm=OWN, device="cover-1", rule="cover_opened", profile="cover_nbiot", profile_version=1, priority=Priority.LOW
+    )
+    assert longest_shelf_s(catalog, own) == 600.0
+    assert longest_shelf_s({}, own) == LONGEST_SHELF_S
 
 
 async def test_an_alarm_that_never_was_can_be_kept_back(city: World) -> None:
