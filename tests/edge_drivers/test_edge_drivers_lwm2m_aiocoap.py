@@ -8,16 +8,14 @@ import edge_drivers_peers as peers
 import pytest
 from aiocoap import Context, Message, resource
 from aiocoap.numbers import codes
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from edge_drivers_firmware import client as firmware_client
+from edge_drivers_firmware import device, package, register
 from edge_drivers_lwm2m import LAMP, link, order
 
 from edge_agent.backoff import Backoff
 from edge_agent.updates.lwm2m import ResourcesUpdate
 from edge_agent.updates.runner import run_update
-from firmware_bridge.update.manifest import Manifest, digest_of
-from firmware_bridge.update.package import Package, sign_package
 from firmware_bridge.update.standing import Phase
-from simulators.devices.firmware.bootloader import Bootloader
 from simulators.devices.firmware.faces import Object5
 from telemetry.records import Outcome
 
@@ -53,26 +51,6 @@ class Command(resource.Resource):  # type: ignore[misc]  # as above
         (said,) = json.loads(request.payload)
         self._lamp.level = said["v"]
         self._lamp.updated_state()
-        return Message(code=codes.CHANGED)
-
-
-class Firmware(resource.Resource):  # type: ignore[misc]  # as above
-    """One resource of the firmware object, before a simulated bootloader."""
-
-    def __init__(self, path: str, object5: Object5) -> None:
-        super().__init__()
-        self._path = path
-        self._object5 = object5
-
-    async def render_get(self, _request: Message) -> Message:
-        return Message(payload=str(self._object5.read(self._path)).encode(), content_format=0)
-
-    async def render_put(self, request: Message) -> Message:
-        self._object5.block(request.payload, first=True, last=True)
-        return Message(code=codes.CHANGED)
-
-    async def render_post(self, _request: Message) -> Message:
-        self._object5.execute(self._path)
         return Message(code=codes.CHANGED)
 
 
@@ -116,45 +94,16 @@ async def test_a_client_of_another_implementation_registers_is_observed_dimmed_a
 
 
 async def test_a_device_gets_new_firmware_by_object_5() -> None:
-    key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-    bootloader = Bootloader(key.public_key(), signed(key, 3), 8192)
-    object5, site = Object5(bootloader), resource.Site()
-    for path in ("/5/0/0", "/5/0/2", "/5/0/3", "/5/0/5", "/5/0/7", "/3/0/3"):
-        site.add_resource(path.strip("/").split("/"), Firmware(path, object5))
-    context = await Context.create_server_context(site, bind=("::ffff:127.0.0.1", peers.free_port()), transports=["udp6"])
+    bootloader = device()
+    object5 = Object5(bootloader)
     inlet, driver = peers.Notebook(), link(LAMP)
-    try:
-        async with peers.running(driver, inlet):
-            uri = "coap://{}:{}/rd?ep={}&lwm2m=1.1".format(*driver.ports[0], LAMP.address)
-
-            async def register() -> None:
-                asked = Message(code=codes.POST, uri=uri, payload=b"</5/0>,</3/0>", content_format=40)
-                assert (await context.request(asked).response).code == codes.CREATED
-                object5.registered()
-
-            await register()
-            package = signed(key, 4)
-            update = asyncio.ensure_future(
-                run_update(ResourcesUpdate(driver.resources(LAMP, 5), package), pauses=Backoff(0.05, 0.1))
-            )
-            await peers.eventually(lambda: bootloader.standing().phase is Phase.TRIAL)
-            bootloader.boot()
-            await register()
-            ending = await asyncio.wait_for(update, 8)
-            assert (ending.reason, bootloader.running.version) == (None, 4)
-    finally:
-        await context.shutdown()
-
-
-def signed(key: Ed25519PrivateKey, version: int) -> Package:
-    image = bytes((version * 37 + at * at) % 256 for at in range(5000))
-    manifest = Manifest(
-        model="lamp_single",
-        hardware="B",
-        release=f"{version}.0",
-        version=version,
-        size=len(image),
-        sha256=digest_of(image),
-        chunk_bytes=256,
-    )
-    return sign_package(manifest, image, key)
+    async with firmware_client(object5) as context, peers.running(driver, inlet):
+        await register(context, driver, LAMP.address, object5)
+        update = asyncio.ensure_future(
+            run_update(ResourcesUpdate(driver.resources(LAMP, 5), package(2)), pauses=Backoff(0.05, 0.1))
+        )
+        await peers.eventually(lambda: bootloader.standing().phase is Phase.TRIAL)
+        bootloader.boot()
+        await register(context, driver, LAMP.address, object5)
+        ending = await asyncio.wait_for(update, 8)
+        assert (ending.reason, bootloader.running.version) == (None, 2)
