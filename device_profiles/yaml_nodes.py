@@ -77,7 +77,8 @@ def parse_yaml(text: str, findings: Findings) -> Node:
     except _TooDeepError as error:
         findings.add(error.line, error.where, f"nested deeper than {MAX_DEPTH}", "a flatter structure")
     except yaml.MarkedYAMLError as error:
-        line = getattr(error.problem_mark, "line", 0) + 1
+        # At the end of the text the parser stands a line behind the last one.
+        line = min(getattr(error.problem_mark, "line", 0), text.count("\n")) + 1
         findings.add(line, "file", f"not YAML: {error.problem or error.context}", "valid YAML")
     except yaml.YAMLError as error:
         findings.add(1, "file", f"not YAML: {str(error).splitlines()[0]}", "valid YAML")

@@ -218,6 +218,11 @@ _PIECES = st.sampled_from(
 )
 
 
+def test_a_fault_at_the_end_of_the_file_is_told_at_its_last_line(tmp_path: Path) -> None:
+    (mistake,) = mistakes_of(written(tmp_path, LATER + "{"))
+    assert mistake.startswith(f"later.yaml:{LATER.count(chr(10)) + 1}: file: not YAML")
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, len(_TEXT)), cut=st.integers(0, 40), piece=_PIECES)
 def test_a_damaged_table_loads_or_is_told_its_mistakes_at_lines_that_exist(tmp_path: Path, at: int, cut: int, piece: str) -> None:
