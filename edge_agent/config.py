@@ -161,7 +161,7 @@ def _key_file(root: Table, folder: Path) -> Path | None:
         try:
             read_public_key(path.read_bytes())
         except (ParseError, OSError) as error:
-            root.wrong("firmware_key_file", f"{path}: {error}", "the file NAME.pub that `citynerve firmware key NAME` wrote")
+            root.wrong("firmware_key_file", f"{error}: {path}", "the file NAME.pub that `citynerve firmware key NAME` wrote")
     return path
 
 

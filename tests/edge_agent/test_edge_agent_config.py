@@ -91,6 +91,12 @@ def test_the_keys_that_the_sample_shows_as_comments_are_defaults(tmp_path: Path)
         ),
         pytest.param('gateway = "gw1"', "", "1: gateway: is missing", id="a key that must be there"),
         pytest.param('gateway = "gw1"', "gateway = 5", "2: gateway: 5; a text in quotes", id="a wrong type"),
+        pytest.param(
+            'gateway = "gw1"',
+            'gateway = "gw1"\nfirmware_key_file = "edge.toml"',
+            "3: firmware_key_file: no public key in PEM",
+            id="a firmware key that is none",
+        ),
         pytest.param('gateway = "gw1"', 'gateway = "a/b"', "2: gateway: gateway 'a/b'", id="an id that no topic can hold"),
         pytest.param(
             'gateway = "gw1"',

@@ -86,6 +86,7 @@ class Vehicle:
 
     async def _packet(self, terminal: Terminal, place: tuple[int, int], frame: Frame) -> bool:
         total, number = place
+        assert number > 1 or frame.body[1:6] == b"CITYN", "its own maker"
         data = frame.body[11 + frame.body[6] :] if number == 1 else frame.body
         taken = self.firmware.packet(number, total, data)
         await terminal.send(0x0001, struct.pack(">HHB", frame.serial, 0x8108, 0 if taken else 1))
