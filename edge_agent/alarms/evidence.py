@@ -41,8 +41,9 @@ def evidence(rule: AlarmRule, facts: Facts, memory: Memory, now_ns: int, *, leve
             limits[f"{leaf.metric}.{leaf.statistic}"] = leaf.limit
         else:
             _show(leaf, facts, shown, limits)
-    if level:
-        limits = dict.fromkeys(limits, rule.levels[level - 1].limit)
+    known = min(level, len(rule.levels))
+    if known:
+        limits = dict.fromkeys(limits, rule.levels[known - 1].limit)
     if len(limits) == 1:
         return shown | {"limit": next(iter(limits.values()))}
     return shown | {f"{metric}.limit": limit for metric, limit in limits.items()}

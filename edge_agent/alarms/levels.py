@@ -10,8 +10,9 @@ __all__ = ["priority_at", "reached"]
 
 
 def priority_at(rule: AlarmRule, level: int) -> Priority:
-    """The priority after `level` of the rule's levels were reached."""
-    return rule.levels[level - 1].priority if 0 < level <= len(rule.levels) else rule.priority
+    """The priority after `level` of the rule's levels were reached; the last one's where it has no longer so many."""
+    known = min(level, len(rule.levels))
+    return rule.levels[known - 1].priority if known else rule.priority
 
 
 def reached(rule: AlarmRule, state: RuleState, value: float | None, now_ns: int) -> tuple[int, dict[int, int]]:
@@ -23,7 +24,8 @@ def reached(rule: AlarmRule, state: RuleState, value: float | None, now_ns: int)
     turning = dict(state.turning)
     if value is None or not isinstance(rule.when, Limited):
         return state.level, turning
-    level = state.level
+    # A new version of the profile may have fewer levels than were reached.
+    level = min(state.level, len(rule.levels))
     for number, step in enumerate(rule.levels, 1):
         is_on = number <= state.level
         truth = is_beyond(rule.when, value, step.limit, was_true=is_on)

@@ -259,6 +259,19 @@ def test_levels_go_downwards_below_a_limit() -> None:
     assert [step.priority.value for step in log] == ["medium", "high", "medium", "medium"]
 
 
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [
+        pytest.param(0, [("return", "low", 1)], id="none is left"),
+        pytest.param(1, [("return", "high", 1)], id="one is left"),
+    ],
+)
+def test_a_profile_that_lost_its_levels_still_ends_the_alarm(kept: int, expected: list[tuple[str, str, float]]) -> None:
+    state = judge_reading(profile(graded()), DeviceState(), reading(0, {"level": 25})).state
+    fewer = profile(replace(graded(), levels=graded().levels[:kept]))
+    assert weights(list(judge_reading(fewer, state, reading(1, {"level": 1})).transitions)) == expected
+
+
 def test_a_statistic_may_have_levels() -> None:
     smell = replace(rule("smell", window(Statistic.MEAN, over=600)), priority=Priority.LOW, levels=graded().levels[1:])
     log = run(profile(smell), levels([(0, 12), (300, 12), (600, 60)]))
