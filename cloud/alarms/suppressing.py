@@ -68,7 +68,7 @@ async def find(conn: AsyncConnection, catalog: Mapping[str, Profile], name: str)
 
 
 def longest_shelf_s(catalog: Mapping[str, Profile], alarm: Subject) -> float:
-    """How many seconds an alarm may be shelved at once: what its rule says, or the product's limit where nobody knows the rule."""
+    """How many seconds an alarm may be shelved at once: as its rule says, or the product's limit where the rule is unknown."""
     profile = catalog.get(alarm.profile)
     rule = profile.alarms.get(alarm.rule) if profile else None
     return rule.max_shelve_s if rule else LONGEST_SHELF_S
