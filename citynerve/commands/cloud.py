@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from citynerve.commands import cloud_channel
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Ingest, stores, cases, API and console.")
+
+app.add_typer(cloud_channel.app, name="channel")
 
 ConfigFile = Annotated[Path, typer.Argument(help="The configuration, a TOML file.", show_default=True)]
 
