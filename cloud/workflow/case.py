@@ -60,9 +60,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """A case as the workflow sees it; times are nanoseconds UTC.
 
-    `overdue` is fixed when the department confirms, and stays; `exempt` only takes it out of the statistics. `returned`
-    stands from a return until the next forward step. `found` is what the collector said before filing, `checked` that one
-    saw the work done.
+    `overdue` is fixed when the department confirms, and stays; `exempt` only takes it out of the statistics, until a
+    reopened case is overdue again. `returned` stands from a return until the next forward step. `found` is what the
+    collector said before filing, `checked` that one saw the work done.
     """
 
     state: State

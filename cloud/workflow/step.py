@@ -135,7 +135,8 @@ _CHANGES: Final[Mapping[Step, Callable[[Case, Deed], Case]]] = {
     Step.DISPATCH: lambda case, deed: replace(case, department=deed.department, returned=False),
     Step.ASSIGN: lambda case, deed: replace(case, assignee=deed.assignee, returned=False),
     Step.RETURN: lambda case, _: replace(case, returned=True),
-    Step.CONFIRM: lambda case, deed: replace(case, overdue=case.overdue or deed.overdue),
+    # What an appeal exempted was an earlier handling: a reopened case that is overdue again counts.
+    Step.CONFIRM: lambda case, deed: replace(case, overdue=case.overdue or deed.overdue, exempt=case.exempt and not deed.overdue),
     Step.REWORK: _rework,
     Step.CHECK: lambda case, deed: replace(case, assignee=deed.assignee),
     Step.CHECKED: lambda case, _: replace(case, checked=True),

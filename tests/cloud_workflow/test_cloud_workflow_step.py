@@ -157,6 +157,7 @@ def test_one_thing_is_asked_at_a_time_and_a_refusal_clears_it() -> None:
     cleared = done(asked, Step.REFUSE, Role.SUPERVISOR)
     assert (cleared.asked, cleared.extensions) == (Asked.NOTHING, 0)
     assert refused(cleared, Step.REFUSE, Role.SUPERVISOR).reason is Reason.CONFLICT
+    assert refused(cleared, Step.GRANT_EXTENSION, Role.SUPERVISOR).reason is Reason.CONFLICT
 
 
 def test_what_was_asked_is_dropped_with_the_handling_clock() -> None:
@@ -190,10 +191,21 @@ def test_an_appeal_is_made_once_against_an_overdue_handling_and_keeps_the_fact()
     assert refused(new, Step.APPEAL, Role.DEPARTMENT).reason is Reason.CONFLICT
     assert refused(new, Step.GRANT_APPEAL, Role.SUPERVISOR).reason is Reason.CONFLICT
     agreed = done(new, Step.AGREE_APPEAL, Role.INSPECTOR)
+    assert refused(agreed, Step.AGREE_APPEAL, Role.SHIFT_LEAD).reason is Reason.CONFLICT
     assert refused(agreed, Step.GRANT_APPEAL, Role.INSPECTOR).reason is Reason.NOT_ALLOWED
     granted = done(agreed, Step.GRANT_APPEAL, Role.SUPERVISOR)
     assert (granted.overdue, granted.exempt, granted.appeal) == (True, True, Appeal.GRANTED)
     assert refused(granted, Step.APPEAL, Role.DEPARTMENT).reason is Reason.CONFLICT
+
+
+@pytest.mark.parametrize("late_again", [False, True])
+def test_what_an_appeal_exempted_does_not_cover_a_reopened_case_that_is_late_again(late_again: bool) -> None:
+    case = done(case_in(State.CLOSED, overdue=True), Step.APPEAL, Role.DEPARTMENT)
+    case = done(done(case, Step.AGREE_APPEAL, Role.INSPECTOR), Step.GRANT_APPEAL, Role.SUPERVISOR)
+    case = done(case, Step.REOPEN, Role.SYSTEM)
+    for what, role in ROAD[2:5]:
+        case = done(case, what, role, overdue=late_again)
+    assert (case.overdue, case.exempt) == (True, not late_again)
 
 
 @pytest.mark.parametrize("first", [False, True], ids=["by the first reviewer", "by the second reviewer"])
