@@ -98,8 +98,15 @@ async def update_apart(config: Path, device_id: str, wanted: Package) -> tuple[i
     return process.returncode, json.loads(out), err.decode()
 
 
-async def results(agent: Agent) -> Sequence[CommandResult]:
-    """What waits for the cloud of what became of updates."""
+async def results(agent: Agent, count: int = 1) -> Sequence[CommandResult]:
+    """What waits for the cloud of what became of updates, once `count` are there: an end is shown before it is on disk."""
+    async with asyncio.timeout(8):
+        while len(found := await _results(agent)) < count:  # noqa: ASYNC110 (a test watches from outside)
+            await asyncio.sleep(0.01)
+    return found
+
+
+async def _results(agent: Agent) -> Sequence[CommandResult]:
     assert agent._parts is not None
     found: list[CommandResult] = []
     block = await agent._parts.outbox.next_block(Lane.EVENTS, 0)
@@ -165,7 +172,7 @@ async def test_what_may_not_be_is_refused_with_its_reason(tmp_path: Path) -> Non
             code, _, shown = await update(config, "pit-1", package(2))
             assert code == 1
             assert "pit-1: refused, not_allowed: pit-1 is on link pit, which speaks coap: no update goes that way" in shown
-            assert not await results(agent)
+            assert not await _results(agent)
             code, said, _ = await update(config, "lamp-1", package(1, size=100), "--json")  # the device has the last word
             assert (code, said["outcome"], said["ended"], said["reason"]) == (1, "failed", "refused", "expired")
             (result,) = await results(agent)
@@ -214,7 +221,7 @@ async def test_an_update_that_the_agents_end_cuts_goes_on_when_it_is_asked_for_a
             code, _, shown = await update(config, "lamp-1", package(2))
             assert code == 0, shown
             assert f"sending ({kept} of 19 chunks)" in shown
-            assert [(each.outcome, each.reason) for each in await results(agent)] == [
+            assert [(each.outcome, each.reason) for each in await results(agent, 2)] == [
                 (Outcome.UNKNOWN, Reason.INTERRUPTED),
                 (Outcome.DONE, None),
             ]
