@@ -9,6 +9,7 @@ GIVE_UP_AFTER_S = 24 * 3600
 """A message that could not be sent for a day tells nobody anything new; it stays visible as failed."""
 
 _LONGEST_S = 600.0
+_LONGEST_WISH_S = 3600.0
 _CHANNEL_PAUSE_S = 30.0
 
 # First wait in seconds; it doubles with each attempt. None: no attempt will ever succeed, so give up at once.
@@ -55,7 +56,7 @@ def delay_s(result: SendResult, attempts: int, waited_s: float, chance: float) -
     if first is None or waited_s >= GIVE_UP_AFTER_S:
         return None
     if result.retry_after_s is not None:
-        return result.retry_after_s * (1.0 + 0.1 * chance)
+        return min(result.retry_after_s, _LONGEST_WISH_S) * (1.0 + 0.1 * chance)
     longest = min(_LONGEST_S, first * 2.0 ** min(attempts - 1, 20))
     return longest * (0.5 + 0.5 * chance)
 

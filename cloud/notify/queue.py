@@ -17,7 +17,8 @@ from telemetry.clock import SECOND_NS
 
 __all__ = ["Claimed", "Outcome", "Queue"]
 
-# No wait is this long: a row that waits longer was written under a clock that has since been set back.
+# No wait is this long (vendors' wishes are held to an hour): a row that waits longer was written under a clock that has
+# since been set back.
 _LONGEST_WAIT_NS = 2 * 3600 * SECOND_NS
 # Quiet hours end within a day, or within its longest one.
 _LONGEST_QUIET_NS = 26 * 3600 * SECOND_NS

@@ -249,7 +249,7 @@ PLAIN = ChannelConfig(name="x", kind=ChannelKind.ALIYUN_SMS)
     ("code", "text", "failure", "wait"),
     [
         pytest.param("isv.BUSINESS_LIMIT_CONTROL", "触发小时级流控Permits:5", Failure.RATE, 3600.0, id="five this hour"),
-        pytest.param("isv.BUSINESS_LIMIT_CONTROL", "触发天级流控Permits:10", Failure.RATE, 21600.0, id="ten this day"),
+        pytest.param("isv.BUSINESS_LIMIT_CONTROL", "触发天级流控Permits:10", Failure.RATE, 3600.0, id="ten this day"),
         pytest.param("Throttling.User", "", Failure.RATE, 60.0, id="too many requests"),
         pytest.param("isv.MOBILE_NUMBER_ILLEGAL", "", Failure.GONE, None, id="no such number"),
         pytest.param("isv.SMS_TEMPLATE_ILLEGAL", "", Failure.FORMAT, None, id="a template that is not approved"),

@@ -58,8 +58,8 @@ _CODES = {
     "isv.MONTH_LIMIT_CONTROL": Failure.RATE,
     "Throttling": Failure.RATE,
 }
-# "触发小时级流控Permits:5": which window is full.
-_WAITS = {"分钟级": 60.0, "小时级": 3600.0, "天级": 6 * 3600.0}
+# "触发小时级流控Permits:5": which window is full. A full day is tried again each hour: nobody says when it began.
+_WAITS = {"分钟级": 60.0, "小时级": 3600.0, "天级": 3600.0}
 
 
 class AliyunSms:

@@ -49,8 +49,8 @@ _CODES = {
 _WAITS = {
     "LimitExceeded.PhoneNumberThirtySecondLimit": 30.0,
     "LimitExceeded.PhoneNumberOneHourLimit": 3600.0,
-    "LimitExceeded.PhoneNumberDailyLimit": 6 * 3600.0,
-    "LimitExceeded.PhoneNumberSameContentDailyLimit": 6 * 3600.0,
+    "LimitExceeded.PhoneNumberDailyLimit": 3600.0,
+    "LimitExceeded.PhoneNumberSameContentDailyLimit": 3600.0,
 }
 
 
