@@ -274,6 +274,7 @@ async def test_a_locked_relational_store_is_waited_for(bench: Bench) -> None:
     await bench.acked(3)
 
 
+@pytest.mark.parametrize("a_migrated_store", ["sqlite"], indirect=True)
 async def test_a_full_relational_store_is_waited_for_and_refuses_nobody(bench: Bench) -> None:
     pages = {"most": 1}  # SQLite takes no fewer than there are
 
