@@ -228,7 +228,8 @@ def _print_links(answer: "AgentStatus") -> None:
         if health.absent:
             print(f"        gone, by their last will or their bridge: {', '.join(health.absent)}")
     for update in answer.updates:
-        print(f"update  {update.device}: release {update.release}, {update.state}, {update.chunk} of {update.chunks} chunks")
+        how_far = f"release {update.release}, {update.state}, {update.chunk} of {update.chunks} chunks"
+        print(f"update  {update.device} on {update.link}: {how_far if update.state else 'its package is on the way'}")
 
 
 def _print_lane(lane: str, account: "LaneStatus") -> None:

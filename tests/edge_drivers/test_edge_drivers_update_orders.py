@@ -191,12 +191,14 @@ async def test_without_a_key_nothing_is_updated(tmp_path: Path) -> None:
 
 async def test_one_device_of_a_link_is_updated_at_a_time_and_status_shows_it(tmp_path: Path) -> None:
     one = device()
-    async with peers.serving(Unit(one, takes_s=0.02)) as port, running(write_config(tmp_path, modbus(port))):
+    async with peers.serving(Unit(one, takes_s=0.04)) as port, running(write_config(tmp_path, modbus(port))):
         config = tmp_path / "edge.toml"
         first = asyncio.ensure_future(update_apart(config, "lamp-1", package(2)))
         await peers.eventually(lambda: one.standing().next_chunk, 20)
         (shown,) = (await ask(tmp_path / "data")).updates
         assert (shown.device, shown.link, shown.release, shown.state, shown.chunks) == ("lamp-1", "net", "2.0", "sending", 19)
+        seen = await asyncio.to_thread(CliRunner().invoke, app, ["status", str(config)])
+        assert "update  lamp-1 on net: release 2.0, sending, " in seen.output
         code, said, _ = await update(config, "lamp-2", package(2), "--json")
         assert (code, said["outcome"], said["reason"]) == (1, "refused", "conflict")
         assert "lamp-1 is being updated" in str(said["detail"])
