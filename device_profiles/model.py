@@ -230,7 +230,7 @@ class AlarmRule(msgspec.Struct, frozen=True, kw_only=True):
     levels: tuple[Level, ...] = ()
     """Further limits of a condition that has one, each more serious than the one before; delays hold for each."""
     max_shelve_s: float = 86400.0
-    """The longest that somebody may shelve it at once, at most the product's own limit of a day (OPC UA part 9, MaxTimeShelved)."""
+    """The longest that somebody may shelve it at once, a day at most (OPC UA part 9, MaxTimeShelved)."""
 
 
 class CommandSpec(msgspec.Struct, frozen=True, kw_only=True):
