@@ -520,10 +520,12 @@ class World:
 
     def _audit(self, store: Store) -> None:
         """Every number is settled or in a block, and all of them are counted, in records and in bytes."""
-        if self._audited.get(store.path) is store.lanes or _has_rotten(store):
+        if self._audited.get(store.path) is store.lanes:
             return
         self._audited[store.path] = store.lanes
         self._learn(store)
+        if _has_rotten(store):
+            return
         for lane, account in store.lanes.items():
             settled = store._ledger.books[lane].settled
             rows = [
