@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from cloud.notify.config import ChannelConfig, Language
+from cloud.notify.config import ChannelConfig, ChannelKind, Language
 
 __all__ = ["VARIABLES", "Message", "age", "fit", "local_time", "render", "say", "trial"]
 
@@ -52,8 +52,8 @@ def render(row: Mapping[str, Any], channel: ChannelConfig, now_ns: int, base_url
 
     KeyError, TypeError or ValueError where the row's payload is not what this version writes.
     """
-    facts, token = row["payload"], row.get("token") or ""
-    # A message's own link ends at the case and shows that somebody looked; without a token it is the case's own address.
+    facts, token = row["payload"], "" if channel.kind is ChannelKind.WEBHOOK else row.get("token") or ""
+    # A message's own link ends at the case and shows that somebody looked; a program gets the case's own address.
     page = f"n/{token}" if token else f"cases/{facts['id']}" if facts.get("id") else "cases"
     link = f"{base_url.rstrip('/')}/{page}" if base_url else ""
     title, lines, variables = (_many if "groups" in facts else _one)(facts, channel.lang, _zone(channel.zone), now_ns)

@@ -142,3 +142,14 @@ async def test_a_message_links_to_itself(robots: Vendors, tmp_path: Path) -> Non
         async with sending(engine, [channel]):
             (row,) = await until(engine, lambda found: found[0]["state"] == "sent")
     assert robots.taken[0][1]["text"]["content"].endswith(f"https://city.example/n/{row['token']}")
+
+
+async def test_a_webhook_is_told_the_address_of_the_case_itself(robots: Vendors, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(SECRET)
+    url, secret = f"{robots.url}/webhook/", str(tmp_path / "secret")
+    channel = ChannelConfig(name="hook", kind=ChannelKind.WEBHOOK, url=url, secret_file=secret)
+    async with outbox(tmp_path) as engine:
+        await put(engine, [channel])
+        async with sending(engine, [channel]):
+            await until(engine, lambda found: found[0]["state"] == "sent")
+    assert robots.taken[0][1]["link"] == "https://city.example/cases/7"
