@@ -70,7 +70,7 @@ def test_people_stand_under_their_channels(tmp_path: Path) -> None:
         pytest.param('channel = "modem"', 'channel = "sms"', "'zhang' is on sms already", id="the same person twice"),
         pytest.param('"22:00-07:00"', '"22-7"', "are no hours", id="no hours"),
         pytest.param('["high", "critical"]', '["urgent"]', "'urgent' is no priority", id="no priority"),
-        pytest.param('["priority", "title"]', '["titel"]', "'titel' is no variable", id="no variable"),
+        pytest.param('["priority", "title"]', '["titles"]', "'titles' is no variable", id="no variable"),
         pytest.param('template = "1234567"\n', "", "template is empty", id="no template"),
         pytest.param("per_minute = 2", "per_hour = 2", "per_hour", id="a key that nobody knows"),
     ],
