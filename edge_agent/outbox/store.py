@@ -204,9 +204,22 @@ class Store:
         except (apsw.FullError, apsw.IOError, OSError) as error:
             if not is_disk_full(error):
                 raise
-            self._commit_on_full_disk(work, now, error)
+            if not self._commit_in_new_room(work, now):
+                self._commit_on_full_disk(work, now, error)
         self._tidy_up()
         return self.lanes
+
+    def _commit_in_new_room(self, work: _Work, now: Now) -> bool:
+        """Before anything is dropped for a file that may not grow: whether the disk has room by now, and takes the commit."""
+        if not self._is_tight or not self._loosen(now, at_once=True):
+            return False
+        try:
+            self._commit(work, now)
+        except (apsw.FullError, apsw.IOError, OSError) as error:
+            if not is_disk_full(error):
+                raise
+            return False
+        return True
 
     def _commit(self, work: _Work, now: Now, drop_bytes: int = 0, *, spares_events: bool = True) -> None:
         with self._ledger.transaction():
@@ -492,13 +505,14 @@ class Store:
         self._is_tight = True
         self._limit_pages(self._ledger.pages)
 
-    def _loosen(self, now: Now) -> None:
-        """Where the disk has room for the reserve again the file may grow again, too."""
-        self._reserve.take(now.mono_ns)
+    def _loosen(self, now: Now, *, at_once: bool = False) -> bool:
+        """Where the disk has room for the reserve again the file may grow again, too; whether it has."""
+        self._reserve.take(now.mono_ns, at_once=at_once)
         if self._reserve.is_whole:
             self._is_tight = False
             self._limit_pages(None)
             logger.info("the disk has room again", extra={"event": "outbox.disk_has_room"})
+        return self._reserve.is_whole
 
     def _limit_pages(self, pages: int | None) -> None:
         self._db.pragma("max_page_count", _MOST_PAGES if pages is None else pages)

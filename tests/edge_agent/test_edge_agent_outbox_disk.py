@@ -108,6 +108,23 @@ def test_a_disk_that_stays_full_takes_new_readings_and_alarms_for_old_readings(t
         assert store.lanes[READINGS] == account
 
 
+def test_a_disk_that_has_room_again_takes_the_next_commit_and_nothing_more_is_dropped(tmp_path: Path, disk: Disk) -> None:
+    with closing(on(disk, tmp_path, reserve_bytes=1 << 20)) as store:
+        for n in range(200):
+            store.commit(readings(200, first=200 * n), [], {}, T0)
+        disk.room = sum(disk.sizes.values()) + (1 << 20) + 20_000
+        n = 200
+        while not store.lanes[READINGS].lost:
+            store.commit(readings(200, first=200 * n), [], {}, T0)
+            n += 1
+        lost = store.lanes[READINGS].lost
+        disk.room = None
+        for more in range(200):
+            store.commit(readings(200, first=200 * (n + more)), [], {}, T0)
+        assert store.lanes[READINGS].lost == lost
+        assert_accounts(store)
+
+
 def test_a_disk_without_any_room_refuses_the_commit_and_leaves_the_store_as_it_was(tmp_path: Path, disk: Disk) -> None:
     with closing(on(disk, tmp_path)) as store:
         store.commit(readings(3), [], {}, T0)
