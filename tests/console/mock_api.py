@@ -104,6 +104,7 @@ class City:
             "id": alarm, "device": device, "device_name": row["name"], "rule": rule, "title": title, "priority": priority,
             "state": "unacknowledged", "uncertain": False, "raised": iso(raised), "age_s": ago, "returned": None,
             "acknowledged": None, "acknowledged_by": "", "case_id": number, "evidence": {"tilt_deg": 41.5},
+            "shown": "unacknowledged", "suppression": [], "shelved_until": None, "raises": 1,
         }  # fmt: skip
         self.cases[number] = {
             "id": number, "device": device, "device_name": row["name"], "matter": rule, "gbt_code": "0101",
@@ -325,7 +326,7 @@ def _add_work(app: FastAPI, city: City) -> None:
     async def acknowledge(alarm: str, note: dict[str, Any] = Body()) -> Response:  # noqa: B008 - FastAPI's way to say "the body"
         schemas.Note.model_validate(note)
         city.posts.append((alarm, note))
-        city.alarms[alarm].update(state="acknowledged", acknowledged=iso(time.time()), acknowledged_by=note["actor"])
+        city.alarms[alarm].update(state="acknowledged", shown="acknowledged", acknowledged=iso(time.time()), acknowledged_by=note["actor"])
         return JSONResponse(city.alarms[alarm])
 
     @app.get("/api/cases")
