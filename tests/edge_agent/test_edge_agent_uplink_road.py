@@ -274,14 +274,14 @@ def test_a_silent_road_is_given_up_within_half_a_minute(tmp_path: Path) -> None:
     play(tmp_path, road, scene)
 
 
-def test_an_idle_road_stays_up(tmp_path: Path) -> None:
+def test_an_idle_road_stays_up_and_books_are_compared_every_ten_minutes(tmp_path: Path) -> None:
     road = Road(CloudBooks())
 
     async def scene(there: Station) -> None:
         async with running(there):
-            await asyncio.sleep(3600)
+            await asyncio.sleep(3590)
             assert there.uplink.counts.connections == 1
-            assert len(road.cloud.hellos) == 1
+            assert len(road.cloud.hellos) == 6
 
     play(tmp_path, road, scene)
 
