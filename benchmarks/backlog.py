@@ -9,7 +9,7 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -84,18 +84,27 @@ async def _start(config: Path, log: IO[bytes], port: int, seconds: float) -> Sta
         helpers = [tasks.create_task(cloud.run(), name="cloud"), tasks.create_task(_speak(client), name="devices")]
         await cloud.listening.wait()
         began = time.perf_counter()
-        async with _agent(config, log) as process, asyncio.timeout(_PATIENCE_S + seconds):
-            await cloud.live.wait()
-            first_live_s, before = time.perf_counter() - began, cloud.readings
-            peak_mb = await _watch_memory(process.pid, seconds)
-            drained = cloud.readings - before
-        for helper in helpers:
-            helper.cancel()
+        try:
+            async with _agent(config, log) as process, asyncio.timeout(_PATIENCE_S + seconds):
+                await cloud.live.wait()
+                first_live_s, before = time.perf_counter() - began, cloud.readings
+                peak_mb = await _watch_memory(process.pid, seconds)
+                drained = cloud.readings - before
+        finally:
+            await _end(helpers)
     return StartFigures(
         first_live_s=round(first_live_s, 2),
         rss_peak_mb=round(peak_mb, 1),
         drained_readings_per_s=round(drained / seconds),
     )
+
+
+async def _end(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    """Cancel until they have ended: in Python 3.11 a wait with a time limit may swallow a cancellation."""
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=0.1)
 
 
 @asynccontextmanager
