@@ -308,3 +308,20 @@ async def serving(
         for writer in writers:
             writer.close()
         await eventually(lambda: not writers)
+
+
+@contextlib.asynccontextmanager
+async def dialled(driver: Driver, takes: int = 0) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to the driver's listener; `takes` bounds what the kernel keeps of its answers."""
+    with socket.socket() as end:
+        if takes:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, takes)
+        end.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(end, driver.ports[0])
+        reader, writer = await asyncio.open_connection(sock=end.dup(), limit=takes or 2**16)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()

@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Iterable
 
 import edge_drivers_peers as peers
+from edge_drivers_peers import dialled
 
 from device_profiles.model import Profile
 from device_profiles.quantities import MetricType
@@ -53,18 +53,8 @@ class Caller:
 @contextlib.asynccontextmanager
 async def dial(driver: Driver, takes: int = 0) -> AsyncIterator[Caller]:
     """Call the driver's listener; `takes` bounds what the kernel keeps of its answers."""
-    with socket.socket() as end:
-        if takes:
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, takes)
-        end.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(end, driver.ports[0])
-        reader, writer = await asyncio.open_connection(sock=end.dup(), limit=takes or 2**16)
-    try:
+    async with dialled(driver, takes) as (reader, writer):
         yield Caller(reader, writer)
-    finally:
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
 
 
 def factors(*items: str, name: str = "station") -> Profile:

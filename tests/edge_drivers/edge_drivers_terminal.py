@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Sequence
 
 import edge_drivers_peers as peers
 import msgspec
+from edge_drivers_peers import dialled
 
 from device_profiles.model import CommandSpec
 from edge_agent.config import DeviceConfig, LinkConfig
@@ -85,18 +85,8 @@ class Terminal:
 
 @contextlib.asynccontextmanager
 async def dial(driver: Driver, takes: int = 0) -> AsyncIterator[Terminal]:
-    with socket.socket() as end:
-        if takes:
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, takes)
-        end.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(end, driver.ports[0])
-        reader, writer = await asyncio.open_connection(sock=end.dup(), limit=takes or 2**16)
-    try:
+    async with dialled(driver, takes) as (reader, writer):
         yield Terminal(reader, writer)
-    finally:
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
 
 
 def result(answer: Frame) -> int:

@@ -11,6 +11,7 @@ import aiomqtt
 import pytest
 from pymodbus import FramerType
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
+from simulated import act, alive, until
 
 from device_profiles.model import Profile
 from device_profiles.shelf import load_catalog
@@ -24,7 +25,7 @@ from firmware_bridge.modbus.plan import plan_reads
 from firmware_bridge.modbus.registers import decode_registers
 from firmware_bridge.serial.layout import decode_frame
 from simulators.deeds import Kind
-from simulators.devices.base import Device, Runnable, Surroundings
+from simulators.devices.base import Surroundings
 from simulators.devices.cover.cover import Cover
 from simulators.devices.modbus.lines import ModbusTcpPort, RtuBus
 from simulators.devices.modbus.unit import ModbusUnit
@@ -59,25 +60,6 @@ def spec(kind: Kind, profile: str, address: str, form: Form | None = None, inter
 
 def around() -> Surroundings:
     return Surroundings(clock=CLOCK, seed=1, born_ns=CLOCK.wall_ns())
-
-
-def act(device: Device, do: str, **args: str | float) -> None:
-    device.act(do, args, CLOCK.wall_ns())
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(8):
-        while not true():  # noqa: ASYNC110 (a test watches from outside)
-            await asyncio.sleep(0.005)
-
-
-@asynccontextmanager
-async def alive(*runnables: Runnable) -> AsyncIterator[None]:
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(runnable.run()) for runnable in runnables]
-        yield
-        for task in tasks:
-            task.cancel()
 
 
 # Covers

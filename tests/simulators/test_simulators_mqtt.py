@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import aiomqtt
 import pytest
+from simulated import act, alive, until
 
 from device_profiles.model import Profile
 from device_profiles.shelf import load_catalog
@@ -19,7 +20,7 @@ from firmware_bridge.sparkplug.payload import parse_payload
 from firmware_bridge.sparkplug.session import NodeSession, rebirth_request
 from firmware_bridge.sparkplug.topics import parse_topic
 from simulators.deeds import How, Kind
-from simulators.devices.base import Device, Runnable, Surroundings
+from simulators.devices.base import Surroundings
 from simulators.devices.ble_air import BleAir, BleSensor
 from simulators.devices.mqtt.device import MqttDevice
 from simulators.devices.mqtt.sparkplug import SparkplugNode
@@ -46,25 +47,6 @@ def spec(kind: Kind, profile: str, address: str, interval_s: float = 3600) -> De
 
 def around() -> Surroundings:
     return Surroundings(clock=CLOCK, seed=1, born_ns=CLOCK.wall_ns())
-
-
-def act(device: Device, do: str, **args: str | float) -> None:
-    device.act(do, args, CLOCK.wall_ns())
-
-
-async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(8):
-        while not true():  # noqa: ASYNC110 (a test watches from outside)
-            await asyncio.sleep(0.005)
-
-
-@asynccontextmanager
-async def alive(*runnables: Runnable) -> AsyncIterator[None]:
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(runnable.run()) for runnable in runnables]
-        yield
-        for task in tasks:
-            task.cancel()
 
 
 class Ear:

@@ -1,11 +1,11 @@
 """Simulated stations before a plain gateway of their language, over real TCP: well and badly."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
+from simulated import act, alive, until
 
 from device_profiles.shelf import load_catalog
 from firmware_bridge.errors import Refused
@@ -22,7 +22,7 @@ from firmware_bridge.sl651.record import body_of
 from firmware_bridge.sl651.reports import answer
 from firmware_bridge.values import Decoded
 from simulators.deeds import Kind
-from simulators.devices.base import Device, Surroundings
+from simulators.devices.base import Surroundings
 from simulators.devices.stations.calling import CallingStation
 from simulators.devices.stations.environment import EnvironmentStation
 from simulators.devices.stations.hydrology import HydrologyStation
@@ -113,25 +113,6 @@ class Gateway:
 
     def functions(self) -> list[int]:
         return [frame.function for frame in self.frames]
-
-
-def act(device: Device, do: str, **args: str | float) -> None:
-    device.act(do, args, device.clock.wall_ns())
-
-
-async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(8):
-        while not true():  # noqa: ASYNC110 (a test watches from outside)
-            await asyncio.sleep(0.005)
-
-
-@asynccontextmanager
-async def alive(*stations: CallingStation) -> AsyncIterator[None]:
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(station.run()) for station in stations]
-        yield
-        for task in tasks:
-            task.cancel()
 
 
 def reading(packet: Packet) -> Decoded:
