@@ -19,6 +19,8 @@ from telemetry.records import Value
 
 __all__ = ["Account", "Calling", "Device", "Line", "Runnable", "Surroundings"]
 
+_FLOOD_S = 0.02
+
 
 class Account(msgspec.Struct, kw_only=True):
     """What a device did. `spoken`: readings handed over, each counted once however often it was sent; for polled
@@ -165,3 +167,20 @@ class Calling(Device):
     async def run(self) -> None:
         """Live until cancelled."""
         raise NotImplementedError
+
+    def keep_now(self, now_ns: int, *, event: bool) -> None:
+        """Keep what is to be said of this moment; `event`: something has just happened."""
+        raise NotImplementedError
+
+    async def keep_beat(self) -> None:
+        """Keep what is to be said on the device's own beat, at once when something happens, almost without end while it
+        floods, and not while it is silent."""
+        due, event = self.clock.monotonic_ns(), False
+        while True:
+            now_ns = self.clock.wall_ns()
+            how = self.misbehaves(now_ns)
+            if how is not How.SILENT:
+                self.keep_now(now_ns, event=event)
+            due = min(self.following(due), self.clock.monotonic_ns() + self.interval_ns)  # the beat may have become quicker
+            flood_due = self.clock.monotonic_ns() + round(_FLOOD_S * SECOND_NS)
+            event = await self.wait(flood_due if how is How.FLOOD else due)

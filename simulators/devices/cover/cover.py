@@ -30,7 +30,6 @@ __all__ = ["Cover", "CoverReport"]
 log = logging.getLogger(__name__)
 
 _MEMORY = 64
-_FLOOD_S = 0.02
 _ANSWER_S = 30.0
 _RETRY_FIRST_S, _RETRY_MOST_S = 1.0, 60.0
 
@@ -88,23 +87,14 @@ class Cover(Calling):
     async def run(self) -> None:
         """Live until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._measure())
+            group.create_task(self.keep_beat())
             group.create_task(self._transmit())
             if self.modem is not None:
                 group.create_task(self.modem.run())
 
-    async def _measure(self) -> None:
-        due = self.clock.monotonic_ns()
-        event = False
-        while True:
-            now_ns = self.clock.wall_ns()
-            how = self.misbehaves(now_ns)
-            if how is not How.SILENT:
-                self._memory.keep(self.speak(now_ns), event=event)
-                self.account.overflow = self._memory.overflow
-            due = self.following(due)
-            flood_due = self.clock.monotonic_ns() + round(_FLOOD_S * SECOND_NS)
-            event = await self.wait(flood_due if how is How.FLOOD else due)
+    def keep_now(self, now_ns: int, *, event: bool) -> None:
+        self._memory.keep(self.speak(now_ns), event=event)
+        self.account.overflow = self._memory.overflow
 
     async def _transmit(self) -> None:
         patience_s = _RETRY_FIRST_S

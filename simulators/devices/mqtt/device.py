@@ -19,14 +19,12 @@ from simulators.devices.base import Calling, Surroundings
 from simulators.devices.memory import Kept, Memory
 from simulators.scenario import DeviceSpec
 from telemetry.broker import broker_address
-from telemetry.clock import SECOND_NS
 
 __all__ = ["MqttDevice", "Publication", "Said"]
 
 log = logging.getLogger(__name__)
 
 _MEMORY = 64
-_FLOOD_S = 0.02
 _RETRY_S = 1.0
 _MS = 1_000_000
 
@@ -78,20 +76,12 @@ class MqttDevice(Calling):
     async def run(self) -> None:
         """Live until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._measure())
+            group.create_task(self.keep_beat())
             group.create_task(self._transmit())
 
-    async def _measure(self) -> None:
-        due, event = self.clock.monotonic_ns(), False
-        while True:
-            now_ns = self.clock.wall_ns()
-            how = self.misbehaves(now_ns)
-            if how is not How.SILENT:
-                self._memory.keep(self.speak(now_ns), event=event)
-                self.account.overflow = self._memory.overflow
-            due = self.following(due)
-            flood_due = self.clock.monotonic_ns() + round(_FLOOD_S * SECOND_NS)
-            event = await self.wait(flood_due if how is How.FLOOD else due)
+    def keep_now(self, now_ns: int, *, event: bool) -> None:
+        self._memory.keep(self.speak(now_ns), event=event)
+        self.account.overflow = self._memory.overflow
 
     async def _transmit(self) -> None:
         while True:

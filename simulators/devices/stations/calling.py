@@ -15,7 +15,6 @@ from simulators.devices.base import Calling, Surroundings
 from simulators.devices.memory import Kept, Memory
 from simulators.listener import Address, close_quietly
 from simulators.scenario import DeviceSpec
-from telemetry.clock import SECOND_NS
 
 __all__ = ["CallingStation", "Report"]
 
@@ -25,7 +24,6 @@ _MEMORY = 1000
 _ANSWER_S = 10.0
 _TRIES = 3
 _RETRY_FIRST_S, _RETRY_MOST_S = 1.0, 30.0
-_FLOOD_S = 0.02
 _CHUNK = 65536
 
 
@@ -75,7 +73,7 @@ class CallingStation(Calling):
     async def run(self) -> None:
         """Live until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._measure())
+            group.create_task(self.keep_beat())
             group.create_task(self._stay_connected())
 
     def address_now(self) -> str:
@@ -85,18 +83,10 @@ class CallingStation(Calling):
             return own
         return own[:-1] + ("1" if own[-1] != "1" else "2")
 
-    async def _measure(self) -> None:
-        due, event = self.clock.monotonic_ns(), False
-        while True:
-            now_ns = self.clock.wall_ns()
-            how = self.misbehaves(now_ns)
-            if how is not How.SILENT:
-                for report in self.measure(now_ns, event=event):
-                    self._memory.keep(report, event=event)
-                self.account.overflow = self._memory.overflow
-            due = self.following(due)
-            flood_due = self.clock.monotonic_ns() + round(_FLOOD_S * SECOND_NS)
-            event = await self.wait(flood_due if how is How.FLOOD else due)
+    def keep_now(self, now_ns: int, *, event: bool) -> None:
+        for report in self.measure(now_ns, event=event):
+            self._memory.keep(report, event=event)
+        self.account.overflow = self._memory.overflow
 
     async def _stay_connected(self) -> None:
         patience_s = _RETRY_FIRST_S

@@ -35,7 +35,6 @@ _BATCH = 16
 _ANSWER_S = 5.0
 _HEARTBEAT_S = 30.0
 _RETRY_FIRST_S, _RETRY_MOST_S = 1.0, 30.0
-_FLOOD_S = 0.02
 _ALREADY_REGISTERED = frozenset({1, 3})  # 0x8100: vehicle, or terminal, registered before
 
 
@@ -136,21 +135,13 @@ class Vehicle(Calling):
     async def run(self) -> None:
         """Live until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._measure())
+            group.create_task(self.keep_beat())
             group.create_task(self._stay_connected())
 
-    async def _measure(self) -> None:
-        due, event = self.clock.monotonic_ns(), False
-        while True:
-            now_ns = self.clock.wall_ns()
-            how = self.misbehaves(now_ns)
-            if how is not How.SILENT:
-                self._look_around(now_ns)
-                self._memory.keep(self.speak(now_ns), event=event or self._crossing is not None)
-                self.account.overflow = self._memory.overflow
-            due = min(self.following(due), self.clock.monotonic_ns() + self.interval_ns)  # the platform may have shortened it
-            flood_due = self.clock.monotonic_ns() + round(_FLOOD_S * SECOND_NS)
-            event = await self.wait(flood_due if how is How.FLOOD else due)
+    def keep_now(self, now_ns: int, *, event: bool) -> None:
+        self._look_around(now_ns)
+        self._memory.keep(self.speak(now_ns), event=event or self._crossing is not None)
+        self.account.overflow = self._memory.overflow
 
     def _look_around(self, now_ns: int) -> None:
         fix = self._route.at(self.body.age_s(now_ns))
