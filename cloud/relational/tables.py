@@ -24,13 +24,18 @@ from sqlalchemy import (
 
 __all__ = [
     "alarms",
+    "calendars",
     "case_alarms",
+    "case_clocks",
     "case_steps",
     "cases",
+    "deadlines",
     "devices",
     "epochs",
+    "evidence",
     "gateways",
     "lanes",
+    "leases",
     "losses",
     "metadata",
     "notifications",
@@ -217,24 +222,51 @@ suppressions = Table(
     Index("ix_suppressions_device_rule", "device", "rule"),
 )
 
+# A case and where it stands in the workflow (`cloud.workflow`); what was done to it is in `case_steps`, which time it has in
+# `case_clocks`. `due_ns` is the end of its handling limit as far as it is known, None while it waits on hold; `closed_ns` is
+# when it ended, closed or void. `matter_table` names the table's line that it goes by for ever, NAME@DATE.
 cases = Table(
     "cases",
     metadata,
     Column("id", _serial, primary_key=True, autoincrement=True),
-    Column("device", _id, nullable=False, index=True),
+    Column("device", _id, index=True),
     Column("matter", _id, nullable=False),
+    Column("matter_table", String(80), nullable=False, default="", server_default=""),
     Column("gbt_code", String(16), nullable=False),
     Column("department", String(64), nullable=False),
+    Column("district", _id, nullable=False, default="", server_default="", index=True),
     Column("title_zh", String(200), nullable=False),
     Column("title_en", String(200), nullable=False),
     Column("priority", String(16), nullable=False),
+    Column("source", String(16), nullable=False, default="alarm", server_default="alarm"),
+    Column("reporter", String(128), nullable=False, default="", server_default=""),
+    Column("description", Text, nullable=False, default="", server_default=""),
+    Column("address", String(400), nullable=False, default="", server_default=""),
     Column("state", String(32), nullable=False, index=True),
     Column("longitude", Float),
     Column("latitude", Float),
     Column("opened_ns", _ns, nullable=False, index=True),
-    Column("due_ns", _ns, nullable=False),
-    Column("closed_ns", _ns),
+    Column("due_ns", _ns),
+    Column("closed_ns", _ns, index=True),
     Column("assignee", String(128), nullable=False, default=""),
+    Column("returned", Boolean, nullable=False, default=False, server_default=false()),
+    Column("found", Boolean),
+    Column("checked", Boolean, nullable=False, default=False, server_default=false()),
+    Column("filing_standard", Text, nullable=False, default="", server_default=""),
+    Column("closing_standard", Text, nullable=False, default="", server_default=""),
+    Column("asked", String(16), nullable=False, default="nothing", server_default="nothing"),
+    Column("asked_by", String(128), nullable=False, default="", server_default=""),
+    Column("extensions", Integer, nullable=False, default=0, server_default="0"),
+    Column("holds", Integer, nullable=False, default=0, server_default="0"),
+    Column("hold_until_ns", _ns),
+    Column("reworks", Integer, nullable=False, default=0, server_default="0"),
+    Column("supervisions", Integer, nullable=False, default=0, server_default="0"),
+    Column("reopened", Integer, nullable=False, default=0, server_default="0"),
+    Column("overdue", Boolean, nullable=False, default=False, server_default=false()),
+    Column("exempt", Boolean, nullable=False, default=False, server_default=false()),
+    Column("appeal", String(16), nullable=False, default="none", server_default="none"),
+    Column("appeal_by", String(128), nullable=False, default="", server_default=""),
+    Column("first_reviewer", String(128), nullable=False, default="", server_default=""),
     Column("version", Integer, nullable=False, default=1),
     # One open case per device and matter.
     Index(
@@ -247,6 +279,8 @@ cases = Table(
     ),
 )
 
+# Append-only. `at_ns` is when the cloud heard of it, `done_ns` when it was done by the clock of whoever did it. `key` is given
+# by the page that sends it, so that what is sent again is done once; `photos` are ids of `evidence`.
 case_steps = Table(
     "case_steps",
     metadata,
@@ -256,15 +290,91 @@ case_steps = Table(
     Column("from_state", String(32), nullable=False),
     Column("to_state", String(32), nullable=False),
     Column("actor", String(128), nullable=False),
-    Column("at_ns", _ns, nullable=False),
+    Column("role", String(16), nullable=False, default="system", server_default="system"),
+    Column("at_ns", _ns, nullable=False, index=True),
+    Column("done_ns", _ns),
     Column("note", Text, nullable=False, default=""),
+    Column("reason", Text, nullable=False, default="", server_default=""),
+    Column("standard", Text, nullable=False, default="", server_default=""),
+    Column("until_ns", _ns),
+    Column("department", String(64), nullable=False, default="", server_default=""),
+    Column("assignee", String(128), nullable=False, default="", server_default=""),
+    Column("device_says", String(16), nullable=False, default="nothing", server_default="nothing"),
+    Column("photos", JSON, nullable=False, default=list, server_default="[]"),
+    Column("longitude", Float),
+    Column("latitude", Float),
+    Column("key", String(64)),
+    Index(None, "key", unique=True),
 )
 
 case_alarms = Table(
     "case_alarms",
     metadata,
     Column("case_id", _serial, ForeignKey("cases.id"), primary_key=True),
-    Column("alarm", String(160), primary_key=True),
+    Column("alarm", String(160), primary_key=True, index=True),
+)
+
+# The clocks of a case's stages: all that a deadline is computed from. A clock that begins at nothing again is a new row; a
+# stopped one that goes on has its rest among the holds. `late` is fixed when it stops; `charged` is whose time it was.
+case_clocks = Table(
+    "case_clocks",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("case_id", _serial, ForeignKey("cases.id"), nullable=False, index=True),
+    Column("clock", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("calendar", String(16), nullable=False),
+    Column("start_ns", _ns, nullable=False),
+    Column("limit_ns", _ns, nullable=False),
+    Column("holds", JSON, nullable=False, default=list),
+    Column("extensions", JSON, nullable=False, default=list),
+    Column("deadline_ns", _ns, index=True),
+    Column("stopped_ns", _ns),
+    Column("late", Boolean),
+    Column("charged", String(128), nullable=False, default=""),
+)
+
+# What falls due: warnings of a clock, its end, a task that nobody took, a hold whose date came. `done_ns` is when the ticker
+# saw to it; what no longer counts is deleted.
+deadlines = Table(
+    "deadlines",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("case_id", _serial, ForeignKey("cases.id"), nullable=False, index=True),
+    Column("clock_id", _serial, ForeignKey("case_clocks.id"), index=True),
+    Column("what", String(32), nullable=False),
+    Column("due_ns", _ns, nullable=False),
+    Column("done_ns", _ns),
+    Index("ix_deadlines_waiting", "due_ns", sqlite_where=text("done_ns IS NULL"), postgresql_where=text("done_ns IS NULL")),
+)
+
+# Working calendars by the version that clocks count by, whole, as `CalendarRules.encoded` writes them.
+calendars = Table(
+    "calendars",
+    metadata,
+    Column("version", String(16), primary_key=True),
+    Column("rules", LargeBinary, nullable=False),
+)
+
+# Who may do what only one process may do, and until when.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", _id, primary_key=True),
+    Column("holder", _id, nullable=False),
+    Column("until_ns", _ns, nullable=False),
+)
+
+# Photos of what was found and done; the bytes are in a file of the id's name, which is their SHA-256.
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("media_type", String(64), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("uploaded_by", String(128), nullable=False),
+    Column("at_ns", _ns, nullable=False),
 )
 
 # The durable outbox of messages to people: written in the transaction of what they tell of, sent afterwards. `target` is
