@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud.api.answers import problem_answer
+from cloud.evidence import MAX_PHOTO_BYTES
 
 __all__ = ["MAX_BODY_BYTES", "SECURITY", "BodyLimit", "OriginCheck", "SecurityHeaders"]
 
@@ -33,14 +34,16 @@ SECURITY = {
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "geolocation=(), camera=(), microphone=()",
+    # The crew's page asks where it is and reads codes.
+    "Permissions-Policy": "geolocation=(self), camera=(self), microphone=()",
 }
 
+_PHOTOS = "/api/evidence"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class SecurityHeaders:
-    """Adds the headers above to every answer, and no-store to those of the API."""
+    """Adds the headers above to every answer, and no-store to those of the API, where a route does not say otherwise."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -56,7 +59,7 @@ class SecurityHeaders:
                 for name, value in SECURITY.items():
                     headers.setdefault(name, value)
                 if scope["path"].startswith("/api/"):
-                    headers["Cache-Control"] = "no-store"
+                    headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         await self._app(scope, receive, with_headers)
@@ -80,7 +83,7 @@ class OriginCheck:
 
 
 class BodyLimit:
-    """Refuses bodies above 64 KiB, by what they say of themselves and by what really comes."""
+    """Refuses bodies above 64 KiB, photos above 8 MiB, by what they say of themselves and by what really comes."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -89,9 +92,10 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        most = MAX_PHOTO_BYTES if scope["path"] == _PHOTOS else MAX_BODY_BYTES
         said = Headers(scope=scope).get("content-length", "0")
-        if not said.isdigit() or int(said) > MAX_BODY_BYTES:
-            detail = f"body of {said[:20]} bytes: want at most {MAX_BODY_BYTES}"
+        if not said.isdigit() or int(said) > most:
+            detail = f"body of {said[:20]} bytes: want at most {most}"
             await problem_answer(413, "oversized", detail, instance=scope["path"])(scope, receive, send)
             return
         taken = 0
@@ -100,8 +104,8 @@ class BodyLimit:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > MAX_BODY_BYTES:
-                raise HTTPException(413, f"the body is longer than {MAX_BODY_BYTES} bytes")
+            if taken > most:
+                raise HTTPException(413, f"the body is longer than {most} bytes")
             return message
 
         await self._app(scope, counted, send)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cloud.counts import CloudCounts
+from cloud.evidence import EvidenceFolder
 from cloud.feed import Feed
 from cloud.notify.config import ChannelConfig
 from cloud.series.store import SeriesStore
@@ -20,7 +21,8 @@ __all__ = ["Services"]
 class Services:
     """The stores and streams behind the API. Setting `stop` ends every open event stream at once.
 
-    `counts` gives the cloud's account of itself; `channels` are those that case steps tell of.
+    `counts` gives the cloud's account of itself; `channels` are those that case steps tell of. Without
+    `evidence` no photos are kept.
     """
 
     engine: AsyncEngine
@@ -31,4 +33,5 @@ class Services:
     counts: Callable[[], Awaitable[CloudCounts]]
     channels: tuple[ChannelConfig, ...] = ()
     notify: Callable[[], None] = lambda: None
+    evidence: EvidenceFolder | None = None
     stop: asyncio.Event = field(default_factory=asyncio.Event)
