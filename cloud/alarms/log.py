@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import Table, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cloud.alarms.closing import closed_again, returned_devices
 from cloud.alarms.projection import alarm_row, ordered, settled, suppression_row
 from cloud.relational.tables import alarms, suppressions, transitions
 from telemetry.alarm_states import Shelf, alarm_id
@@ -74,16 +75,21 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 async def record(conn: AsyncConnection, news: Sequence[Transition], now_ns: int) -> Recorded:
     """Put transitions into the log, each once, and bring the current rows up to date.
 
-    An alarm that returned ends its one-shot shelf, by a step of the cloud's own.
+    An alarm that returned ends its one-shot shelf, and a device that is closed again its maintenance window, by steps of the
+    cloud's own.
     """
     recorded = await _append(conn, news, now_ns)
     over = await _one_shots_over(conn, recorded)
-    if not over:
-        return recorded
-    ended = await write(
-        conn, over, Cause.UNSHELVE, actor=SYSTEM, note="returned to normal: the shelf was for once", now_ns=now_ns
-    )
-    return recorded.and_then(ended)
+    if over:
+        note = "returned to normal: the shelf was for once"
+        ended = await write(conn, over, Cause.UNSHELVE, actor=SYSTEM, note=note, now_ns=now_ns)
+        recorded = recorded.and_then(ended)
+    closed = [subject_of(row) for some in chunks(returned_devices(recorded.steps)) for row in await closed_again(conn, some)]
+    if closed:
+        note = "opened and closed again: armed"
+        ended = await write(conn, closed, Cause.UNSHELVE, actor=SYSTEM, note=note, now_ns=now_ns)
+        recorded = recorded.and_then(ended)
+    return recorded
 
 
 async def write(

@@ -7,7 +7,21 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 from starlette.middleware.gzip import GZipMiddleware
 
-from cloud.api import alarms, cases, devices, evidence, gateways, history, ledger, opened, problems, stream, suppressions, system
+from cloud.api import (
+    alarms,
+    cases,
+    devices,
+    evidence,
+    gateways,
+    history,
+    ledger,
+    maintenance,
+    opened,
+    problems,
+    stream,
+    suppressions,
+    system,
+)
 from cloud.api.headers import BodyLimit, OriginCheck, SecurityHeaders
 from cloud.api.schemas import Problem
 from cloud.api.services import Services
@@ -31,7 +45,7 @@ def build_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.streams = set()
-    for module in (devices, history, alarms, suppressions, cases, evidence, gateways, ledger, stream, system):
+    for module in (devices, history, alarms, suppressions, maintenance, cases, evidence, gateways, ledger, stream, system):
         app.include_router(module.router, prefix="/api", responses=problems.describe(422))
     # Short, for it ends an SMS.
     app.include_router(opened.router, responses=problems.describe(422))
