@@ -61,6 +61,7 @@ class Reason(StrEnum):
     UNREACHABLE = "unreachable"
     DEVICE_EXCEPTION = "device_exception"
     NOT_ALLOWED = "not_allowed"
+    TOO_OFTEN = "too_often"
     INTERRUPTED = "interrupted"
 
     # Queues and stores.

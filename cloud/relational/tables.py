@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 __all__ = [
     "alarms",
+    "audit",
     "calendars",
     "case_alarms",
     "case_clocks",
@@ -41,8 +42,10 @@ __all__ = [
     "notifications",
     "quarantine",
     "refusals",
+    "sessions",
     "suppressions",
     "transitions",
+    "users",
 ]
 
 metadata = MetaData(
@@ -417,4 +420,47 @@ refusals = Table(
     Column("count", BigInteger, nullable=False),
     Column("last_detail", Text, nullable=False, default=""),
     Column("last_ns", _ns, nullable=False),
+)
+
+# Who may log in; `roles` is a list of {role, district, department}, `password` an argon2id hash with its parameters. An
+# account is disabled, never deleted: its name stands in what it did.
+users = Table(
+    "users",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("name", _id, nullable=False),
+    Column("display", String(128), nullable=False),
+    Column("password", String(200), nullable=False),
+    Column("roles", JSON, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("created_ns", _ns, nullable=False),
+    Column("changed_ns", _ns, nullable=False),
+    UniqueConstraint("name"),
+)
+
+# `key` is the SHA-256 of the token: whoever reads the store can open nothing with it.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("user_id", _serial, ForeignKey("users.id"), nullable=False, index=True),
+    Column("created_ns", _ns, nullable=False),
+    Column("used_ns", _ns, nullable=False),
+    Column("expires_ns", _ns, nullable=False, index=True),
+    Column("user_agent", String(100), nullable=False),
+)
+
+# Who did what to what and how it ended. A row is written before the act; its `outcome` is "begun" until the act is over.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("at_ns", _ns, nullable=False, index=True),
+    Column("actor", String(128), nullable=False, index=True),
+    Column("role", String(16), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("target", String(200), nullable=False, index=True),
+    Column("detail", JSON, nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("outcome", String(64), nullable=False),
 )
