@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import signal
 import sys
 import time
 from collections.abc import Coroutine, Iterator
@@ -262,15 +263,17 @@ async def _live(city: "City", agent_config: Path | None, *, as_json: bool) -> No
 
 
 def _until_stopped(work: Coroutine[Any, Any, None], seconds: float | None) -> None:
-    """Run until Ctrl-C, or for so long."""
+    """Run until Ctrl-C or SIGTERM, also where a script in the background had told to ignore the former, or for so long."""
 
     async def limited() -> None:
-        with contextlib.suppress(TimeoutError):
+        loop, running = asyncio.get_running_loop(), asyncio.current_task()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, lambda: running and running.cancel())
+        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
             async with asyncio.timeout(seconds):
                 await work
 
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(limited())
+    asyncio.run(limited())
 
 
 @contextlib.contextmanager
