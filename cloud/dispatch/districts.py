@@ -78,7 +78,7 @@ def _polygons(node: object) -> Iterable[Sequence[object]]:
         case {"type": "Polygon", "coordinates": [_, *_] as rings}:
             return [rings]
         case {"type": "MultiPolygon", "coordinates": [_, *_] as polygons} if all(isinstance(each, list) for each in polygons):
-            return polygons
+            return list(polygons)
         case {"type": str() as kind}:
             raise ValueError(f"holds a {kind[:40]!r} that is no polygon")
         case _:
