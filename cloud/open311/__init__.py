@@ -1,0 +1,1 @@
+"""The citizens' and other systems' door: Open311 GeoReport v2."""
