@@ -10,7 +10,10 @@ from device_profiles.model import Profile
 from device_profiles.read_matters import CITIES, OWN, load_table
 from device_profiles.yaml_nodes import line_at, read_yaml
 
-__all__ = ["built_in_tables", "lint_matters"]
+__all__ = ["OF_THE_CLOUD", "built_in_tables", "lint_matters"]
+
+OF_THE_CLOUD = frozenset({"gateway_offline"})
+"""Matters that no profile's alarm opens, but one that the cloud raises by itself (`cloud.watch.names`)."""
 
 
 def built_in_tables() -> tuple[Path, ...]:
@@ -45,5 +48,5 @@ def _doubts(table: MatterTable, users: Mapping[str, list[str]]) -> Iterator[tupl
     for code, matter in table.matters.items():
         if matter.people_only and code in users:
             yield code, f"people_only, and alarms of {', '.join(sorted(users[code])[:3])} open it", "no people_only here"
-        elif not matter.people_only and code not in users:
+        elif not matter.people_only and code not in users and code not in OF_THE_CLOUD:
             yield code, "no profile's alarm opens it", f"matter: {code} in a profile, or people_only: true here"

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, func, select, update
+from sqlalchemy import Table, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.alarms.closing import closed_again, returned_devices
@@ -201,8 +201,9 @@ async def _put(conn: AsyncConnection, table: Table, rows: Mapping[str, dict[str,
     held: dict[str, Any] = {}
     for some in chunks(list(rows)):
         held |= {row[0]: row[1] for row in await conn.execute(select(table.c.id, table.c[kept]).where(table.c.id.in_(some)))}
-    for alarm in held:
-        await conn.execute(update(table).where(table.c.id == alarm).values(rows[alarm]))
+    if held:
+        same = update(table).where(table.c.id == bindparam("b_id"))
+        await conn.execute(same, [{**rows[alarm], "b_id": alarm} for alarm in held])
     new = [row for alarm, row in rows.items() if alarm not in held]
     if new:
         await conn.execute(table.insert(), new)

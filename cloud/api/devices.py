@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from cloud.api import schemas
 from cloud.api.answers import json_answer
-from cloud.api.common import Given, Id, NoQuery, PageQuery, StrictQuery, metric_info, offline_after, text
+from cloud.api.common import Given, Id, NoQuery, PageQuery, StrictQuery, metric_info, text
 from cloud.api.cursors import next_cursor, read_cursor
 from cloud.api.problems import ApiProblem, describe
 from cloud.api.services import Services
@@ -17,6 +17,7 @@ from cloud.api.times import age_s, iso
 from cloud.relational.engine import reading
 from cloud.relational.tables import alarms, cases, devices
 from cloud.series.store import Point
+from cloud.watch.limits import offline_after
 from device_profiles.model import Profile
 from telemetry.alarm_states import AlarmState
 from telemetry.reason import Reason

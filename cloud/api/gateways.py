@@ -8,12 +8,13 @@ from fastapi import APIRouter, Query
 from sqlalchemy import RowMapping, and_, func, or_, select
 
 from cloud.api import schemas
-from cloud.api.common import Given, NoQuery, PageQuery, metric_info, offline_after_s, text
+from cloud.api.common import Given, NoQuery, PageQuery, metric_info, text
 from cloud.api.cursors import next_cursor, read_cursor
 from cloud.api.ledger import account, awaited
 from cloud.api.times import age_s, iso
 from cloud.relational.engine import reading
 from cloud.relational.tables import devices, gateways, lanes, refusals
+from cloud.watch.limits import offline_after_s
 from device_profiles.model import Profile
 from telemetry.clock import SECOND_NS
 
