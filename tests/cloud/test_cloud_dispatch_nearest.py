@@ -147,32 +147,56 @@ def test_a_distance_is_that_of_a_sphere() -> None:
     assert distance_m(*HERE, *HERE) == 0
 
 
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(
+    latitude=st.sampled_from([-66.0, 0.0, 35.03, 78.2]),
+    bearing=st.sampled_from([0.0, 90.0, 180.0, 270.0]) | st.floats(0, 360),
+    within_m=st.sampled_from([0.5, 30.0, 5e4, 2e6]),
+)
+async def test_a_case_just_within_the_circle_is_found_and_one_just_beyond_is_not(
+    cloud_engine: AsyncEngine, latitude: float, bearing: float, within_m: float
+) -> None:
+    place = (179.9999, latitude)
+    async with writing(cloud_engine) as conn:
+        for part, expected in ((0.99999, 1), (1.00001, None)):
+            await put(conn, row(1, **beyond(place, bearing, within_m * part)))
+            assert await ask(conn, place, within_m=within_m) == expected
+
+
+def beyond(place: tuple[float, float], bearing: float, metres: float) -> dict[str, float]:
+    """Where one comes to in a straight line over the sphere."""
+    way, turn = metres / 6_371_008.8, math.radians(bearing)
+    start = math.radians(place[1])
+    end = math.asin(math.sin(start) * math.cos(way) + math.cos(start) * math.sin(way) * math.cos(turn))
+    across = math.atan2(math.sin(turn) * math.sin(way) * math.cos(start), math.cos(way) - math.sin(start) * math.sin(end))
+    return {"longitude": (place[0] + math.degrees(across) + 180) % 360 - 180, "latitude": math.degrees(end)}
+
+
 # ---- against a slow search over everything
 
 _PLACES = st.sampled_from([HERE, (179.99995, -16.8), (-180.0, 35.0), (10.0, 78.2), (0.0, 0.0)])
-_STEPS = st.integers(-40, 40)
 _DEVICES = st.sampled_from([None, "cover-1", "cover-2"])
+_TENTHS = st.integers(-13, 13)
 
 
 @st.composite
-def stores(draw: st.DrawFn) -> tuple[tuple[float, float], list[dict[str, Any]], dict[int, str]]:
-    """A place, cases around it in steps of 1e-5 degrees, and the devices whose alarms are in some of them."""
+def stores(draw: st.DrawFn, within_m: float) -> tuple[tuple[float, float], list[dict[str, Any]], dict[int, str]]:
+    """A place, cases around it in tenths of a distance, and the devices whose alarms are in some of them."""
     longitude, latitude = draw(_PLACES)
-    rows = []
-    for number in range(1, draw(st.integers(0, 8)) + 1):
-        # Two cases of one device and matter cannot both be open.
-        device = draw(st.none() | st.just(f"cover-{number}"))
-        rows.append(
-            row(
-                number,
-                device=device,
-                matter=draw(st.sampled_from(["cover_displaced", "cover_displaced", "cover_loose"])),
-                longitude=(longitude + draw(_STEPS) * 1e-5 + 180) % 360 - 180,
-                latitude=latitude + draw(_STEPS) * 1e-5,
-                opened_ns=T0 - draw(st.integers(-60, 7200)) * S,
-                closed_ns=draw(st.sampled_from([None, None, T0])),
-            )
+    north, east = within_m * METRE / 10, within_m * METRE / 10 / math.cos(math.radians(latitude))
+    rows = [
+        row(
+            number,
+            # Two cases of one device and matter cannot both be open.
+            device=draw(st.sampled_from([None, None, f"cover-{number}"])),
+            matter=draw(st.sampled_from([*["cover_displaced"] * 4, "cover_loose"])),
+            longitude=(longitude + draw(_TENTHS) * east + 180) % 360 - 180,
+            latitude=latitude + draw(_TENTHS) * north,
+            opened_ns=T0 - draw(st.integers(-60, 1200)) * S,
+            closed_ns=draw(st.sampled_from([*[None] * 4, T0])),
         )
+        for number in range(1, draw(st.integers(1, 8)) + 1)
+    ]
     joined = {each["id"]: draw(st.sampled_from(["cover-1", "cover-2"])) for each in rows[:1] if draw(st.booleans())}
     return (longitude, latitude), rows, joined
 
@@ -194,15 +218,11 @@ def may_join(case: Mapping[str, Any], device: str | None, joined: Mapping[int, s
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(store=stores(), device=_DEVICES, within_m=st.sampled_from([0.5, 3.3, 12.7, 30.1]), within_s=st.sampled_from([600, 5000]))
+@given(data=st.data(), device=_DEVICES, within_m=st.sampled_from([0.5, 30.1, 2000.0]), within_s=st.sampled_from([900, 5000]))
 async def test_it_is_the_one_that_a_search_over_everything_finds(
-    cloud_engine: AsyncEngine,
-    store: tuple[tuple[float, float], list[dict[str, Any]], dict[int, str]],
-    device: str | None,
-    within_m: float,
-    within_s: int,
+    cloud_engine: AsyncEngine, data: st.DataObject, device: str | None, within_m: float, within_s: int
 ) -> None:
-    place, rows, joined = store
+    place, rows, joined = data.draw(stores(within_m))
     far = {each["id"]: chord_m(place, each) for each in rows}
     assume(all(abs(each - within_m) > 1e-6 for each in far.values()))
     open_ones = [each for each in rows if may_join(each, device, joined, T0 + 60 * S - within_s * S)]
