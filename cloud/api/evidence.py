@@ -76,13 +76,14 @@ async def put_photo(given: Given, request: Request, query: Annotated[UploadQuery
     """JPEG, PNG or WebP of at most 8 MiB, as the body itself. The same bytes again give the same id. 503 while there is no
     room for more photos; what was sent is sent again then."""
     folder = _folder(given)
+    chunks = request.stream()
     try:
-        photo = await folder.put(given.engine, request.stream(), uploaded_by=query.actor.strip(), now_ns=given.clock.wall_ns())
+        photo = await folder.put(given.engine, chunks, uploaded_by=query.actor.strip(), now_ns=given.clock.wall_ns())
     except ClientDisconnect:
         raise ApiProblem(Reason.INTERRUPTED, "the photo ended before its length; send it again") from None
     except EvidenceError as error:
         # A browser that is still sending when the line is closed sees a broken line, and sends the same again for ever.
-        async for _rest in request.stream():
+        async for _rest in chunks:
             pass
         raise ApiProblem(error.reason, str(error)) from None
     return {"id": photo.id, "size": photo.size}

@@ -185,7 +185,7 @@ async def test_only_a_known_device_that_can_be_opened_is_disarmed(cloud_engine: 
     with pytest.raises(AlarmError) as refused:
         await disarm(cloud_engine)
     assert refused.value.reason is Reason.UNKNOWN_DEVICE
-    await a_device(cloud_engine, profile="rain_gauge_sl651")
+    await a_device(cloud_engine, profile="toilet_counter_mqtt")
     with pytest.raises(AlarmError, match="nothing to disarm"):
         await disarm(cloud_engine)
 

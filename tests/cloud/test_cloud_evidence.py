@@ -35,6 +35,12 @@ async def put(engine: AsyncEngine, folder: EvidenceFolder, data: bytes, size: in
     return await folder.put(engine, pieces(data, size), uploaded_by="li.wei", now_ns=7)
 
 
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """The folder, which is there only once something was put into it."""
+    return tmp_path / "evidence"
+
+
 def names(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
 
@@ -46,9 +52,9 @@ async def ids(engine: AsyncEngine) -> list[str]:
 
 @pytest.mark.parametrize(("data", "kind"), [(JPEG, "image/jpeg"), (PNG, "image/png"), (WEBP, "image/webp")])
 async def test_a_photo_is_kept_byte_for_byte_under_its_hash(
-    cloud_engine: AsyncEngine, tmp_path: Path, data: bytes, kind: str
+    cloud_engine: AsyncEngine, photos: Path, data: bytes, kind: str
 ) -> None:
-    folder = EvidenceFolder(tmp_path / "evidence")
+    folder = EvidenceFolder(photos)
     photo = await put(cloud_engine, folder, data)
     assert photo == Photo(hashlib.sha256(data).hexdigest(), kind, len(data))
     async with reading(cloud_engine) as conn:
@@ -56,20 +62,20 @@ async def test_a_photo_is_kept_byte_for_byte_under_its_hash(
         row = (await conn.execute(select(evidence))).one()
     assert (found, path.read_bytes()) == (photo, data)
     assert (row.uploaded_by, row.at_ns) == ("li.wei", 7)
-    assert names(tmp_path / "evidence") == [photo.id]
+    assert names(photos) == [photo.id]
 
 
-async def test_the_same_bytes_sent_twice_are_one_photo(cloud_engine: AsyncEngine, tmp_path: Path) -> None:
-    folder = EvidenceFolder(tmp_path)
+async def test_the_same_bytes_sent_twice_are_one_photo(cloud_engine: AsyncEngine, photos: Path) -> None:
+    folder = EvidenceFolder(photos)
     assert await put(cloud_engine, folder, JPEG, 13) == await put(cloud_engine, folder, JPEG, 4096)
     assert len(await ids(cloud_engine)) == 1
 
 
-async def test_what_breaks_off_in_the_middle_leaves_nothing(cloud_engine: AsyncEngine, tmp_path: Path) -> None:
-    folder = EvidenceFolder(tmp_path)
+async def test_what_breaks_off_in_the_middle_leaves_nothing(cloud_engine: AsyncEngine, photos: Path) -> None:
+    folder = EvidenceFolder(photos)
     with pytest.raises(ConnectionResetError):
         await folder.put(cloud_engine, cut(JPEG), uploaded_by="", now_ns=7)
-    assert (names(tmp_path), await ids(cloud_engine)) == ([], [])
+    assert (names(photos), await ids(cloud_engine)) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -83,48 +89,49 @@ async def test_what_breaks_off_in_the_middle_leaves_nothing(cloud_engine: AsyncE
     ],
 )
 async def test_what_is_no_photo_or_too_large_is_refused_and_counted(
-    cloud_engine: AsyncEngine, tmp_path: Path, data: bytes, reason: Reason
+    cloud_engine: AsyncEngine, photos: Path, data: bytes, reason: Reason
 ) -> None:
     told: list[Reason] = []
-    folder = EvidenceFolder(tmp_path, photo_bytes=20_000, told=lambda why, _: told.append(why))
+    folder = EvidenceFolder(photos, photo_bytes=20_000, told=lambda why, _: told.append(why))
     with pytest.raises(EvidenceError) as refused:
         await put(cloud_engine, folder, data)
     assert refused.value.reason is reason
-    assert (names(tmp_path), await ids(cloud_engine)) == ([], [])
+    assert (names(photos), await ids(cloud_engine)) == ([], [])
     async with reading(cloud_engine) as conn:
         assert (await folder.account(conn)).refused == {reason.value: 1}
     assert told == [reason]
 
 
-async def test_a_full_folder_says_so_and_takes_what_it_has_already(cloud_engine: AsyncEngine, tmp_path: Path) -> None:
-    folder = EvidenceFolder(tmp_path, most_bytes=len(JPEG) + len(PNG) - 1)
+async def test_a_full_folder_says_so_and_takes_what_it_has_already(cloud_engine: AsyncEngine, photos: Path) -> None:
+    folder = EvidenceFolder(photos, most_bytes=len(JPEG) + len(PNG) - 1)
     first = await put(cloud_engine, folder, JPEG)
     with pytest.raises(EvidenceError, match="no room") as refused:
         await put(cloud_engine, folder, PNG)
     assert refused.value.reason is Reason.STORE_UNAVAILABLE
     assert await put(cloud_engine, folder, JPEG) == first
-    assert names(tmp_path) == [first.id]
+    assert names(photos) == [first.id]
     async with reading(cloud_engine) as conn:
         account = await folder.account(conn)
     assert (account.photos, account.bytes, account.refused) == (1, len(JPEG), {"store_unavailable": 1})
 
 
-async def test_what_an_earlier_run_was_receiving_is_cleared_away(cloud_engine: AsyncEngine, tmp_path: Path) -> None:
-    (tmp_path / "tmpabc.part").write_bytes(JPEG[:100])
-    photo = await put(cloud_engine, EvidenceFolder(tmp_path), PNG)
-    assert names(tmp_path) == [photo.id]
+async def test_what_an_earlier_run_was_receiving_is_cleared_away(cloud_engine: AsyncEngine, photos: Path) -> None:
+    photos.mkdir()
+    (photos / "tmpabc.part").write_bytes(JPEG[:100])
+    photo = await put(cloud_engine, EvidenceFolder(photos), PNG)
+    assert names(photos) == [photo.id]
 
 
-async def test_a_photo_without_its_file_is_not_there(cloud_engine: AsyncEngine, tmp_path: Path) -> None:
-    folder = EvidenceFolder(tmp_path)
+async def test_a_photo_without_its_file_is_not_there(cloud_engine: AsyncEngine, photos: Path) -> None:
+    folder = EvidenceFolder(photos)
     photo = await put(cloud_engine, folder, PNG)
-    (tmp_path / photo.id).unlink()
+    (photos / photo.id).unlink()
     async with reading(cloud_engine) as conn:
         with pytest.raises(EvidenceError) as refused:
             await folder.find(conn, photo.id)
     assert refused.value.reason is Reason.NOT_FOUND
     await put(cloud_engine, folder, PNG)
-    assert (tmp_path / photo.id).read_bytes() == PNG
+    assert (photos / photo.id).read_bytes() == PNG
 
 
 @given(st.binary(min_size=0, max_size=12))

@@ -114,7 +114,9 @@ async def test_a_photo_too_large_is_refused_by_its_length_and_while_it_comes(doo
         for _ in range(MAX_PHOTO_BYTES // 1_000_000 + 2):
             yield JPEG[:20] + bytes(1_000_000)
 
-    async with door.session.post("/api/evidence", headers={"Content-Length": str(MAX_PHOTO_BYTES + 1)}, data=b"") as answer:
+    async with door.session.post(
+        "/api/evidence", headers={"Content-Length": str(MAX_PHOTO_BYTES + 1), "Connection": "close"}, data=b""
+    ) as answer:
         assert answer.status == 413
     async with door.session.post("/api/evidence", data=drip()) as answer:
         assert (answer.status, (await answer.json(content_type=None))["reason"]) == (413, "oversized")
