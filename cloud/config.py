@@ -8,17 +8,20 @@ from typing import Any
 
 import msgspec
 
+from cloud.cases.policy import Auto, CasePolicy
 from cloud.notify.config import PERSONAL, ChannelConfig, ChannelKind, Language, Security, problems
 from cloud.notify.messages import VARIABLES
 from cloud.notify.people import EVERY_PRIORITY, Person, Quiet, parse_quiet
 from cloud.relational.engine import check_database
 from cloud.series.open import parse_series
+from cloud.workflow.case import Policy
+from cloud.workflow.terms import Told
 from device_profiles.mistakes import ConfigError, Findings
 from device_profiles.toml_table import Table, read_toml
 from telemetry.broker import broker_address
 from telemetry.records import Priority
 
-__all__ = ["ApiConfig", "CloudConfig", "ConfigError", "load_config"]
+__all__ = ["ApiConfig", "CasesConfig", "CloudConfig", "ConfigError", "load_config"]
 
 
 _DATABASES = "sqlite+aiosqlite:///PATH, or postgresql+asyncpg://USER@HOST:PORT/DATABASE and database_password_file"
@@ -35,6 +38,15 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8080
     base_url: str = ""
+
+
+class CasesConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How cases are run: `[cases]` of the cloud's TOML. `matters` are the city's own tables, `calendar` its working calendar;
+    without them the product's own table and the published calendar of mainland China hold."""
+
+    policy: CasePolicy = CasePolicy()
+    matters: tuple[Path, ...] = ()
+    calendar: Path | None = None
 
 
 class CloudConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +66,7 @@ class CloudConfig(msgspec.Struct, frozen=True, kw_only=True):
     database_password_file: Path | None = None
     series: str = ""
     api: ApiConfig = ApiConfig()
+    cases: CasesConfig = CasesConfig()
     profile_dirs: tuple[Path, ...] = ()
     channels: tuple[ChannelConfig, ...] = ()
     auto_register: bool = True
@@ -92,6 +105,7 @@ def load_config(path: Path) -> CloudConfig:
         database_password_file=root.file("database_password_file", here),
         series=root.checked("series", parse_series, "duckdb:PATH or influx:http://host:port/database", ""),
         api=_api(root.table("api")),
+        cases=_cases(root.table("cases"), here),
         profile_dirs=root.folders("profile_dirs", here),
         channels=_channels(root.tables("channels"), root.tables("people"), here),
         auto_register=root.flag("auto_register", default=True),
@@ -110,6 +124,27 @@ def _api(table: Table) -> ApiConfig:
     )
     table.finish()
     return api
+
+
+def _cases(table: Table, here: Path) -> CasesConfig:
+    days = CasePolicy().reopen_within_s / 86400
+    policy = CasePolicy(
+        auto=Auto(table.choice("auto", list(Auto), Auto.ASSIGN)),
+        workflow=Policy(
+            extensions=table.integer("extensions", 2, low=0, high=100),
+            holds=table.integer("holds", 1, low=0, high=100),
+            hold_days=table.integer("hold_days", 366, low=1, high=3660),
+            reopen_days=table.integer("reopen_days", 7, low=0, high=366),
+        ),
+        join_within_m=table.number("join_within_m", 30.0, low=0, high=10_000),
+        join_within_s=table.number("join_within_days", 7.0, low=0, high=366) * 86400,
+        reopen_within_s=table.number("alarm_reopens_within_days", days, low=0, high=366) * 86400,
+        untaken_s=table.number("untaken_minutes", 15.0, low=0, high=10_000) * 60,
+        close_by_device=table.flag("close_by_device", default=True),
+    )
+    found = CasesConfig(policy=policy, matters=table.files("matters", here), calendar=table.file("calendar", here))
+    table.finish()
+    return found
 
 
 def _channels(tables: Iterable[Table], people: Iterable[Table], here: Path) -> tuple[ChannelConfig, ...]:
@@ -136,6 +171,9 @@ def _person(table: Table, channels: Mapping[str, ChannelConfig], of: dict[str, l
         priorities=_priorities(table),
         quiet=_quiet(table),
         per_minute=table.integer("per_minute", 6, low=1, high=600),
+        offices=_offices(table),
+        departments=table.texts("departments"),
+        districts=table.texts("districts"),
     )
     table.finish()
     if channel and channel not in personal:
@@ -153,6 +191,14 @@ def _priorities(table: Table) -> tuple[Priority, ...]:
         if word not in list(Priority):
             table.wrong("priorities", f"{word!r} is no priority", ", ".join(Priority))
     return tuple(priority for priority in Priority if priority in words) if words else EVERY_PRIORITY
+
+
+def _offices(table: Table) -> tuple[str, ...]:
+    words = table.texts("offices")
+    for word in words:
+        if word not in list(Told):
+            table.wrong("offices", f"{word!r} is no office", ", ".join(Told))
+    return words
 
 
 def _quiet(table: Table) -> Quiet | None:

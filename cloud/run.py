@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from sqlalchemy import func, select
@@ -13,10 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from cloud.api import server
 from cloud.api.app import build_app
 from cloud.api.services import Services
-from cloud.cases import CaseState
+from cloud.cases.calendars import Calendars
+from cloud.cases.desk import Desk, Matters
+from cloud.cases.ticking import CaseTicker
+from cloud.clocks.calendar import WorkCalendar
+from cloud.clocks.calendar_file import load_calendar
 from cloud.config import CloudConfig
 from cloud.console.serve import mount_console
 from cloud.counts import CloudCounts
+from cloud.evidence import EvidenceFolder
 from cloud.feed import Feed
 from cloud.ingest.ingest import Ingest
 from cloud.ingest.link import BrokerLink
@@ -24,14 +29,17 @@ from cloud.notify.outbox import NotificationState
 from cloud.notify.sender import Sender
 from cloud.refusals import Refusals
 from cloud.registry import Registry
-from cloud.relational.engine import make_engine, reading
+from cloud.relational.engine import make_engine, reading, writing
 from cloud.relational.migrate import migrate
 from cloud.relational.tables import cases, lanes, notifications, transitions
 from cloud.series.open import make_store
 from cloud.series.store import SeriesStore, StoreUnavailable
-from device_profiles.model import Profile
+from cloud.ticker import Job, Ticker
+from cloud.workflow.states import State
+from device_profiles.read_matters import load_tables
 from device_profiles.shelf import load_catalog
 from telemetry.clock import Clock, SystemClock
+from telemetry.reason import Reason
 from telemetry.records import Lane, Origin
 
 __all__ = ["Cloud"]
@@ -60,7 +68,7 @@ class Cloud:
         Raises ProfileError, OSError (the address is taken) or a database error at the start; the world's later faults
         are waited for.
         """
-        catalog = await asyncio.to_thread(load_catalog, *self._config.profile_dirs)
+        desk = await asyncio.to_thread(_desk, self._config)
         with server.listen(self._config.api.host, self._config.api.port) as bound:
             self.http = bound.getsockname()[:2]
             async with self._stores() as (engine, series):
@@ -69,7 +77,7 @@ class Cloud:
                     base_url=self._config.api.base_url or "http://{}:{}".format(*self.http),
                     engine=engine,
                     series=series,
-                    catalog=catalog,
+                    desk=desk,
                     feed=self.feed,
                     clock=self._clock,
                     refusals=self._refusals,
@@ -95,6 +103,7 @@ class Cloud:
             tasks.create_task(parts.ingest.run(), name="ingest")
             tasks.create_task(parts.link.run(), name="broker link")
             tasks.create_task(parts.sender.run(), name="sender")
+            tasks.create_task(parts.ticker.run(), name="ticker")
             tasks.create_task(server.serve(parts.app, bound, parts.services.stop, listening.set), name="api")
             await listening.wait()
             await parts.link.up.wait()
@@ -128,7 +137,7 @@ class _Parts:
         base_url: str,
         engine: AsyncEngine,
         series: SeriesStore,
-        catalog: Mapping[str, Profile],
+        desk: Desk,
         feed: Feed,
         clock: Clock,
         refusals: Refusals,
@@ -136,6 +145,8 @@ class _Parts:
     ) -> None:
         self._engine = engine
         self._refusals = refusals
+        self._desk = desk
+        self._clock = clock
         self._registry = Registry(auto_register=config.auto_register)
         self.link = BrokerLink(config.broker, config.username, config.password_file, self._heard)
         self.sender = Sender(engine, config.channels, clock, feed, base_url=base_url)
@@ -144,8 +155,7 @@ class _Parts:
             series=series,
             registry=self._registry,
             refusals=refusals,
-            catalog=catalog,
-            channels=config.channels,
+            desk=desk,
             feed=feed,
             clock=clock,
             answer=self.link.answer,
@@ -154,13 +164,14 @@ class _Parts:
         self.services = Services(
             engine=engine,
             series=series,
-            catalog=catalog,
+            desk=desk,
             feed=feed,
             clock=clock,
             counts=counts,
-            channels=config.channels,
             notify=self.sender.wake,
+            evidence=EvidenceFolder(config.data_dir / "evidence", told=self._refuse_photo),
         )
+        self.ticker = Ticker(engine, clock, [Job("cases", 1.0, CaseTicker(engine, desk, feed, self.sender.wake).tick)])
         self.app = build_app(self.services)
         mount_console(self.app)
 
@@ -169,9 +180,28 @@ class _Parts:
         async with reading(self._engine) as conn:
             await self._registry.load(conn)
             await self._refusals.load(conn)
+        async with writing(self._engine) as conn:
+            await self._desk.calendars.keep(conn)
+
+    def _refuse_photo(self, reason: Reason, detail: str) -> None:
+        self._refusals.count("evidence", reason, detail, self._clock.wall_ns())
 
     def _heard(self, topic: str, payload: bytes) -> None:
         self.ingest.offer(topic, payload)
+
+
+def _desk(config: CloudConfig) -> Desk:
+    """What cases go by, from the files that the configuration names. ProfileError or ConfigError with every mistake in them."""
+    cases = config.cases
+    calendar = WorkCalendar(load_calendar(cases.calendar)) if cases.calendar else None
+    calendars = Calendars(calendar)
+    return Desk(
+        catalog=load_catalog(*config.profile_dirs),
+        channels=config.channels,
+        policy=cases.policy,
+        calendars=calendars,
+        matters=Matters(load_tables(cases.matters), calendars.current.zone),
+    )
 
 
 async def _open(series: SeriesStore) -> None:
@@ -198,7 +228,7 @@ async def _count(conn: AsyncConnection, refused: int) -> CloudCounts:
         quarantined=quarantined or 0,
         transitions=await conn.scalar(from_gateways) or 0,
         cases_opened=sum(cases_in.values()),
-        cases_closed=cases_in.get(CaseState.CLOSED.value, 0),
+        cases_closed=cases_in.get(State.CLOSED.value, 0),
         notifications_sent=messages.get(NotificationState.SENT.value, 0),
         notifications_failed=messages.get(NotificationState.FAILED.value, 0),
         refused=refused,

@@ -148,6 +148,14 @@ class Table:
             self.wrong(key, f"{folder / named} is no file", "the path of a file that exists")
         return folder / named if named else None
 
+    def files(self, key: str, folder: Path) -> tuple[Path, ...]:
+        """Those of the files named that are there, their paths taken from `folder`."""
+        paths = [folder / named for named in self.texts(key)]
+        for path in paths:
+            if not path.is_file():
+                self.wrong(key, f"{path} is no file", "the path of a file that exists")
+        return tuple(path for path in paths if path.is_file())
+
     def folders(self, key: str, folder: Path) -> tuple[Path, ...]:
         """Those of the folders named that are there, their paths taken from `folder`."""
         paths = [folder / named for named in self.texts(key)]

@@ -162,6 +162,21 @@ class Accounts:
         async with writing(self._engine) as conn:
             return await users.change(conn, name, wanted, self._clock.wall_ns())
 
+    async def get(self, name: str) -> Account:
+        """The account of `name`. AccountError: NOT_FOUND."""
+        async with reading(self._engine) as conn:
+            return await users.get(conn, name)
+
+    async def page(self, after: str, limit: int) -> list[Account]:
+        """The accounts that follow `after`, in order of their names."""
+        async with reading(self._engine) as conn:
+            return await users.page(conn, after, limit)
+
+    async def sessions_of(self, name: str) -> list[Session]:
+        """Where somebody is logged in, the last used first. AccountError: NOT_FOUND."""
+        async with reading(self._engine) as conn:
+            return await sessions.list_of(conn, await users.get(conn, name), self._clock.wall_ns())
+
     async def end_sessions(self, name: str) -> int:
         """Log somebody out everywhere; from how many places. AccountError: NOT_FOUND."""
         async with writing(self._engine) as conn:

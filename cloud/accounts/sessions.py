@@ -6,11 +6,10 @@ without use and for seven days at most; what it may do is read anew from its acc
 
 import hashlib
 import secrets
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, RowMapping, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.accounts.trail import clean
@@ -116,5 +115,5 @@ def _over(now_ns: int) -> ColumnElement[bool]:
     return or_(sessions.c.expires_ns <= now_ns, sessions.c.used_ns <= now_ns - IDLE_S * SECOND_NS)
 
 
-def _session(row: Mapping[str, Any], account: Account) -> Session:
+def _session(row: RowMapping, account: Account) -> Session:
     return Session(account=account, **{name: row[name] for name in _OWN})

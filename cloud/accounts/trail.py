@@ -98,8 +98,8 @@ def clean(text: str, longest: int) -> str:
 
 
 async def _insert(conn: AsyncConnection, entry: Entry, now_ns: int) -> int:
-    done = await conn.execute(audit.insert().values(at_ns=now_ns, **_row(entry)))
-    number: int = done.inserted_primary_key[0]
+    made = audit.insert().values(at_ns=now_ns, **_row(entry)).returning(audit.c.id)
+    number: int = (await conn.execute(made)).scalar_one()
     return number
 
 

@@ -2,11 +2,11 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import RowMapping, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -121,7 +121,7 @@ async def rehash(conn: AsyncConnection, account: Account, hashed: str) -> None:
     await conn.execute(users.update().where(users.c.id == account.id).values(password=hashed))
 
 
-def account_of(row: Mapping[str, Any]) -> Account:
+def account_of(row: RowMapping) -> Account:
     """The account in a row of `users`; `open_sessions` may be missing."""
     return Account(
         id=row["id"],

@@ -11,16 +11,20 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cloud import cases
 from cloud.alarms.acts import RANK
 from cloud.alarms.log import Recorded, alarm_news, chunks, logs, transition_news
 from cloud.alarms.projection import hidden, ordered
+from cloud.cases.desk import Desk
+from cloud.cases.opening import Joined, Report, open_or_join
+from cloud.cases.steps import SYSTEM
+from cloud.cases.telling import case_news
 from cloud.feed import Feed
 from cloud.notify import outbox
 from cloud.notify.config import ChannelConfig
-from cloud.relational.tables import alarms, suppressions
+from cloud.relational.tables import alarms, devices, suppressions
 from cloud.relational.tables import cases as case_table
-from device_profiles.model import Matter, Profile
+from cloud.workflow.states import Role
+from device_profiles.matter import Matter
 from telemetry.alarm_states import ACTIVE, OPEN, AlarmState, alarm_id
 from telemetry.reason import Reason
 from telemetry.records import Cause, Priority
@@ -42,37 +46,40 @@ async def announce(
     conn: AsyncConnection,
     recorded: Recorded,
     *,
-    catalog: Mapping[str, Profile],
-    channels: Sequence[ChannelConfig],
+    desk: Desk,
     now_ns: int,
     unknown: Unknown = lambda device, reason, detail: None,
-) -> list[cases.Joined]:
-    """Open or join a case for each alarm that people are told of because of what was recorded, or say it again in its open one.
+) -> list[Joined]:
+    """Open, join or reopen a case for each alarm that people are told of because of what was recorded, or say it again.
 
     In the transaction that recorded it. The rows in `recorded.alarms` that get a case say so afterwards.
     """
-    joined = []
-    for occasion, alarm in await _entered(conn, recorded):
-        matter = _matter(catalog, alarm, unknown)
-        if matter is None:
-            continue
-        done = await cases.open_or_join(conn, alarm=alarm, matter=matter, channels=channels, now_ns=now_ns)
-        if done is not None:
-            joined.append(done)
-            alarm["case_id"] = done.case["id"]
-        elif occasion:
-            await _say_again(conn, alarm, occasion, channels, now_ns)
+    reports, again = [], []
+    entered = await _entered(conn, recorded)
+    places = await _places(conn, sorted({alarm["device"] for _, alarm in entered}))
+    for occasion, alarm in entered:
+        matter = _matter(desk, alarm, unknown, now_ns)
+        if matter is not None:
+            reports.append(_report(alarm, matter, places.get(alarm["device"])))
+            again += [(occasion, alarm)] if occasion else []
+    joined = await open_or_join(conn, desk, reports, now_ns)
+    for each in joined:
+        recorded.alarms[each.alarm]["case_id"] = each.case["id"]
+    just = {each.alarm for each in joined}
+    for occasion, alarm in again:
+        if alarm["id"] not in just:
+            await _say_again(conn, alarm, occasion, desk.channels, now_ns)
     return joined
 
 
-def tell(feed: Feed, recorded: Recorded, joined: Sequence[cases.Joined]) -> None:
+def tell(feed: Feed, recorded: Recorded, joined: Sequence[Joined]) -> None:
     """Publish what was committed."""
     for step in recorded.steps:
         feed.publish("transition", transition_news(step))
     for alarm in recorded.alarms.values():
         feed.publish("alarm", alarm_news(alarm))
-    for each in joined:
-        feed.publish("case", cases.case_news(each.case))
+    for case in {each.case["id"]: each.case for each in joined}.values():
+        feed.publish("case", case_news(case))
 
 
 async def _entered(conn: AsyncConnection, recorded: Recorded) -> list[tuple[str, dict[str, Any]]]:
@@ -132,12 +139,40 @@ async def _say_again(
         await outbox.enqueue(conn, case=said, step=AGAIN, occasion=occasion, channels=channels, now_ns=now_ns)
 
 
-def _matter(catalog: Mapping[str, Profile], alarm: Mapping[str, Any], unknown: Unknown) -> Matter | None:
+def _report(alarm: Mapping[str, Any], matter: Matter, place: Any) -> Report:
+    return Report(
+        matter=matter,
+        priority=alarm["priority"],
+        source="alarm",
+        occasion=alarm["id"],
+        note=alarm["id"],
+        actor=SYSTEM,
+        role=Role.SYSTEM,
+        device=alarm["device"],
+        longitude=place.longitude if place else None,
+        latitude=place.latitude if place else None,
+        component_code=place.component_code if place else "",
+        alarm=alarm["id"],
+        since_ns=alarm["raised_ns"],
+        active=AlarmState(alarm["state"]) in ACTIVE,
+    )
+
+
+async def _places(conn: AsyncConnection, ids: Sequence[str]) -> dict[str, Any]:
+    """device -> where it is, and its object's code."""
+    found: dict[str, Any] = {}
+    for some in chunks(ids):
+        wanted = select(devices.c.id, devices.c.longitude, devices.c.latitude, devices.c.component_code)
+        found |= {row.id: row for row in await conn.execute(wanted.where(devices.c.id.in_(some)))}
+    return found
+
+
+def _matter(desk: Desk, alarm: Mapping[str, Any], unknown: Unknown, now_ns: int) -> Matter | None:
     """The matter that an alarm's rule opens; None where it opens none, or where nobody here knows the rule."""
-    profile = catalog.get(alarm["profile"])
+    profile = desk.catalog.get(alarm["profile"])
     rule = profile.alarms.get(alarm["rule"]) if profile else None
     if profile is None or rule is None:
         known = f"profile {alarm['profile']} has no rule {alarm['rule']}" if profile else f"no profile {alarm['profile']}"
         unknown(alarm["device"], Reason.UNKNOWN_PROFILE, f"alarm {alarm['id']} opens no case: {known} here")
         return None
-    return profile.matters.get(rule.matter) if rule.matter else None
+    return desk.matters.find(rule.matter, now_ns) or profile.matters.get(rule.matter) if rule.matter else None

@@ -46,7 +46,7 @@ async def acting(given: Services) -> AsyncIterator[Act]:
     async with writing(given.engine) as conn:
         act = Act(conn, given.clock.wall_ns())
         yield act
-        joined = await announce(conn, act.did, catalog=given.catalog, channels=given.channels, now_ns=act.now_ns)
+        joined = await announce(conn, act.did, desk=given.desk, now_ns=act.now_ns)
     tell(given.feed, act.did, joined)
     given.notify()
 

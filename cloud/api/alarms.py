@@ -7,8 +7,10 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from sqlalchemy import ColumnElement, RowMapping, Select, and_, or_, select
 
+from cloud.accounts.rights import Act
 from cloud.alarms import acts
 from cloud.api import schemas
+from cloud.api.actor import Acting
 from cloud.api.alarm_acts import ACT_PROBLEMS, SUPPRESSED, AlarmPath, acting, suppression_of
 from cloud.api.common import Given, Id, NoQuery, PageQuery, text
 from cloud.api.cursors import Whole, next_cursor, read_cursor
@@ -66,10 +68,11 @@ async def list_alarms(given: Given, query: Annotated[AlarmQuery, Query()]) -> di
     response_model=schemas.AlarmDetail,
     responses=ACT_PROBLEMS,
 )
-async def acknowledge_alarm(given: Given, alarm: AlarmPath, note: schemas.Note, _: NoQuery) -> dict[str, Any]:
+async def acknowledge_alarm(given: Given, who: Acting, alarm: AlarmPath, note: schemas.Note, _: NoQuery) -> dict[str, Any]:
     """One cloud transition. 409 where there is nothing left to acknowledge."""
     async with acting(given) as act:
-        act.did = await acts.acknowledge(act.conn, alarm, note.actor, note.note, act.now_ns)
+        name = await who.acts_on(act.conn, Act.ACKNOWLEDGE, alarm, note.actor)
+        act.did = await acts.acknowledge(act.conn, alarm, name, note.note, act.now_ns)
     return await _detail(given, alarm)
 
 
@@ -79,10 +82,11 @@ async def acknowledge_alarm(given: Given, alarm: AlarmPath, note: schemas.Note, 
     response_model=schemas.AlarmDetail,
     responses=ACT_PROBLEMS,
 )
-async def reset_alarm(given: Given, alarm: AlarmPath, note: schemas.Note, _: NoQuery) -> dict[str, Any]:
+async def reset_alarm(given: Given, who: Acting, alarm: AlarmPath, note: schemas.Note, _: NoQuery) -> dict[str, Any]:
     """409 while the condition holds, and before it is acknowledged."""
     async with acting(given) as act:
-        act.did = await acts.reset(act.conn, alarm, note.actor, note.note, act.now_ns)
+        name = await who.acts_on(act.conn, Act.RESET, alarm, note.actor)
+        act.did = await acts.reset(act.conn, alarm, name, note.note, act.now_ns)
     return await _detail(given, alarm)
 
 
@@ -92,10 +96,11 @@ async def reset_alarm(given: Given, alarm: AlarmPath, note: schemas.Note, _: NoQ
     response_model=schemas.AlarmDetail,
     responses=ACT_PROBLEMS,
 )
-async def re_alarm(given: Given, alarm: AlarmPath, note: schemas.Note, _: NoQuery) -> dict[str, Any]:
+async def re_alarm(given: Given, who: Acting, alarm: AlarmPath, note: schemas.Note, _: NoQuery) -> dict[str, Any]:
     """It is unacknowledged again, and its open case says so. 409 unless it is acknowledged and active."""
     async with acting(given) as act:
-        act.did = await acts.re_alarm(act.conn, alarm, note.actor, note.note, act.now_ns)
+        name = await who.acts_on(act.conn, Act.RE_ALARM, alarm, note.actor)
+        act.did = await acts.re_alarm(act.conn, alarm, name, note.note, act.now_ns)
     return await _detail(given, alarm)
 
 
@@ -105,10 +110,13 @@ async def re_alarm(given: Given, alarm: AlarmPath, note: schemas.Note, _: NoQuer
     response_model=schemas.AlarmDetail,
     responses=ACT_PROBLEMS,
 )
-async def set_alarm_priority(given: Given, alarm: AlarmPath, rank: schemas.AlarmPriority, _: NoQuery) -> dict[str, Any]:
+async def set_alarm_priority(
+    given: Given, who: Acting, alarm: AlarmPath, rank: schemas.AlarmPriority, _: NoQuery
+) -> dict[str, Any]:
     """Raised, it must be acknowledged again. 409 where it is over, or has this priority already."""
     async with acting(given) as act:
-        said: dict[str, Any] = {"actor": rank.actor, "note": rank.note, "now_ns": act.now_ns}
+        name = await who.acts_on(act.conn, Act.PRIORITY, alarm, rank.actor)
+        said: dict[str, Any] = {"actor": name, "note": rank.note, "now_ns": act.now_ns}
         act.did = await acts.set_priority(act.conn, alarm, Priority(rank.priority), **said)
     return await _detail(given, alarm)
 

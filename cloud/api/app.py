@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 from starlette.middleware.gzip import GZipMiddleware
 
+from cloud.accounts.accounts import Accounts
 from cloud.api import (
+    accounts,
     alarms,
     cases,
     devices,
@@ -18,15 +20,20 @@ from cloud.api import (
     maintenance,
     opened,
     problems,
+    session,
     stream,
     suppressions,
     system,
 )
+from cloud.api.gate import Gate, audited
 from cloud.api.headers import BodyLimit, OriginCheck, SecurityHeaders
 from cloud.api.schemas import Problem
 from cloud.api.services import Services
 
 __all__ = ["Services", "build_app"]
+
+_PEOPLE = (session, accounts)
+_CITY = (devices, history, alarms, suppressions, maintenance, cases, evidence, gateways, ledger, stream, system)
 
 _DESCRIPTION = """\
 Telemetry of a city's street furniture: devices, values, alarms, cases.
@@ -34,6 +41,8 @@ Telemetry of a city's street furniture: devices, values, alarms, cases.
 Times are ISO 8601 in UTC with milliseconds; ages are seconds; positions are WGS-84; units are UCUM codes.
 Lists are paged: give `next` back as `cursor` for the next page; a page holds at most 1000 items, bodies at most 64 KiB.
 Parameters that a route does not know are refused. Every error is an RFC 9457 problem with a `reason`.
+As soon as somebody has an account, every route but health and the login itself wants a session: the cookie of a page, or
+`Authorization: Bearer` of a program. Names and roles in bodies must then be the session's own.
 """
 
 
@@ -41,16 +50,24 @@ def build_app(services: Services) -> FastAPI:
     """The API over `services`; the console is mounted beside it by the wiring."""
     # No /docs page: its scripts would come from elsewhere. The description itself is at /api/openapi.json.
     app = FastAPI(
-        title="citynerve", version="1", description=_DESCRIPTION, openapi_url="/api/openapi.json", docs_url=None, redoc_url=None
+        title="citynerve",
+        version="1",
+        description=_DESCRIPTION,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Depends(audited)],
     )
     app.state.services = services
+    app.state.accounts = Accounts(services.engine, services.clock, services.accounts)
     app.state.streams = set()
-    for module in (devices, history, alarms, suppressions, maintenance, cases, evidence, gateways, ledger, stream, system):
+    for module in (*_PEOPLE, *_CITY):
         app.include_router(module.router, prefix="/api", responses=problems.describe(422))
     # Short, for it ends an SMS.
     app.include_router(opened.router, responses=problems.describe(422))
     problems.install(app)
     # The last one added stands outermost.
+    app.add_middleware(Gate)
     app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
     app.add_middleware(BodyLimit)
     app.add_middleware(OriginCheck)

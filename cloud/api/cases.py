@@ -1,22 +1,35 @@
-"""Cases: what departments have to close, and the steps of closing it."""
+"""Cases: what departments have to close, and every step on the way there."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Path, Query
 from pydantic import Field
 from sqlalchemy import RowMapping, Select, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cloud import cases as workflow
-from cloud.api import schemas
+from cloud.api import case_schemas as schemas
 from cloud.api.alarms import alarm_select, shown_alarm
-from cloud.api.common import MAX_INT, Given, Id, NoQuery, PageQuery
+from cloud.api.common import MAX_INT, Given, Id, NoQuery, PageQuery, text
 from cloud.api.cursors import Whole, next_cursor, read_cursor
 from cloud.api.problems import ApiProblem, describe
 from cloud.api.services import Services
-from cloud.api.times import age_s, iso
+from cloud.api.times import age_s, instant_ns, iso
+from cloud.cases.desk import Desk
+from cloud.cases.facts import device_says, matter_of
+from cloud.cases.opening import Report
+from cloud.cases.opening import report as report_case
+from cloud.cases.steps import take
+from cloud.cases.telling import case_news
+from cloud.clocks.clock import ClockKind, Hold, Timer, reckon
 from cloud.relational.engine import reading, writing
-from cloud.relational.tables import alarms, case_alarms, case_steps, cases, devices, notifications
+from cloud.relational.tables import alarms, case_alarms, case_clocks, case_steps, cases, devices, notifications
+from cloud.workflow.case import Deed
+from cloud.workflow.states import CLOCK_WORDS, STATE_WORDS, STEP_WORDS, Clock, Role, State, Step
+from cloud.workflow.step import steps_from
+from cloud.workflow.terms import Need
+from device_profiles.quantities import Text
+from telemetry.clock import SECOND_NS
 from telemetry.reason import Reason
 
 __all__ = ["router"]
@@ -24,14 +37,18 @@ __all__ = ["router"]
 router = APIRouter(tags=["cases"])
 
 CaseId = Annotated[int, Path(alias="id", ge=1, le=MAX_INT)]
-_STEP_PROBLEMS = describe(403, 404, 409, 413)
+_STEP_PROBLEMS: Final = describe(403, 404, 409, 413)
 
 
 class CaseQuery(PageQuery):
     """Which cases."""
 
-    state: Literal["open", "closed", "all"] = Field("open", description="open: not closed yet, in whatever state")
+    state: Literal["open", "closed", "all"] = Field("open", description="open: not ended yet, in whatever state; closed: ended")
     device: Id | None = Field(None, description="only of this device")
+    assignee: str | None = Field(None, max_length=128, description="only this person's tasks")
+    department: str | None = Field(None, max_length=64, description="only of this department")
+    district: Id | None = Field(None, description="only of this district")
+    matter: Id | None = Field(None, description="only of this matter")
 
 
 @router.get("/cases", summary="Cases, newest first", response_model=schemas.CasePage)
@@ -40,8 +57,9 @@ async def list_cases(given: Given, query: Annotated[CaseQuery, Query()]) -> dict
     wanted = _select().order_by(cases.c.id.desc()).limit(query.limit + 1)
     if query.state != "all":
         wanted = wanted.where(cases.c.closed_ns.is_(None) if query.state == "open" else cases.c.closed_ns.is_not(None))
-    if query.device is not None:
-        wanted = wanted.where(cases.c.device == query.device)
+    for name in ("device", "assignee", "department", "district", "matter"):
+        if (value := getattr(query, name)) is not None:
+            wanted = wanted.where(cases.c[name] == value)
     if (after := read_cursor(query.cursor, tuple[Whole])) is not None:
         wanted = wanted.where(cases.c.id < after[0])
     async with reading(given.engine) as conn:
@@ -54,87 +72,122 @@ async def list_cases(given: Given, query: Annotated[CaseQuery, Query()]) -> dict
 
 @router.get(
     "/cases/{id}",
-    summary="One case with its steps, alarms and messages",
+    summary="One case with its steps, clocks, alarms and messages",
     response_model=schemas.CaseDetail,
     responses=describe(404),
 )
 async def get_case(given: Given, case: CaseId, _: NoQuery) -> dict[str, Any]:
-    """Steps and messages in the order they happened, alarms newest first."""
-    return await _detail(given, case)
-
-
-@router.post(
-    "/cases/{id}/acknowledge",
-    summary="Accept a case",
-    response_model=schemas.CaseDetail,
-    responses=_STEP_PROBLEMS,
-)
-async def acknowledge_case(given: Given, case: CaseId, step: schemas.Step, _: NoQuery) -> dict[str, Any]:
-    """409 where the case has moved on since `version`, or cannot be accepted from the state it is in."""
-    async with writing(given.engine) as conn:
-        row = await workflow.acknowledge(conn, case, **_deed(given, step))
-    return await _moved(given, row)
-
-
-@router.post(
-    "/cases/{id}/dispatch",
-    summary="Send a case to a crew",
-    response_model=schemas.CaseDetail,
-    responses=_STEP_PROBLEMS,
-)
-async def dispatch_case(given: Given, case: CaseId, step: schemas.Dispatch, _: NoQuery) -> dict[str, Any]:
-    """May be done again for another crew. 409 as for accepting."""
-    async with writing(given.engine) as conn:
-        row = await workflow.dispatch(conn, case, assignee=step.assignee.strip(), **_deed(given, step))
-    return await _moved(given, row)
-
-
-@router.post(
-    "/cases/{id}/close",
-    summary="Close a case with a note",
-    response_model=schemas.CaseDetail,
-    responses=_STEP_PROBLEMS,
-)
-async def close_case(given: Given, case: CaseId, step: schemas.Step, _: NoQuery) -> dict[str, Any]:
-    """The note must say what was done. 409 as for accepting."""
-    async with writing(given.engine) as conn:
-        row = await workflow.close(conn, case, **_deed(given, step))
-    return await _moved(given, row)
-
-
-def _deed(given: Services, step: schemas.Step) -> dict[str, Any]:
-    return {
-        "actor": step.actor,
-        "note": step.note,
-        "version": step.version,
-        "now_ns": given.clock.wall_ns(),
-        "channels": given.channels,
-    }
-
-
-async def _moved(given: Services, row: Mapping[str, Any]) -> dict[str, Any]:
-    given.feed.publish("case", workflow.case_news(row))
-    given.notify()
-    return await _detail(given, row["id"])
-
-
-async def _detail(given: Services, case: int) -> dict[str, Any]:
-    now_ns = given.clock.wall_ns()
-    steps_of = select(case_steps).where(case_steps.c.case_id == case).order_by(case_steps.c.id)
-    told = select(notifications).where(notifications.c.case_id == case).order_by(notifications.c.id)
-    joined = alarm_select().join(case_alarms, case_alarms.c.alarm == alarms.c.id).where(case_alarms.c.case_id == case)
+    """Steps and messages in the order they happened, alarms newest first; `may` is what its state allows next."""
     async with reading(given.engine) as conn:
-        row = (await conn.execute(_select().where(cases.c.id == case))).mappings().first()
-        if row is None:
-            raise ApiProblem(Reason.NOT_FOUND, f"case {case}: there is none")
-        steps = (await conn.execute(steps_of)).mappings().all()
-        raised = (await conn.execute(joined.order_by(alarms.c.raised_ns.desc()))).mappings().all()
-        notices = (await conn.execute(told)).mappings().all()
+        return await _detail(conn, given, case)
+
+
+@router.post("/cases", summary="Report a problem", response_model=schemas.CaseDetail, responses=_STEP_PROBLEMS)
+async def report_problem(given: Given, new: schemas.NewCase, _: NoQuery) -> dict[str, Any]:
+    """The new case, or the open one that the report joined: of the same device, or the nearest of the same matter."""
+    now_ns = given.clock.wall_ns()
+    matter = given.desk.matters.find(new.matter, now_ns)
+    if matter is None:
+        raise ApiProblem(Reason.NOT_FOUND, f"matter {new.matter}: there is none")
+    async with writing(given.engine) as conn:
+        told = Report(
+            matter=matter,
+            priority=matter.priority.value,
+            source="person",
+            occasion=f"report/{new.actor}/{now_ns}",
+            note=new.description or matter.title.zh,
+            actor=new.actor,
+            role=new.role,
+            address=new.address,
+            description=new.description,
+            reporter=new.actor,
+            photos=tuple(new.photos),
+            **await _place(conn, new.device, new.longitude, new.latitude),
+        )
+        joined = await report_case(conn, given.desk, told, now_ns)
+        detail = await _detail(conn, given, joined.case["id"])
+    _publish(given, joined.case)
+    return detail
+
+
+@router.post("/cases/{id}/steps", summary="Take a step of a case", response_model=schemas.CaseDetail, responses=_STEP_PROBLEMS)
+async def take_step(given: Given, case: CaseId, step: schemas.StepTaken, _: NoQuery) -> dict[str, Any]:
+    """409 where the case has moved on since `version` or its state does not allow the step, 403 where the office does not."""
+    if step.role is Role.SYSTEM:
+        raise ApiProblem(Reason.NOT_ALLOWED, "role system: is nobody's office")
+    async with writing(given.engine) as conn:
+        row = await take(
+            conn,
+            given.desk,
+            case,
+            _deed(step),
+            now_ns=given.clock.wall_ns(),
+            version=step.version,
+            key=step.key,
+            done_ns=instant_ns(step.done) if step.done else None,
+        )
+        detail = await _detail(conn, given, case)
+    _publish(given, row)
+    return detail
+
+
+def _deed(step: schemas.StepTaken) -> Deed:
+    return Deed(
+        step=step.step,
+        actor=step.actor,
+        role=step.role,
+        at_ns=0,  # `take` says when
+        note=step.note,
+        reason=step.reason,
+        standard=step.standard,
+        until_ns=instant_ns(step.until) if step.until else None,
+        department=step.department,
+        assignee=step.assignee,
+        photos=tuple(step.photos),
+        position=(step.position.longitude, step.position.latitude) if step.position else None,
+    )
+
+
+def _publish(given: Services, row: Mapping[str, Any]) -> None:
+    given.feed.publish("case", case_news(row))
+    given.notify()
+
+
+async def _place(conn: AsyncConnection, device: str | None, longitude: float | None, latitude: float | None) -> dict[str, Any]:
+    """What a report says of where it is: the device's own place where the report names none."""
+    if device is None:
+        return {"longitude": longitude, "latitude": latitude}
+    row = (await conn.execute(select(devices).where(devices.c.id == device))).mappings().first()
+    if row is None:
+        raise ApiProblem(Reason.UNKNOWN_DEVICE, f"device {device}: there is none")
+    here = (longitude, latitude) if longitude is not None and latitude is not None else (row["longitude"], row["latitude"])
+    return {"device": device, "component_code": row["component_code"], "longitude": here[0], "latitude": here[1]}
+
+
+async def _detail(conn: AsyncConnection, given: Services, case: int) -> dict[str, Any]:
+    now_ns, desk = given.clock.wall_ns(), given.desk
+    row = (await conn.execute(_select().where(cases.c.id == case))).mappings().first()
+    if row is None:
+        raise ApiProblem(Reason.NOT_FOUND, f"case {case}: there is none")
+    steps = select(case_steps).where(case_steps.c.case_id == case).order_by(case_steps.c.id)
+    clocks = select(case_clocks).where(case_clocks.c.case_id == case).order_by(case_clocks.c.id)
+    joined = alarm_select().join(case_alarms, case_alarms.c.alarm == alarms.c.id).where(case_alarms.c.case_id == case)
+    told = select(notifications).where(notifications.c.case_id == case).order_by(notifications.c.id)
+    timers = (await conn.execute(clocks)).mappings().all()
+    await desk.calendars.know(conn, {timer["calendar"] for timer in timers})
+    matter = matter_of(desk, row)
     return {
         **_shown(row, now_ns),
-        "steps": [_shown_step(step) for step in steps],
-        "alarms": [shown_alarm(given, alarm, now_ns) for alarm in raised],
-        "notifications": [_shown_notice(notice) for notice in notices],
+        "steps": [_shown_step(step) for step in (await conn.execute(steps)).mappings()],
+        "clocks": [_shown_clock(desk, timer, now_ns) for timer in timers],
+        "may": _may(State(row["state"])),
+        "device_says": (await device_says(conn, desk, row)).value,
+        "closes_when": text(matter.closes_when) if matter else None,
+        "alarms": [
+            shown_alarm(given, alarm, now_ns)
+            for alarm in (await conn.execute(joined.order_by(alarms.c.raised_ns.desc()))).mappings()
+        ],
+        "notifications": [_shown_notice(notice) for notice in (await conn.execute(told)).mappings()],
     }
 
 
@@ -142,43 +195,92 @@ def _select() -> Select[Any]:
     return select(cases, devices.c.name.label("device_name")).outerjoin(devices, devices.c.id == cases.c.device)
 
 
+_SAME: Final = (
+    *("id", "device", "matter", "gbt_code", "department", "district", "priority", "source", "description", "address"),
+    *("state", "longitude", "latitude", "assignee", "asked", "returned", "reworks", "version"),
+)
+
+
 def _shown(row: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
-    same = (
-        "id",
-        "device",
-        "matter",
-        "gbt_code",
-        "department",
-        "priority",
-        "state",
-        "longitude",
-        "latitude",
-        "assignee",
-        "version",
-    )
+    waits = row["closed_ns"] is None and row["due_ns"] is not None
     return {
-        **{name: row[name] for name in same},
+        **{name: row[name] for name in _SAME},
         "device_name": row["device_name"] or "",
         "title": {"zh": row["title_zh"], "en": row["title_en"]},
+        "state_title": _words(STATE_WORDS[State(row["state"])]),
         "opened": iso(row["opened_ns"]),
         "age_s": age_s(row["opened_ns"], now_ns),
         "due": iso(row["due_ns"]),
-        "overdue": (row["closed_ns"] or now_ns) > row["due_ns"],
+        "overdue": row["overdue"] or (waits and now_ns > row["due_ns"]),
         "closed": iso(row["closed_ns"]),
+        "hold_until": iso(row["hold_until_ns"]),
     }
 
 
 def _shown_step(step: RowMapping) -> dict[str, Any]:
-    same = ("id", "step", "from_state", "to_state", "actor", "note")
-    return {**{name: step[name] for name in same}, "at": iso(step["at_ns"])}
+    same = ("id", "step", "from_state", "to_state", "actor", "role", "note", "reason", "standard", "department", "assignee")
+    title = STEP_WORDS[Step(step["step"])] if step["step"] in list(Step) else Text(step["step"], step["step"])
+    return {
+        **{name: step[name] for name in (*same, "device_says", "photos", "longitude", "latitude")},
+        "title": _words(title),
+        "at": iso(step["at_ns"]),
+        "done": iso(step["done_ns"]),
+        "until": iso(step["until_ns"]),
+    }
+
+
+def _shown_clock(desk: Desk, row: RowMapping, now_ns: int) -> dict[str, Any]:
+    timer = Timer(
+        start_ns=row["start_ns"],
+        limit_ns=row["limit_ns"],
+        kind=ClockKind(row["kind"]),
+        calendar=row["calendar"],
+        holds=tuple(Hold(start, end) for start, end in row["holds"]),
+        extensions_ns=tuple(row["extensions"]),
+    )
+    stands = reckon(timer, desk.calendars.of(row["calendar"]), row["stopped_ns"] or now_ns)
+    unknown = stands.unpublished[0] if stands.unpublished else None
+    return {
+        "clock": row["clock"],
+        "title": _words(CLOCK_WORDS[Clock(row["clock"])]),
+        "state": row["state"],
+        "kind": row["kind"],
+        "started": iso(row["start_ns"]),
+        "limit_s": (row["limit_ns"] + sum(row["extensions"])) / SECOND_NS,
+        "deadline": iso(stands.deadline_ns),
+        "spent_s": round(stands.spent_ns / SECOND_NS, 1),
+        "left_s": round(stands.left_ns / SECOND_NS, 1),
+        "late": stands.late if row["late"] is None else row["late"],
+        "remark": {"zh": unknown.zh, "en": unknown.en} if unknown else None,
+    }
+
+
+def _may(state: State) -> list[dict[str, Any]]:
+    """The steps of people; what only the system does is no button."""
+    return [
+        {
+            "step": step.value,
+            "title": _words(STEP_WORDS[step]),
+            "roles": [role.value for role in Role if role in row.roles and role is not Role.SYSTEM],
+            "needs": [need.value for need in Need if need in row.needs],
+            "to": row.after.value,
+        }
+        for step, row in steps_from(state).items()
+        if row.roles - {Role.SYSTEM}
+    ]
+
+
+def _words(words: Text) -> dict[str, str]:
+    return {"zh": words.zh, "en": words.en}
 
 
 def _shown_notice(notice: RowMapping) -> dict[str, Any]:
-    same = ("id", "step", "channel", "state", "attempts", "failure", "vendor_code", "detail")
+    same = ("id", "step", "channel", "target", "state", "attempts", "failure", "vendor_code", "detail", "receipt")
     waiting = notice["state"] == "pending"
     return {
         **{name: notice[name] for name in same},
         "created": iso(notice["created_ns"]),
         "sent": iso(notice["sent_ns"]),
         "next_attempt": iso(notice["next_attempt_ns"]) if waiting else None,
+        "opened": iso(notice["opened_ns"]),
     }

@@ -7,6 +7,8 @@ from pydantic import ConfigDict, Field
 from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, Response
 
+from cloud.accounts.rights import Act
+from cloud.api.actor import Acting
 from cloud.api.common import Given, NoQuery, StrictQuery
 from cloud.api.problems import ApiProblem, describe
 from cloud.api.schemas import Answer, Printable
@@ -72,13 +74,15 @@ class UploadQuery(StrictQuery):
     responses=describe(403, 413, 503),
     openapi_extra=_PHOTO_BODY,
 )
-async def put_photo(given: Given, request: Request, query: Annotated[UploadQuery, Query()]) -> dict[str, Any]:
+async def put_photo(given: Given, who: Acting, request: Request, query: Annotated[UploadQuery, Query()]) -> dict[str, Any]:
     """JPEG, PNG or WebP of at most 8 MiB, as the body itself. The same bytes again give the same id. 503 while there is no
     room for more photos; what was sent is sent again then."""
     folder = _folder(given)
+    # While nobody has an account, a photo need not say whose it is.
+    name = query.actor.strip() if who.free else who.does(Act.EVIDENCE, query.actor)
     chunks = request.stream()
     try:
-        photo = await folder.put(given.engine, chunks, uploaded_by=query.actor.strip(), now_ns=given.clock.wall_ns())
+        photo = await folder.put(given.engine, chunks, uploaded_by=name, now_ns=given.clock.wall_ns())
     except ClientDisconnect:
         raise ApiProblem(Reason.INTERRUPTED, "the photo ended before its length; send it again") from None
     except EvidenceError as error:

@@ -7,9 +7,11 @@ from fastapi import APIRouter, Path
 from pydantic import ConfigDict, Field
 from sqlalchemy import select
 
+from cloud.accounts.rights import Act
 from cloud.alarms import maintenance
 from cloud.alarms.maintenance import Window
 from cloud.api import examples
+from cloud.api.actor import Acting
 from cloud.api.alarm_acts import ACT_PROBLEMS, acting
 from cloud.api.common import Given, Id, NoQuery
 from cloud.api.problems import ApiProblem, describe
@@ -83,7 +85,7 @@ async def get_arming(given: Given, device: DevicePath, _: NoQuery) -> dict[str, 
 
 
 @router.post("/devices/{id}/disarm", summary="Disarm a device for a visit", response_model=Arming, responses=ACT_PROBLEMS)
-async def disarm_device(given: Given, device: DevicePath, visit: Disarming, _: NoQuery) -> dict[str, Any]:
+async def disarm_device(given: Given, who: Acting, device: DevicePath, visit: Disarming, _: NoQuery) -> dict[str, Any]:
     """That it is opened, moved or tilted alarms nobody then; water, gas and silence do. Ends at its time, a day away at most,
     or as soon as it was opened and is closed again. 409 where `code` is that of another device."""
     component = await _component_code(given, device)
@@ -91,12 +93,13 @@ async def disarm_device(given: Given, device: DevicePath, visit: Disarming, _: N
         raise ApiProblem(Reason.CONFLICT, f"device {device}: {visit.code.strip()} is the code of another one")
     until_ns = to_ns(datetime.fromisoformat(visit.until))
     async with acting(given) as act:
+        name = await who.acts_on(act.conn, Act.DISARM, device, visit.actor)
         act.did = await maintenance.disarm(
             act.conn,
             given.catalog,
             device,
             until_ns=until_ns,
-            actor=visit.actor,
+            actor=name,
             reason=visit.note,
             now_ns=act.now_ns,
             key=visit.key,
@@ -105,10 +108,11 @@ async def disarm_device(given: Given, device: DevicePath, visit: Disarming, _: N
 
 
 @router.post("/devices/{id}/arm", summary="Arm a device before its time", response_model=Arming, responses=ACT_PROBLEMS)
-async def arm_device(given: Given, device: DevicePath, note: Note, _: NoQuery) -> dict[str, Any]:
+async def arm_device(given: Given, who: Acting, device: DevicePath, note: Note, _: NoQuery) -> dict[str, Any]:
     """Where it is open then, it alarms at once. 409 where it is armed."""
     async with acting(given) as act:
-        act.did = await maintenance.rearm(act.conn, device, actor=note.actor, note=note.note, now_ns=act.now_ns)
+        name = await who.acts_on(act.conn, Act.DISARM, device, note.actor)
+        act.did = await maintenance.rearm(act.conn, device, actor=name, note=note.note, now_ns=act.now_ns)
     return await _arming(given, device)
 
 

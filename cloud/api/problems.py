@@ -11,10 +11,11 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from cloud.accounts.errors import AccountError
 from cloud.alarms.acts import AlarmError
 from cloud.api.answers import PROBLEM_TYPE, problem_answer, problem_document
 from cloud.api.headers import SECURITY
-from cloud.cases import CaseError
+from cloud.cases.draft import CaseError
 from cloud.series.store import StoreUnavailable
 from telemetry.reason import Reason
 
@@ -30,7 +31,9 @@ _STATUS = {
     Reason.INVALID: 422,
     Reason.UNKNOWN_METRIC: 422,
     Reason.OVERSIZED: 413,
+    Reason.NOT_AUTHENTICATED: 401,
     Reason.NOT_ALLOWED: 403,
+    Reason.TOO_OFTEN: 429,
     Reason.QUEUE_FULL: 503,
     Reason.STORE_UNAVAILABLE: 503,
 }
@@ -45,11 +48,13 @@ _REASON = {
 }
 
 _EXAMPLES: dict[int, tuple[Reason, str]] = {
+    401: (Reason.NOT_AUTHENTICATED, "nobody is logged in: POST /api/session first"),
     403: (Reason.NOT_ALLOWED, "Origin https://elsewhere.example: want this server's own"),
     404: (Reason.NOT_FOUND, "case 7: there is none"),
     409: (Reason.CONFLICT, "case 7: is at version 3, the step was for 2"),
     413: (Reason.OVERSIZED, "body of 70000 bytes: want at most 65536"),
     422: (Reason.INVALID, "query.limit: Input should be less than or equal to 1000"),
+    429: (Reason.TOO_OFTEN, "too many tries; wait a little"),
     503: (Reason.STORE_UNAVAILABLE, "the time-series store does not answer; try again later"),
 }
 
@@ -80,6 +85,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ApiProblem, _refused)
     app.add_exception_handler(CaseError, _refused)
     app.add_exception_handler(AlarmError, _refused)
+    app.add_exception_handler(AccountError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(StoreUnavailable, _unavailable)
@@ -88,14 +94,22 @@ def install(app: FastAPI) -> None:
 
 
 def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiProblem | CaseError | AlarmError)  # noqa: S101 - what it was installed for
+    assert isinstance(error, ApiProblem | CaseError | AlarmError | AccountError)  # noqa: S101 - what it was installed for
     errors = error.errors if isinstance(error, ApiProblem) else ()
+    headers = {"Retry-After": str(error.wait_s)} if isinstance(error, AccountError) and error.wait_s else None
     status = _STATUS.get(error.reason, 422)
-    return problem_answer(status, error.reason.value, str(error), instance=request.url.path, errors=errors)
+    _tell(request, error.reason)
+    return problem_answer(status, error.reason.value, str(error), instance=request.url.path, errors=errors, headers=headers)
+
+
+def _tell(request: Request, reason: Reason) -> None:
+    """Leave the reason where the trail finds it."""
+    request.state.reason = reason.value
 
 
 def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - what it was installed for
+    _tell(request, Reason.INVALID)
     errors = [(".".join(map(str, fault["loc"])), _wanted(fault)) for fault in error.errors()][:20]
     detail = "; ".join(f"{where}: {what}" for where, what in errors)
     return problem_answer(422, Reason.INVALID.value, detail, instance=request.url.path, errors=errors)
@@ -110,11 +124,13 @@ def _wanted(fault: Mapping[str, Any]) -> str:
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - what it was installed for
     reason = _REASON.get(error.status_code, Reason.INVALID)
+    _tell(request, reason)
     detail = f"{request.method} {request.url.path}: {error.detail}"
     return problem_answer(error.status_code, reason.value, detail, instance=request.url.path, headers=error.headers)
 
 
 def _unavailable(request: Request, error: Exception) -> Response:
+    _tell(request, Reason.STORE_UNAVAILABLE)
     which = "time-series" if isinstance(error, StoreUnavailable) else "relational"
     _log.warning(
         "%s: the %s store does not answer (%s)",

@@ -12,14 +12,10 @@ __all__ = [
     "AlarmDetail",
     "AlarmPage",
     "AlarmPriority",
-    "Case",
-    "CaseDetail",
-    "CasePage",
     "Counts",
     "Device",
     "DeviceDetail",
     "DevicePage",
-    "Dispatch",
     "GatewayLedger",
     "GatewayPage",
     "Health",
@@ -32,7 +28,6 @@ __all__ = [
     "ProfilePage",
     "RefusalPage",
     "Shelving",
-    "Step",
     "Suppressing",
     "Suppression",
     "SuppressionPage",
@@ -70,7 +65,7 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-def _example(**fields: Any) -> ConfigDict:
+def example(**fields: Any) -> ConfigDict:
     return ConfigDict(extra="forbid", json_schema_extra={"example": fields})
 
 
@@ -102,7 +97,7 @@ class Device(Answer):
 
 
 class DevicePage(Answer):
-    model_config = _example(items=[examples.DEVICE], next="WyJjb3Zlci0xNyJd")
+    model_config = example(items=[examples.DEVICE], next="WyJjb3Zlci0xNyJd")
     items: list[Device]
     next: str | None
 
@@ -119,7 +114,7 @@ class MetricInfo(Answer):
 
 
 class DeviceDetail(Device):
-    model_config = _example(**examples.DEVICE, metrics=[examples.METRIC])
+    model_config = example(**examples.DEVICE, metrics=[examples.METRIC])
     metrics: list[MetricInfo]
 
 
@@ -137,13 +132,13 @@ class LatestMetric(Answer):
 
 
 class Latest(Answer):
-    model_config = _example(**examples.LATEST)
+    model_config = example(**examples.LATEST)
     device: str
     metrics: list[LatestMetric]
 
 
 class LatestPage(Answer):
-    model_config = _example(items=[examples.LATEST])
+    model_config = example(items=[examples.LATEST])
     items: list[Latest]
 
 
@@ -167,7 +162,7 @@ class BucketPoint(Answer):
 class History(Answer):
     """`truncated`: a metric has more raw points in the interval than `limit`; go on from its last time."""
 
-    model_config = _example(
+    model_config = example(
         device="cover-17",
         tier="raw",
         method="bucket",
@@ -213,7 +208,7 @@ class Alarm(Answer):
 
 
 class AlarmPage(Answer):
-    model_config = _example(items=[examples.ALARM], next=None)
+    model_config = example(items=[examples.ALARM], next=None)
     items: list[Alarm]
     next: str | None
 
@@ -238,7 +233,7 @@ class TransitionInfo(Answer):
 class AlarmDetail(Alarm):
     """With what it means and every step so far."""
 
-    model_config = _example(
+    model_config = example(
         **examples.ALARM,
         cause={"zh": "井盖倾角超过限值", "en": "The cover is tilted beyond its limit"},
         consequence={"zh": "行人车辆坠落风险", "en": "People and vehicles may fall in"},
@@ -254,7 +249,7 @@ class AlarmDetail(Alarm):
 class Suppression(Answer):
     """What keeps an alarm, that is a rule of a device, from people. The times and names of what does not hold are empty."""
 
-    model_config = _example(**examples.SUPPRESSION)
+    model_config = example(**examples.SUPPRESSION)
     id: str
     device: str
     device_name: str
@@ -276,71 +271,9 @@ class Suppression(Answer):
 
 
 class SuppressionPage(Answer):
-    model_config = _example(items=[examples.SUPPRESSION], next=None)
+    model_config = example(items=[examples.SUPPRESSION], next=None)
     items: list[Suppression]
     next: str | None
-
-
-class Case(Answer):
-    """One problem at one place that a department must close. `version` grows with every step."""
-
-    id: int
-    device: str
-    device_name: str
-    matter: str
-    gbt_code: str
-    department: str
-    title: Text
-    priority: str
-    state: str
-    longitude: float | None
-    latitude: float | None
-    opened: str
-    age_s: float
-    due: str
-    overdue: bool
-    closed: str | None
-    assignee: str
-    version: int
-
-
-class CasePage(Answer):
-    model_config = _example(items=[examples.CASE], next=None)
-    items: list[Case]
-    next: str | None
-
-
-class CaseStep(Answer):
-    id: int
-    step: str
-    from_state: str
-    to_state: str
-    actor: str
-    at: str
-    note: str
-
-
-class Notice(Answer):
-    """One message to one channel. `failure` says why the last attempt failed; secrets are taken out of `detail`."""
-
-    id: int
-    step: str
-    channel: str
-    state: Literal["pending", "sent", "digest", "failed"]
-    attempts: int
-    failure: str
-    vendor_code: str
-    detail: str
-    created: str
-    sent: str | None
-    next_attempt: str | None
-
-
-class CaseDetail(Case):
-    model_config = _example(**examples.CASE, steps=[examples.STEP], alarms=[examples.ALARM], notifications=[examples.NOTICE])
-    steps: list[CaseStep]
-    alarms: list[Alarm]
-    notifications: list[Notice]
 
 
 class LaneGap(Answer):
@@ -441,7 +374,7 @@ class SecurityEvent(Answer):
 class GatewayLedger(Answer):
     """The lanes of all epochs, those that changed last first, at most 40; `more` says that there are others."""
 
-    model_config = _example(gateway="gw-1", epoch="e1", lanes=[examples.LEDGER_LANE], more=False, security=[examples.SECURITY])
+    model_config = example(gateway="gw-1", epoch="e1", lanes=[examples.LEDGER_LANE], more=False, security=[examples.SECURITY])
     gateway: str
     epoch: str
     lanes: list[LedgerLane]
@@ -450,7 +383,7 @@ class GatewayLedger(Answer):
 
 
 class GatewayPage(Answer):
-    model_config = _example(
+    model_config = example(
         items=[examples.GATEWAY],
         next=None,
     )
@@ -468,7 +401,7 @@ class Refusal(Answer):
 
 
 class RefusalPage(Answer):
-    model_config = _example(
+    model_config = example(
         items=[examples.REFUSAL],
         next=None,
     )
@@ -495,14 +428,14 @@ class ProfileInfo(Answer):
 
 
 class ProfilePage(Answer):
-    model_config = _example(items=[examples.PROFILE])
+    model_config = example(items=[examples.PROFILE])
     items: list[ProfileInfo]
 
 
 class Health(Answer):
     """`degraded` (status 503) while a store does not answer."""
 
-    model_config = _example(status="ok", relational=True, series=True, streams=2, time=examples.AT)
+    model_config = example(status="ok", relational=True, series=True, streams=2, time=examples.AT)
     status: Literal["ok", "degraded"]
     relational: bool
     series: bool
@@ -613,17 +546,3 @@ class OutOfService(Note):
         json_schema_extra={"example": {"actor": "li.wei", "note": "work order 2026-117", "review": "2026-12-20T08:00:00Z"}}
     )
     review: Instant
-
-
-class Step(Note):
-    """A step of a case, for the `version` that the actor saw."""
-
-    model_config = ConfigDict(json_schema_extra={"example": {"actor": "li.wei", "note": "seen", "version": 1}})
-    version: int = Field(ge=1, le=2**31 - 1)
-
-
-class Dispatch(Step):
-    """`assignee`: the crew or person it goes to; left out, it stays with whom it is."""
-
-    model_config = ConfigDict(json_schema_extra={"example": {"actor": "li.wei", "note": "", "version": 2, "assignee": "crew-3"}})
-    assignee: Annotated[str, Field(max_length=128), Printable] = ""

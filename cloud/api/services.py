@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cloud.accounts.accounts import AccountPolicy
+from cloud.cases.desk import Desk
 from cloud.counts import CloudCounts
 from cloud.evidence import EvidenceFolder
 from cloud.feed import Feed
-from cloud.notify.config import ChannelConfig
 from cloud.series.store import SeriesStore
 from device_profiles.model import Profile
 from telemetry.clock import Clock
@@ -27,11 +28,16 @@ class Services:
 
     engine: AsyncEngine
     series: SeriesStore
-    catalog: Mapping[str, Profile]
+    desk: Desk
     feed: Feed
     clock: Clock
     counts: Callable[[], Awaitable[CloudCounts]]
-    channels: tuple[ChannelConfig, ...] = ()
     notify: Callable[[], None] = lambda: None
     evidence: EvidenceFolder | None = None
+    accounts: AccountPolicy = field(default_factory=AccountPolicy)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def catalog(self) -> Mapping[str, Profile]:
+        """Every profile that is known here, by name."""
+        return self.desk.catalog

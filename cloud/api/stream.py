@@ -6,7 +6,7 @@ see a few events twice.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Literal
 
 import msgspec
@@ -69,14 +69,20 @@ async def stream(
     if len(streams) >= MAX_STREAMS:
         raise ApiProblem(Reason.QUEUE_FULL, f"{len(streams)} streams are open: want at most {MAX_STREAMS}; try again later")
     after = resume if resume is not None else query.last_event_id
-    return EventStream(given.feed.subscribe(after), frozenset(query.kind), given.stop, streams)
+    return EventStream(given.feed.subscribe(after), frozenset(query.kind), given.stop, streams, request.state.alive)
 
 
 class EventStream(Response):
-    """One reader's stream; ends when the reader leaves or `stop` is set."""
+    """One reader's stream; ends when the reader leaves, `stop` is set, or the session is not `alive` any more, which is
+    asked every 15 s however much there is to tell."""
 
     def __init__(
-        self, news: AsyncIterator[FeedItem], kinds: frozenset[str], stop: asyncio.Event, streams: "set[EventStream]"
+        self,
+        news: AsyncIterator[FeedItem],
+        kinds: frozenset[str],
+        stop: asyncio.Event,
+        streams: "set[EventStream]",
+        alive: Callable[[], Awaitable[bool]],
     ) -> None:
         super().__init__(media_type="text/event-stream")
         del self.headers["content-length"]
@@ -84,6 +90,7 @@ class EventStream(Response):
         self._kinds = kinds
         self._stop = stop
         self._streams = streams
+        self._alive = alive
         self._waiting: asyncio.Queue[FeedItem] = asyncio.Queue(_WAITING)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,7 +99,8 @@ class EventStream(Response):
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             async with asyncio.TaskGroup() as tasks:
-                parts = [tasks.create_task(part) for part in (self._read(), self._write(send), self._stop.wait(), _gone(receive))]
+                ends = (self._stop.wait(), _gone(receive), self._over())
+                parts = [tasks.create_task(part) for part in (self._read(), self._write(send), *ends)]
                 await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
                 for part in parts:
                     part.cancel()
@@ -105,6 +113,12 @@ class EventStream(Response):
         async for item in self._news:
             if not self._kinds or item.kind in self._kinds or item.kind == "gap":
                 await self._waiting.put(item)
+
+    async def _over(self) -> None:
+        while True:
+            await asyncio.sleep(KEEP_ALIVE_S)
+            if not await self._alive():
+                return
 
     async def _write(self, send: Send) -> None:
         held = Coalescer()

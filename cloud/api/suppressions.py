@@ -4,21 +4,22 @@ The id of an alarm is `device/rule`; an occurrence's, `device/rule/onset`, means
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import Field
 from sqlalchemy import Select, select
 
+from cloud.accounts.rights import Act
 from cloud.alarms import suppressing
 from cloud.api import schemas
+from cloud.api.actor import Acting
 from cloud.api.alarm_acts import ACT_PROBLEMS, SUPPRESSED, AlarmPath, acting, suppression_of
 from cloud.api.common import Given, Id, NoQuery, PageQuery, text
 from cloud.api.cursors import next_cursor, read_cursor
 from cloud.api.problems import ApiProblem
 from cloud.api.services import Services
-from cloud.api.times import iso, to_ns
+from cloud.api.times import instant_ns, iso
 from cloud.relational.engine import reading
 from cloud.relational.tables import devices, suppressions
 from telemetry.alarm_states import Suppression
@@ -61,15 +62,16 @@ async def list_suppressions(given: Given, query: Annotated[SuppressionQuery, Que
     response_model=schemas.Suppression,
     responses=ACT_PROBLEMS,
 )
-async def shelve_alarm(given: Given, alarm: AlarmPath, shelving: schemas.Shelving, _: NoQuery) -> dict[str, Any]:
+async def shelve_alarm(given: Given, who: Acting, alarm: AlarmPath, shelving: schemas.Shelving, _: NoQuery) -> dict[str, Any]:
     """Wants a reason; a day at most, or what its rule allows. Again, it moves the end."""
     async with acting(given) as act:
         subject = await suppressing.find(act.conn, given.catalog, alarm)
+        name = await who.acts_on(act.conn, Act.SHELVE, alarm, shelving.actor)
         act.did = await suppressing.shelve(
             act.conn,
             subject,
-            until_ns=_ns(shelving.until),
-            actor=shelving.actor,
+            until_ns=instant_ns(shelving.until),
+            actor=name,
             reason=shelving.note,
             now_ns=act.now_ns,
             once=shelving.once,
@@ -84,11 +86,12 @@ async def shelve_alarm(given: Given, alarm: AlarmPath, shelving: schemas.Shelvin
     response_model=schemas.Suppression,
     responses=ACT_PROBLEMS,
 )
-async def unshelve_alarm(given: Given, alarm: AlarmPath, note: schemas.Note, _: NoQuery) -> dict[str, Any]:
+async def unshelve_alarm(given: Given, who: Acting, alarm: AlarmPath, note: schemas.Note, _: NoQuery) -> dict[str, Any]:
     """What is active and unacknowledged then is told as if it were new. 409 where it is not shelved."""
     async with acting(given) as act:
         subject = await suppressing.find(act.conn, given.catalog, alarm)
-        act.did = await suppressing.unshelve(act.conn, subject, actor=note.actor, note=note.note, now_ns=act.now_ns)
+        name = await who.acts_on(act.conn, Act.SHELVE, alarm, note.actor)
+        act.did = await suppressing.unshelve(act.conn, subject, actor=name, note=note.note, now_ns=act.now_ns)
     return await _register(given, subject.alarm)
 
 
@@ -98,11 +101,12 @@ async def unshelve_alarm(given: Given, alarm: AlarmPath, note: schemas.Note, _: 
     response_model=schemas.Suppression,
     responses=ACT_PROBLEMS,
 )
-async def suppress_alarm(given: Given, alarm: AlarmPath, why: schemas.Suppressing, _: NoQuery) -> dict[str, Any]:
+async def suppress_alarm(given: Given, who: Acting, alarm: AlarmPath, why: schemas.Suppressing, _: NoQuery) -> dict[str, Any]:
     """Suppressed by design until nothing explains it any more. Again for the same cause, it changes nothing."""
     async with acting(given) as act:
         subject = await suppressing.find(act.conn, given.catalog, alarm)
-        said: dict[str, Any] = {"actor": why.actor, "note": why.note, "now_ns": act.now_ns}
+        name = await who.acts_on(act.conn, Act.SUPPRESS, alarm, why.actor)
+        said: dict[str, Any] = {"actor": name, "note": why.note, "now_ns": act.now_ns}
         act.did = await suppressing.suppress(act.conn, [subject], why.by, **said)
     return await _register(given, subject.alarm)
 
@@ -113,11 +117,12 @@ async def suppress_alarm(given: Given, alarm: AlarmPath, why: schemas.Suppressin
     response_model=schemas.Suppression,
     responses=ACT_PROBLEMS,
 )
-async def unsuppress_alarm(given: Given, alarm: AlarmPath, why: schemas.Suppressing, _: NoQuery) -> dict[str, Any]:
+async def unsuppress_alarm(given: Given, who: Acting, alarm: AlarmPath, why: schemas.Suppressing, _: NoQuery) -> dict[str, Any]:
     """When the last cause has gone, what is active and unacknowledged is told as if it were new. 409 where it was none."""
     async with acting(given) as act:
         subject = await suppressing.find(act.conn, given.catalog, alarm)
-        said: dict[str, Any] = {"actor": why.actor, "note": why.note, "now_ns": act.now_ns}
+        name = await who.acts_on(act.conn, Act.SUPPRESS, alarm, why.actor)
+        said: dict[str, Any] = {"actor": name, "note": why.note, "now_ns": act.now_ns}
         act.did = await suppressing.unsuppress(act.conn, [subject], why.by, **said)
         if not act.did.steps:
             raise ApiProblem(Reason.CONFLICT, f"alarm {subject.alarm}: is not suppressed by {why.by}")
@@ -130,12 +135,15 @@ async def unsuppress_alarm(given: Given, alarm: AlarmPath, why: schemas.Suppress
     response_model=schemas.Suppression,
     responses=ACT_PROBLEMS,
 )
-async def take_out_of_service(given: Given, alarm: AlarmPath, out: schemas.OutOfService, _: NoQuery) -> dict[str, Any]:
+async def take_out_of_service(
+    given: Given, who: Acting, alarm: AlarmPath, out: schemas.OutOfService, _: NoQuery
+) -> dict[str, Any]:
     """Wants a reason and the date of a review, a year away at most. Again, it moves the review."""
     async with acting(given) as act:
         subject = await suppressing.find(act.conn, given.catalog, alarm)
-        said: dict[str, Any] = {"actor": out.actor, "reason": out.note, "now_ns": act.now_ns}
-        act.did = await suppressing.out_of_service(act.conn, subject, review_ns=_ns(out.review), **said)
+        name = await who.acts_on(act.conn, Act.OUT_OF_SERVICE, alarm, out.actor)
+        said: dict[str, Any] = {"actor": name, "reason": out.note, "now_ns": act.now_ns}
+        act.did = await suppressing.out_of_service(act.conn, subject, review_ns=instant_ns(out.review), **said)
     return await _register(given, subject.alarm)
 
 
@@ -145,16 +153,13 @@ async def take_out_of_service(given: Given, alarm: AlarmPath, out: schemas.OutOf
     response_model=schemas.Suppression,
     responses=ACT_PROBLEMS,
 )
-async def return_to_service(given: Given, alarm: AlarmPath, note: schemas.Note, _: NoQuery) -> dict[str, Any]:
+async def return_to_service(given: Given, who: Acting, alarm: AlarmPath, note: schemas.Note, _: NoQuery) -> dict[str, Any]:
     """What is active must be seen again, even what was acknowledged. 409 where it is in service."""
     async with acting(given) as act:
         subject = await suppressing.find(act.conn, given.catalog, alarm)
-        act.did = await suppressing.return_to_service(act.conn, subject, actor=note.actor, note=note.note, now_ns=act.now_ns)
+        name = await who.acts_on(act.conn, Act.OUT_OF_SERVICE, alarm, note.actor)
+        act.did = await suppressing.return_to_service(act.conn, subject, actor=name, note=note.note, now_ns=act.now_ns)
     return await _register(given, subject.alarm)
-
-
-def _ns(moment: str) -> int:
-    return to_ns(datetime.fromisoformat(moment))
 
 
 async def _register(given: Services, alarm: str) -> dict[str, Any]:

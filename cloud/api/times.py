@@ -8,7 +8,7 @@ import numpy as np
 
 from telemetry.clock import SECOND_NS
 
-__all__ = ["age_s", "iso", "iso_many", "to_ns"]
+__all__ = ["age_s", "instant_ns", "iso", "iso_many", "to_ns"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -35,6 +35,11 @@ def to_ns(moment: datetime) -> int:
     """Nanoseconds since the Unix epoch of an aware instant."""
     since = moment - _EPOCH
     return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+
+
+def instant_ns(text: str) -> int:
+    """Nanoseconds since the Unix epoch of an instant in ISO 8601 with a zone; ValueError for anything else."""
+    return to_ns(datetime.fromisoformat(text))
 
 
 def age_s(time_ns: int | None, now_ns: int) -> float | None:

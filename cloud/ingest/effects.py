@@ -7,17 +7,16 @@ import msgspec
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cloud import cases
 from cloud.alarms.announce import announce
 from cloud.alarms.announce import tell as tell_alarms
 from cloud.alarms.log import NOTHING, Recorded, record
+from cloud.cases.desk import Desk
+from cloud.cases.opening import Joined
 from cloud.feed import Feed
 from cloud.ingest.account import Quarantined
 from cloud.ingest.draft import Draft, Lost
 from cloud.ingest.lanes import save
-from cloud.notify.config import ChannelConfig
 from cloud.relational.tables import losses, quarantine
-from device_profiles.model import Profile
 
 __all__ = ["NO_EFFECTS", "Effects", "apply", "tell"]
 
@@ -26,7 +25,7 @@ class Effects(msgspec.Struct, frozen=True):
     """What a draft changed, for those who watch."""
 
     recorded: Recorded
-    cases: list[cases.Joined]
+    cases: list[Joined]
 
 
 NO_EFFECTS: Final = Effects(NOTHING, [])
@@ -35,15 +34,14 @@ NO_EFFECTS: Final = Effects(NOTHING, [])
 async def apply(
     conn: AsyncConnection,
     draft: Draft,
-    catalog: Mapping[str, Profile],
-    channels: Sequence[ChannelConfig],
+    desk: Desk,
     now_ns: int,
 ) -> Effects:
     """Write everything that a draft says, inside the caller's transaction."""
     recorded, joined = NOTHING, []
     if draft.transitions:
         recorded = await record(conn, draft.transitions, now_ns)
-        joined = await announce(conn, recorded, catalog=catalog, channels=channels, now_ns=now_ns, unknown=draft.note)
+        joined = await announce(conn, recorded, desk=desk, now_ns=now_ns, unknown=draft.note)
     await _keep_quarantined(conn, draft.quarantined, now_ns)
     for lost in draft.losses:
         await _keep_loss(conn, lost, now_ns)

@@ -8,13 +8,14 @@ and a record's effects share a transaction with the watermark that says it is do
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from cloud.cases.desk import Desk
 from cloud.feed import Feed
 from cloud.ingest import effects as ingest_effects
 from cloud.ingest.ahead import NOTHING, Ahead, Answer
@@ -26,12 +27,10 @@ from cloud.ingest.greet import lanes_of, meet
 from cloud.ingest.lanes import Ledger
 from cloud.ingest.patience import Patience
 from cloud.ingest.queue import IngestQueue
-from cloud.notify.config import ChannelConfig
 from cloud.refusals import Refusals
 from cloud.registry import Registry
 from cloud.relational.engine import writing
 from cloud.series.store import SeriesStore
-from device_profiles.model import Profile
 from telemetry.clock import Clock
 from telemetry.reason import Reason
 from telemetry.wire import Ack, GatewayStatus, Hello
@@ -59,8 +58,7 @@ class Ingest:
         series: SeriesStore,
         registry: Registry,
         refusals: Refusals,
-        catalog: Mapping[str, Profile],
-        channels: Sequence[ChannelConfig],
+        desk: Desk,
         feed: Feed,
         clock: Clock,
         answer: Callable[[Ack], None],
@@ -70,8 +68,7 @@ class Ingest:
         self._engine = engine
         self._registry = registry
         self._refusals = refusals
-        self._catalog = catalog
-        self._channels = channels
+        self._desk = desk
         self._feed = feed
         self._clock = clock
         self._answer = answer
@@ -189,7 +186,7 @@ class Ingest:
         if not draft.accounts:
             return ingest_effects.NO_EFFECTS
         async with writing(self._engine) as conn:
-            effects = await ingest_effects.apply(conn, draft, self._catalog, self._channels, now_ns)
+            effects = await ingest_effects.apply(conn, draft, self._desk, now_ns)
             self._crash.at(CrashPoint.BEFORE_COMMIT)
             return effects
 
@@ -248,7 +245,7 @@ class Ingest:
     async def _register_one(
         self, conn: AsyncConnection, greeting: Greeting, draft: Draft, now_ns: int
     ) -> list[dict[str, object]]:
-        await ingest_effects.apply(conn, draft, self._catalog, self._channels, now_ns)
+        await ingest_effects.apply(conn, draft, self._desk, now_ns)
         return await self._registry.hello(conn, greeting.hello, now_ns, greeting.ahead_ns)
 
     async def _note_statuses(self, statuses: Sequence[GatewayStatus]) -> None:

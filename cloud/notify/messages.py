@@ -79,7 +79,8 @@ _Words = tuple[str, list[str], dict[str, str]]
 def _one(facts: Mapping[str, Any], lang: Language, zone: tzinfo, now_ns: int) -> _Words:
     """Title, lines and variables of a message about one case."""
     step, priority, title = say(lang, _step(facts, lang)), say(lang, facts["priority"]), facts[f"title_{lang}"]
-    opened, due = local_time(facts["opened_ns"], zone), local_time(facts["due_ns"], zone)
+    opened = local_time(facts["opened_ns"], zone)
+    due = local_time(facts["due_ns"], zone) if facts["due_ns"] is not None else say(lang, "not_due")
     lines = [
         say(lang, "place", place=_place(facts, lang)),
         say(lang, "time", time=opened, age=age(facts["opened_ns"], now_ns, lang)),
@@ -91,10 +92,10 @@ def _one(facts: Mapping[str, Any], lang: Language, zone: tzinfo, now_ns: int) ->
         "title": title,
         "priority": priority,
         "step": step,
-        "place": facts.get("device_name") or facts["device"],
+        "place": facts.get("device_name") or facts["device"] or facts.get("address", ""),
         "id": str(facts["id"]),
         "time": opened[5:16],
-        "due": due[5:16],
+        "due": due[5:16] if facts["due_ns"] is not None else due,
         "department": facts["department"],
         "count": "1",
     }
@@ -188,7 +189,7 @@ def _step(facts: Mapping[str, Any], lang: Language) -> str:
 
 
 def _place(facts: Mapping[str, Any], lang: Language) -> str:
-    name, device = facts.get("device_name") or "", facts["device"]
+    name, device = facts.get("device_name") or "", facts["device"] or facts.get("address", "")
     place = f"{name}({device})" if name and lang is Language.ZH else f"{name} ({device})" if name else device
     if facts["longitude"] is None or facts["latitude"] is None:
         return str(place)

@@ -40,7 +40,9 @@ class Person(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """One person on one channel: a `[[people]]` table of the cloud's TOML.
 
     `address` is what the channel calls this person: a phone number (+8613800000000), a WeCom user id. `per_minute` is
-    the most messages that reach this person over this channel in a minute; what is beyond it comes as a digest.
+    the most messages that reach this person over this channel in a minute; what is beyond it comes as a digest. With
+    `offices` only what concerns these is told, of cases of these departments and districts (all where none are named), and
+    what is the person's own task; `name` is then the name of the account.
     """
 
     name: str
@@ -48,6 +50,9 @@ class Person(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     priorities: tuple[Priority, ...] = EVERY_PRIORITY
     quiet: Quiet | None = None
     per_minute: int = 6
+    offices: tuple[str, ...] = ()
+    departments: tuple[str, ...] = ()
+    districts: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         # A phone number in a log is personal data that nobody asked for.

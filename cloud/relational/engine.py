@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ _BUSY_MS = 5_000
 _WRITES = "citynerve_writes"
 _SQLITE = "sqlite+aiosqlite"
 _POSTGRESQL = "postgresql+asyncpg"
+# It would log every statement with its parameters, and what people wrote is not for a log.
+logging.getLogger("aiosqlite").setLevel(logging.INFO)
 _locks: WeakKeyDictionary[AsyncEngine, asyncio.Lock] = WeakKeyDictionary()
 
 

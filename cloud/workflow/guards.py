@@ -43,6 +43,7 @@ GUARDS: Final[Mapping[Guard, _Question]] = {
     Guard.HOLD_DATE_CAME: lambda case, deed, _: case.hold_until_ns is not None and deed.at_ns >= case.hold_until_ns,
     Guard.SEEN_DONE: lambda case, deed, _: case.checked or deed.device_says is DeviceSays.CLEAR,
     Guard.DEVICE_AGREES: lambda _case, deed, _: deed.device_says is not DeviceSays.FAULT,
+    Guard.DEVICE_CLEAR: lambda _case, deed, _: deed.device_says is DeviceSays.CLEAR,
     Guard.WAS_OVERDUE: lambda case, _deed, _: case.overdue,
     Guard.NO_APPEAL_YET: lambda case, _deed, _: case.appeal is Appeal.NONE,
     Guard.APPEAL_NEW: lambda case, _deed, _: case.appeal is Appeal.NEW,

@@ -5,7 +5,8 @@ A pair that is not here is refused. The rows follow the state table of city mana
 
 * a hold and a rework lead to `dispatched`: the department is the same, and it assigns anew;
 * the handling limit goes on with what is left after a rework or a hold, and begins again when a closed case is reopened;
-* a check passes when a collector saw the work done, or the device itself says that the fault is gone;
+* a check passes when a collector saw the work done, or the device itself says that the fault is gone; where its word is
+  enough, nobody is sent to check at all;
 * a task to verify or check that nobody answers can be recalled;
 * whoever gets a case back cannot jump over the stage that returned it: no row leads from there past it, and the system
   (an automatic policy) may not send a returned case on at all.
@@ -55,6 +56,7 @@ department_review | confirm         | feedback          | department        | no
 
 feedback          | rework          | dispatched        | desk dispatcher   | reason          |                                                | resumes handle                | department
 feedback          | check           | checking          | desk              | assignee        |                                                | starts check                  | assignee
+feedback          | pass            | closed            | operator leads system | standard    | device_clear                                   |                               | reporter department
 checking          | checked         | checking          | collector         | note photo      | own_task                                       | stops check                   | operator
 checking          | recall          | feedback          | desk              | reason          |                                                | stops check                   | assignee
 checking          | fail            | dispatched        | collector desk    | reason          | own_task                                       | stops check, resumes handle   | department operator

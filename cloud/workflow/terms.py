@@ -43,6 +43,7 @@ class Guard(StrEnum):
     HOLD_DATE_CAME = "hold_date_came"
     SEEN_DONE = "seen_done"
     DEVICE_AGREES = "device_agrees"
+    DEVICE_CLEAR = "device_clear"
     WAS_OVERDUE = "was_overdue"
     NO_APPEAL_YET = "no_appeal_yet"
     APPEAL_NEW = "appeal_new"
@@ -122,6 +123,9 @@ GUARD_WORDS: Final[Mapping[Guard, Text]] = {
     Guard.HOLD_DATE_CAME: Text("挂账日期已到", "the hold's date has come"),
     Guard.SEEN_DONE: Text("采集员已到场核查，或设备报告恢复正常", "a collector saw it done, or the device says so"),
     Guard.DEVICE_AGREES: Text("设备不再报告故障", "the device no longer reports the fault"),
+    Guard.DEVICE_CLEAR: Text(
+        "设备报告恢复正常，且其报告即可结案", "the device says that the fault is gone, and its word is enough"
+    ),
     Guard.WAS_OVERDUE: Text("处置超期", "the handling was overdue"),
     Guard.NO_APPEAL_YET: Text("每案限申诉一次", "one appeal a case"),
     Guard.APPEAL_NEW: Text("申诉待初审", "the appeal waits for its first reviewer"),

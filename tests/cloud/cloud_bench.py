@@ -9,6 +9,7 @@ from cloud_records import T0, S, batch, reading
 from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cloud.cases.desk import Desk
 from cloud.feed import Feed
 from cloud.ingest.ingest import Ingest
 from cloud.refusals import Refusals
@@ -93,8 +94,7 @@ class Bench:
             series=self.series,
             registry=self.registry,
             refusals=Refusals(),
-            catalog=load_catalog(),
-            channels=(),
+            desk=Desk(catalog=load_catalog()),
             feed=self.feed,
             clock=self.clock,
             answer=self._answer,

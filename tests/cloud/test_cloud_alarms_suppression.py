@@ -13,6 +13,7 @@ from cloud.alarms import acts, suppressing
 from cloud.alarms.acts import AlarmError
 from cloud.alarms.announce import AGAIN, announce
 from cloud.alarms.log import Recorded, record
+from cloud.cases.desk import Desk
 from cloud.notify.config import ChannelConfig, ChannelKind
 from cloud.relational.engine import reading, writing
 from cloud.relational.tables import cases, devices, notifications, suppressions
@@ -23,6 +24,7 @@ from telemetry.wire import EventsBatch
 
 CREW = ChannelConfig(name="crew", kind=ChannelKind.WEBHOOK, url="http://127.0.0.1:1/")
 CATALOG = load_catalog()
+DESK = Desk(catalog=CATALOG, channels=[CREW])
 COVER = subject()
 NEXT = f"{OWN}/{T0 + 500 * S}"
 RAISE = step(1, Cause.RAISE, 10)
@@ -78,7 +80,7 @@ async def story(engine: AsyncEngine, *acts_at: tuple[int, Act]) -> Recorded:
     for at_s, act in acts_at:
         async with writing(engine) as conn:
             done = await act(conn, T0 + at_s * S)
-            await announce(conn, done, catalog=CATALOG, channels=[CREW], now_ns=T0 + at_s * S)
+            await announce(conn, done, desk=DESK, now_ns=T0 + at_s * S)
     return done
 
 

@@ -350,7 +350,7 @@ async def test_only_the_part_of_an_alarm_batch_that_is_new_has_effects(bench: Be
         bench.say(EventsBatch(gateway="gw-1", epoch="e1", first_seq=1, events=steps(*causes)))
     await bench.acked(3, Lane.EVENTS)
     assert len(await bench.rows(transitions)) == 3
-    assert [row["state"] for row in await bench.rows(cases)] == ["open"]
+    assert [row["state"] for row in await bench.rows(cases)] == ["dispatched"]
     assert bench.ingest.counts.cases_opened == 1
 
 

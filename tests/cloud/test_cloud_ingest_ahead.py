@@ -217,7 +217,7 @@ async def test_an_alarm_does_not_wait_for_a_series_store_that_is_slow_or_away(ro
     road.say(EventsBatch(gateway="gw-1", epoch="e1", first_seq=1, events=[raised("cover-1")]))
     await road.acked(1, Lane.EVENTS)
     assert road.cumulative() == []
-    assert [row["state"] for row in await road.rows(cases)] == ["open"]
+    assert [row["state"] for row in await road.rows(cases)] == ["dispatched"]
     road.series.open_gate(*range(1, 6))
     await road.acked(300)
 

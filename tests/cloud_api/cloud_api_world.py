@@ -14,6 +14,7 @@ from yarl import URL
 from cloud.api.app import build_app
 from cloud.api.server import listen, serve
 from cloud.api.services import Services
+from cloud.cases.desk import Desk
 from cloud.counts import CloudCounts
 from cloud.feed import Feed
 from cloud.notify.config import ChannelConfig, ChannelKind
@@ -89,11 +90,10 @@ async def world(folder: Path) -> AsyncIterator[World]:
     services = Services(
         engine=engine,
         series=store,
-        catalog=load_catalog(),
+        desk=Desk(catalog=load_catalog(), channels=(HOOK,)),
         feed=Feed(size=100),
         clock=clock,
         counts=_counts,
-        channels=(HOOK,),
         notify=lambda: woken.append(1),
         stop=stop,
     )
@@ -135,7 +135,7 @@ async def _fill(services: Services) -> None:
         await conn.execute(case_alarms.insert().values(case_id=7, alarm=ALARM))
         await conn.execute(
             case_steps.insert().values(
-                case_id=7, step="opened", from_state="open", to_state="open", actor="system", at_ns=NOW_NS, note=""
+                case_id=7, step="report", from_state="reported", to_state="reported", actor="system", at_ns=NOW_NS, note=""
             )
         )
         await conn.execute(notifications.insert().values(_notice()))
@@ -216,8 +216,8 @@ def _raise() -> dict[str, Any]:
 
 def _case() -> dict[str, Any]:
     return {
-        "id": 7, "device": "cover-1", "matter": "cover_missing", "gbt_code": "0101", "department": "municipal",
-        "title_zh": "井盖缺失", "title_en": "Cover missing", "priority": "critical", "state": "open", "longitude": 113.26,
+        "id": 7, "device": "cover-1", "matter": "cover_displaced", "gbt_code": "0101", "department": "municipal",
+        "title_zh": "井盖缺失", "title_en": "Cover missing", "priority": "critical", "state": "dispatched", "longitude": 113.26,
         "latitude": 23.12, "opened_ns": NOW_NS, "due_ns": NOW_NS + 3600 * SECOND_NS, "closed_ns": None, "assignee": "",
         "version": 1,
     }  # fmt: skip

@@ -9,8 +9,9 @@ from sqlalchemy import select
 
 from cloud.api.server import listen
 from cloud.relational.engine import reading, writing
-from cloud.relational.tables import alarms, devices, lanes, losses, notifications
+from cloud.relational.tables import alarms, devices, evidence, lanes, losses, notifications
 
+PHOTO = "ab" * 32
 HISTORY = "/api/devices/cover-1/history"
 
 
@@ -133,7 +134,7 @@ async def test_a_case_is_shown_with_steps_alarms_and_messages(city: World) -> No
     case = await city.get("/api/cases/7")
     assert (case["title"]["zh"], case["device_name"], case["overdue"]) == ("井盖缺失", "井 cover-1 100%", False)
     assert [alarm["id"] for alarm in case["alarms"]] == [ALARM]
-    assert [step["step"] for step in case["steps"]] == ["opened"]
+    assert [step["step"] for step in case["steps"]] == ["report"]
     notice = case["notifications"][0]
     assert (notice["state"], notice["attempts"], notice["failure"], notice["next_attempt"]) == (
         "pending",
@@ -143,26 +144,80 @@ async def test_a_case_is_shown_with_steps_alarms_and_messages(city: World) -> No
     )
 
 
+ASSIGN: dict[str, Any] = {"step": "assign", "actor": "boss", "role": "department", "assignee": "li.wei"}
+SUBMIT: dict[str, Any] = {"step": "submit", "actor": "li.wei", "role": "crew", "note": "reseated", "photos": [PHOTO]}
+WORK: list[dict[str, Any]] = [
+    ASSIGN,
+    {"step": "take", "actor": "li.wei", "role": "crew"},
+    {"step": "arrive", "actor": "li.wei", "role": "crew", "position": {"longitude": 113.26, "latitude": 23.12}},
+    SUBMIT,
+    {"step": "confirm", "actor": "boss", "role": "department", "note": "good"},
+    {"step": "check", "actor": "desk", "role": "operator", "assignee": "wang"},
+    {"step": "override", "actor": "chief", "role": "supervisor", "reason": "sensor broken", "standard": "seen on site"},
+]
+
+
 async def test_a_case_goes_through_its_workflow_and_tells_its_channels(city: World) -> None:
-    seen = await city.post("/api/cases/7/acknowledge", {"actor": "a", "version": 1})
-    sent = await city.post("/api/cases/7/dispatch", {"actor": "a", "version": seen["version"], "assignee": "crew-3"})
-    assert (sent["state"], sent["assignee"]) == ("dispatched", "crew-3")
-    done = await city.post("/api/cases/7/close", {"actor": "b", "note": "reseated", "version": sent["version"]})
-    assert (done["state"], done["closed"]) == ("closed", NOW)
-    assert [step["step"] for step in done["steps"]] == ["opened", "acknowledged", "dispatched", "closed"]
+    async with writing(city.services.engine) as conn:
+        row = {"id": PHOTO, "media_type": "image/jpeg", "size": 1, "uploaded_by": "li.wei", "at_ns": 0}
+        await conn.execute(evidence.insert().values(row))
+    case = await city.get("/api/cases/7")
+    assert case["device_says"] == "fault"
+    for step in WORK:
+        assert step["step"] in {may["step"] for may in case["may"]}
+        case = await city.post("/api/cases/7/steps", {**step, "version": case["version"]})
+    assert (case["state"], case["closed"], case["state_title"]["zh"]) == ("closed", NOW, "结案")
+    assert [step["step"] for step in case["steps"]] == ["report", *(step["step"] for step in WORK)]
+    assert case["steps"][4]["photos"] == [PHOTO]
+    assert {clock["clock"]: clock["state"] for clock in case["clocks"]} == {"check": "stopped"}
     assert [c["id"] for c in (await city.get("/api/cases?state=closed"))["items"]] == [7]
     assert (await city.get("/api/cases"))["items"] == []
     async with reading(city.services.engine) as conn:
-        steps = list(await conn.scalars(select(notifications.c.step).order_by(notifications.c.id)))
-    assert steps == ["opened", "acknowledged", "dispatched", "closed"]
-    assert len(city.woken) == 3
+        told = list(await conn.scalars(select(notifications.c.step).order_by(notifications.c.id)))
+    assert told == ["opened", "assign", "submit", "confirm", "check", "override"]
+    assert len(city.woken) == len(WORK)
 
 
 async def test_two_people_who_act_on_the_same_version_do_not_both_win(city: World) -> None:
-    await city.post("/api/cases/7/acknowledge", {"actor": "a", "version": 1})
-    problem = await city.post("/api/cases/7/close", {"actor": "b", "note": "done", "version": 1}, status=409)
+    await city.post("/api/cases/7/steps", {**ASSIGN, "version": 1})
+    problem = await city.post("/api/cases/7/steps", {**ASSIGN, "version": 1}, status=409)
     assert problem["reason"] == "conflict"
     assert "version 2" in problem["detail"]
+
+
+async def test_what_a_page_sends_again_is_done_once(city: World) -> None:
+    sent = {**ASSIGN, "version": 1, "key": "0b9f3d1c", "done": "2025-11-20T13:55:00Z"}
+    once, again = [await city.post("/api/cases/7/steps", sent) for _ in range(2)]
+    assert once["version"] == again["version"] == 2
+    assert [step["done"] for step in again["steps"]] == [None, "2025-11-20T13:55:00.000Z"]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "reason"),
+    [
+        pytest.param({"role": "crew"}, 403, "not_allowed", id="not in this office"),
+        pytest.param({"role": "system"}, 403, "not_allowed", id="nobody is the system"),
+        pytest.param({"assignee": ""}, 422, "missing", id="without what the step needs"),
+        pytest.param({"step": "pass"}, 409, "conflict", id="not from this state"),
+        pytest.param({"step": "close"}, 422, "invalid", id="no such step"),
+        pytest.param({"photos": ["x"]}, 422, "invalid", id="no photo's id"),
+    ],
+)
+async def test_a_step_that_is_refused_says_why(city: World, change: dict[str, Any], status: int, reason: str) -> None:
+    problem = await city.post("/api/cases/7/steps", {**ASSIGN, "version": 1, **change}, status=status)
+    assert problem["reason"] == reason
+
+
+async def test_a_person_reports_and_what_is_known_already_is_joined(city: World) -> None:
+    told = {"matter": "cover_displaced", "actor": "li.wei", "role": "collector", "description": "open", "address": "中山路"}
+    at_the_device = await city.post("/api/cases", {**told, "device": "cover-1"})
+    assert (at_the_device["id"], at_the_device["steps"][-1]["step"]) == (7, "join")
+    elsewhere = await city.post("/api/cases", {**told, "longitude": 113.5, "latitude": 23.0})
+    assert (elsewhere["device"], elsewhere["state"], elsewhere["source"]) == (None, "reported", "person")
+    again = await city.post("/api/cases", {**told, "longitude": 113.50001, "latitude": 23.0})
+    assert again["id"] == elsewhere["id"]
+    await city.post("/api/cases", {**told, "matter": "no_such"}, status=404)
+    await city.post("/api/cases", {**told, "device": "cover-99"}, status=404)
 
 
 async def test_a_case_is_overdue_once_its_time_is_over(city: World) -> None:

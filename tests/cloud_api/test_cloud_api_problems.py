@@ -1,5 +1,6 @@
 """What the API answers to bad questions: a problem each time, never a fault of its own."""
 
+import json
 import random
 from typing import Any
 from urllib.parse import quote
@@ -72,46 +73,48 @@ async def test_a_bad_question_gets_a_problem(quiet_city: World, path: str, statu
     assert said in problem["detail"]
 
 
+STEP: dict[str, Any] = {"step": "assign", "actor": "a", "role": "department", "assignee": "b", "version": 1}
 BODIES = [
-    pytest.param({"actor": "a"}, 422, "version", id="without a version"),
-    pytest.param({"actor": "a", "version": "1"}, 422, "version", id="a version in words"),
-    pytest.param({"actor": "a", "version": True}, 422, "version", id="a version that is true"),
-    pytest.param({"actor": "a", "version": 10**30}, 422, "version", id="a version beyond any"),
-    pytest.param({"actor": "  ", "version": 1}, 422, "actor", id="nobody acts"),
-    pytest.param({"actor": "a" * 129, "version": 1}, 422, "actor", id="a name too long"),
-    pytest.param({"actor": "a\x00", "version": 1}, 422, "actor", id="control characters"),
-    pytest.param({"actor": "\ud800", "version": 1}, 422, "actor", id="half a character"),
-    pytest.param({"actor": "a", "version": 1, "colour": "red"}, 422, "colour", id="an unknown member"),
+    pytest.param({k: v for k, v in STEP.items() if k != "version"}, 422, "version", id="without a version"),
+    pytest.param({**STEP, "version": "1"}, 422, "version", id="a version in words"),
+    pytest.param({**STEP, "version": True}, 422, "version", id="a version that is true"),
+    pytest.param({**STEP, "version": 10**30}, 422, "version", id="a version beyond any"),
+    pytest.param({**STEP, "actor": "  "}, 422, "actor", id="nobody acts"),
+    pytest.param({**STEP, "actor": "a" * 129}, 422, "actor", id="a name too long"),
+    pytest.param({**STEP, "actor": "a\x00"}, 422, "actor", id="control characters"),
+    pytest.param({**STEP, "actor": "\ud800"}, 422, "actor", id="half a character"),
+    pytest.param({**STEP, "colour": "red"}, 422, "colour", id="an unknown member"),
     pytest.param([1], 422, "body", id="a list"),
-    pytest.param({"actor": "a", "note": " ", "version": 1}, 422, "note", id="closing without a word"),
-    pytest.param({"actor": "a", "note": "x", "version": 9}, 409, "version", id="a version that never was"),
+    pytest.param({**STEP, "assignee": " "}, 422, "assignee", id="assigning to nobody"),
+    pytest.param({**STEP, "until": "tomorrow"}, 422, "until", id="a time in words"),
+    pytest.param({**STEP, "version": 9}, 409, "version", id="a version that never was"),
 ]
 
 
 @pytest.mark.parametrize(("body", "status", "said"), BODIES)
 async def test_a_bad_step_changes_nothing(city: World, body: Any, status: int, said: str) -> None:
-    problem = await city.post("/api/cases/7/close", body, status=status)
+    problem = await city.post("/api/cases/7/steps", body, status=status)
     assert said in problem["detail"]
     assert (await city.get("/api/cases/7"))["version"] == 1
 
 
 async def test_a_body_that_is_not_json_is_refused(city: World) -> None:
     for data in (b"{", b"\xff\xfe", b"[" * 60_000, b'{"actor": 1e999}'):
-        async with city.session.post("/api/cases/7/close", data=data, headers={"Content-Type": "application/json"}) as response:
+        async with city.session.post("/api/cases/7/steps", data=data, headers={"Content-Type": "application/json"}) as response:
             assert response.status in {400, 422}
             assert response.headers["Content-Type"] == "application/problem+json"
 
 
 async def test_a_form_is_not_taken_for_json(city: World) -> None:
     async with city.session.post(
-        "/api/cases/7/close", data=b'{"actor": "a", "note": "x", "version": 1}', headers={"Content-Type": "text/plain"}
+        "/api/cases/7/steps", data=json.dumps(STEP).encode(), headers={"Content-Type": "text/plain"}
     ) as r:
         assert r.status == 422
 
 
 async def test_a_body_too_large_is_refused_by_its_length(city: World) -> None:
-    body = {"actor": "a", "note": "x" * MAX_BODY_BYTES, "version": 1}
-    problem = await city.post("/api/cases/7/close", body, status=413)
+    body = {**STEP, "note": "x" * MAX_BODY_BYTES}
+    problem = await city.post("/api/cases/7/steps", body, status=413)
     assert problem["reason"] == "oversized"
     assert str(MAX_BODY_BYTES) in problem["detail"]
 
@@ -121,17 +124,17 @@ async def test_a_body_too_large_is_refused_while_it_comes(city: World) -> None:
         for _ in range(20):
             yield b"x" * 8192
 
-    async with city.session.post("/api/cases/7/close", data=drip(), headers={"Content-Type": "application/json"}) as response:
+    async with city.session.post("/api/cases/7/steps", data=drip(), headers={"Content-Type": "application/json"}) as response:
         assert response.status == 413
         assert (await response.json(content_type=None))["reason"] == "oversized"
 
 
 async def test_another_sites_page_may_not_post(city: World) -> None:
-    body = {"actor": "a", "note": "x", "version": 1}
-    problem = await city.post("/api/cases/7/close", body, status=403, Origin="https://elsewhere.example")
+    body = STEP
+    problem = await city.post("/api/cases/7/steps", body, status=403, Origin="https://elsewhere.example")
     assert problem["reason"] == "not_allowed"
-    await city.post("/api/cases/7/close", body, status=403, Origin="null")
-    await city.post("/api/cases/7/close", body, status=200, Origin=city.base)
+    await city.post("/api/cases/7/steps", body, status=403, Origin="null")
+    await city.post("/api/cases/7/steps", body, status=200, Origin=city.base)
 
 
 async def test_a_wrong_method_is_a_problem(city: World) -> None:
@@ -213,7 +216,7 @@ async def test_every_route_says_what_it_does_with_an_example(city: World) -> Non
         "/api/devices",
         "/api/devices/{id}/history",
         "/api/alarms/{id}/acknowledge",
-        "/api/cases/{id}/close",
+        "/api/cases/{id}/steps",
         "/api/stream",
     } <= set(description["paths"])
 

@@ -20,6 +20,7 @@ from sim_net import Broker, Line, MqttClient
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from cloud.cases.desk import Desk
 from cloud.feed import Feed
 from cloud.ingest.ingest import Ingest
 from cloud.ingest.link import BrokerLink
@@ -255,7 +256,7 @@ def _copy(path: Path) -> bytes:
     return copy
 
 
-_catalog = cache(load_catalog)
+_desk = cache(lambda: Desk(catalog=load_catalog()))
 
 
 class _Link(BrokerLink):
@@ -386,8 +387,7 @@ class CloudHost:
             series=_Series(process, self.series, self._chance, self._seen),
             registry=registry,
             refusals=refusals,
-            catalog=_catalog(),
-            channels=(),
+            desk=_desk(),
             feed=Feed(),
             clock=self._clock,
             answer=answer,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from cloud.cases.desk import Desk
 from cloud.feed import Feed
 from cloud.ingest.ingest import Ingest
 from cloud.notify.config import ChannelConfig, ChannelKind
@@ -87,8 +88,7 @@ async def test_a_cover_s_bytes_become_a_case(tmp_path: Path) -> None:
         series=series,
         registry=Registry(auto_register=True),
         refusals=Refusals(),
-        catalog=catalog,
-        channels=(crew,),
+        desk=Desk(catalog=catalog, channels=(crew,)),
         feed=Feed(),
         clock=clock,
         answer=acks.put_nowait,
@@ -110,8 +110,8 @@ async def test_a_cover_s_bytes_become_a_case(tmp_path: Path) -> None:
         steps = (await conn.execute(select(case_steps.c.step).order_by(case_steps.c.id))).scalars().all()
         message = (await conn.execute(select(notifications).where(notifications.c.step == "opened"))).mappings().one()
     assert (alarm["state"], alarm["raised_ns"], alarm["case_id"]) == (AlarmState.UNACKNOWLEDGED, MOMENT_NS, case["id"])
-    assert (case["device"], case["state"], case["gbt_code"], case["priority"]) == (COVER, "open", "0103", "critical")
-    assert steps[0] == "opened"
+    assert (case["device"], case["state"], case["gbt_code"], case["priority"]) == (COVER, "dispatched", "0103", "critical")
+    assert steps[:3] == ["report", "file", "dispatch"]
     assert (message["channel"], message["case_id"], message["state"]) == ("crew", case["id"], "pending")
 
     await outbox.close()
