@@ -45,6 +45,11 @@ def names(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
 
 
+def leave(file: Path) -> None:
+    file.parent.mkdir()
+    file.write_bytes(JPEG[:100])
+
+
 async def ids(engine: AsyncEngine) -> list[str]:
     async with reading(engine) as conn:
         return sorted((await conn.scalars(select(evidence.c.id))).all())
@@ -116,8 +121,7 @@ async def test_a_full_folder_says_so_and_takes_what_it_has_already(cloud_engine:
 
 
 async def test_what_an_earlier_run_was_receiving_is_cleared_away(cloud_engine: AsyncEngine, photos: Path) -> None:
-    photos.mkdir()
-    (photos / "tmpabc.part").write_bytes(JPEG[:100])
+    leave(photos / "tmpabc.part")
     photo = await put(cloud_engine, EvidenceFolder(photos), PNG)
     assert names(photos) == [photo.id]
 
