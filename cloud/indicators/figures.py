@@ -10,7 +10,7 @@ from cloud.indicators.words import By, Count, Kind
 from device_profiles.quantities import Text
 from telemetry.clock import SECOND_NS
 
-__all__ = ["NO_DATA", "amount", "group_title", "instant", "rounded", "shown"]
+__all__ = ["NO_DATA", "amount", "group_title", "instant", "minute", "rounded", "shown"]
 
 NO_DATA: Final = Text("无数据", "no data")
 
@@ -27,9 +27,7 @@ _SYSTEM: Final = Text("系统", "the system")
 def rounded(value: Fraction, places: int) -> str:
     """A number that is not negative, with so many decimal places, half up: 1/8 with two is 0.13."""
     unit = 10**places
-    whole, rest = divmod(value.numerator * unit * 2 + value.denominator, value.denominator * 2)
-    del rest
-    before, after = divmod(whole, unit)
+    before, after = divmod((value.numerator * unit * 2 + value.denominator) // (value.denominator * 2), unit)
     return f"{before}.{after:0{places}}" if places else str(before)
 
 
@@ -64,8 +62,12 @@ def group_title(by: By, group: str) -> Text:
     return _SYSTEM if by is By.PERSON and group == "system" else Text(group, group)
 
 
+def minute(at_ns: int, zone: ZoneInfo) -> str:
+    """What a clock in the zone shows: 2026-11-01 08:00."""
+    return f"{dt.datetime.fromtimestamp(at_ns // SECOND_NS, zone):%Y-%m-%d %H:%M}"
+
+
 def instant(at_ns: int, zone: ZoneInfo) -> str:
     """A moment in the zone, with its offset and name: 2026-11-01 08:00 +08:00 (Asia/Shanghai)."""
-    local = dt.datetime.fromtimestamp(at_ns // SECOND_NS, zone)
-    offset = local.strftime("%z")
-    return f"{local:%Y-%m-%d %H:%M} {offset[:3]}:{offset[3:5]} ({zone.key})"
+    offset = dt.datetime.fromtimestamp(at_ns // SECOND_NS, zone).strftime("%z")
+    return f"{minute(at_ns, zone)} {offset[:3]}:{offset[3:5]} ({zone.key})"

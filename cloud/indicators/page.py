@@ -7,7 +7,7 @@ from importlib.resources import files
 from string import Template
 from typing import Final
 
-from cloud.indicators.figures import amount, group_title, instant, shown
+from cloud.indicators.figures import amount, group_title, instant, minute, shown
 from cloud.indicators.sentences import RULES
 from cloud.indicators.table import INDICATORS, Indicator
 from cloud.indicators.tally import Line, Report
@@ -50,8 +50,8 @@ class _Page:
 
     def _head(self) -> Iterator[tuple[str, str]]:
         period, said = self._report.period, self._texts
-        ends = [instant(at_ns, period.zone) for at_ns in (period.from_ns, period.until_ns)]
-        yield said["period"], f"{period.name}: {ends[0]} {said['until']} {ends[1]} {said['excluded']}"
+        begins, ends = (minute(at_ns, period.zone) for at_ns in (period.from_ns, period.until_ns))
+        yield said["period"], f"{period.name}: {begins} {said['until']} {ends} {said['excluded']}, {period.zone.key}"
         yield said["made"], instant(self._report.made_ns, period.zone)
 
     def _notice(self) -> str:
@@ -84,7 +84,7 @@ class _Page:
 
     def _sentence(self, row: Indicator) -> str:
         own = f"{self._texts['own']} " if row.source is Source.OWN else ""
-        return f"{self._said(row.sentence)} [{_escaped(own)}v{row.version}]"
+        return f'{self._said(row.sentence)} <span class="tag">[{_escaped(own)}v{row.version}]</span>'
 
     def _groups(self) -> str:
         by = self._report.by
@@ -92,35 +92,39 @@ class _Page:
             return ""
         lines = itertools.groupby(self._report.of_groups(), key=lambda line: line.indicator)
         blocks = "\n".join(self._block(indicator, group) for indicator, group in lines)
-        title = self._texts["groups"].format(by=in_language(BY_WORDS[by], self._language))
+        title = self._texts["groups"].format(by=self._words(BY_WORDS[by]))
         inside = f'<div class="groups">\n{blocks}\n</div>' if blocks else f"<p>{_escaped(self._texts['nothing'])}</p>"
         return f'<h2 class="new">{_escaped(title)}</h2>\n{inside}'
 
     def _block(self, indicator: Indicator, lines: Iterable[Line]) -> str:
         """One indicator with a line for each group."""
-        heads = [BY_WORDS[self._report.by], COUNT_WORDS[indicator.numerator]]
+        heads = [BY_WORDS[self._report.by]]
         if indicator.denominator is not None:
-            heads.append(COUNT_WORDS[indicator.denominator])
+            heads += [COUNT_WORDS[indicator.numerator], COUNT_WORDS[indicator.denominator]]
         names = "".join(f"<th>{self._said(head)}</th>" for head in heads)
+        value = self._texts["value"] if indicator.denominator is not None else self._words(COUNT_WORDS[indicator.numerator])
         return (
             f'<section class="block"><h3>{self._said(indicator.title)}</h3><small>{self._sentence(indicator)}</small>'
-            f'<table><thead><tr>{names}<th class="value">{_escaped(self._texts["value"])}</th></tr></thead><tbody>'
+            f'<table><thead><tr>{names}<th class="value">{_escaped(value)}</th></tr></thead><tbody>'
             f"{''.join(self._group(line) for line in lines)}</tbody></table></section>"
         )
 
     def _group(self, line: Line) -> str:
         row = line.indicator
-        parts = [amount(row.numerator, line.numerator)]
+        parts = []
         if row.denominator is not None and line.denominator is not None:
-            parts.append(amount(row.denominator, line.denominator))
+            parts = [amount(row.numerator, line.numerator), amount(row.denominator, line.denominator)]
         cells = "".join(f'<td class="parts">{_escaped(part)}</td>' for part in parts)
         is_share = row.kind is Kind.RATE and line.value is not None
-        bar = f'<span class="bar" style="width:{float(line.value or 0):.1%}"></span>' if is_share else ""
+        bar = f'<span class="bar"><i style="width:{float(line.value or 0):.1%}"></i></span>' if is_share else ""
         title = self._said(group_title(self._report.by, line.group))
         return f'<tr><td class="group">{title}</td>{cells}{self._value(line, bar)}</tr>'
 
+    def _words(self, text: Text) -> str:
+        return in_language(text, self._language)
+
     def _said(self, text: Text) -> str:
-        return _escaped(in_language(text, self._language))
+        return _escaped(self._words(text))
 
 
 def _escaped(text: str) -> str:
