@@ -12,6 +12,7 @@ from cloud.cases.policy import Auto, CasePolicy
 from cloud.notify.config import PERSONAL, ChannelConfig, ChannelKind, Language, Security, problems
 from cloud.notify.messages import VARIABLES
 from cloud.notify.people import EVERY_PRIORITY, Person, Quiet, parse_quiet
+from cloud.open311.config import Open311Config, read_open311
 from cloud.relational.engine import check_database
 from cloud.series.open import parse_series
 from cloud.workflow.case import Policy
@@ -55,7 +56,8 @@ class CloudConfig(msgspec.Struct, frozen=True, kw_only=True):
     `broker` is `mqtt://host:port`. `database` is a SQLAlchemy address (`sqlite+aiosqlite:///path`, or
     `postgresql+asyncpg://user@host:port/database` with the password in `database_password_file`), `series` either
     `duckdb:PATH` or `influx:http://host:port/db?...`; where they are empty, both are files in `data_dir`.
-    With `auto_register` a gateway that says hello is admitted with the devices it declares.
+    With `auto_register` a gateway that says hello is admitted with the devices it declares. Without `open311` citizens have
+    no door here.
     """
 
     data_dir: Path
@@ -67,6 +69,7 @@ class CloudConfig(msgspec.Struct, frozen=True, kw_only=True):
     series: str = ""
     api: ApiConfig = ApiConfig()
     cases: CasesConfig = CasesConfig()
+    open311: Open311Config | None = None
     profile_dirs: tuple[Path, ...] = ()
     channels: tuple[ChannelConfig, ...] = ()
     auto_register: bool = True
@@ -106,6 +109,7 @@ def load_config(path: Path) -> CloudConfig:
         series=root.checked("series", parse_series, "duckdb:PATH or influx:http://host:port/database", ""),
         api=_api(root.table("api")),
         cases=_cases(root.table("cases"), here),
+        open311=read_open311(root.table("open311"), here),
         profile_dirs=root.folders("profile_dirs", here),
         channels=_channels(root.tables("channels"), root.tables("people"), here),
         auto_register=root.flag("auto_register", default=True),

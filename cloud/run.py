@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from cloud.api import server
+from cloud.api import open311, server
 from cloud.api.app import build_app
 from cloud.api.services import Services
 from cloud.cases.calendars import Calendars
@@ -173,6 +173,8 @@ class _Parts:
         )
         self.ticker = Ticker(engine, clock, [Job("cases", 1.0, CaseTicker(engine, desk, feed, self.sender.wake).tick)])
         self.app = build_app(self.services)
+        if config.open311 is not None:
+            open311.install(self.app, self.services, config.open311)
         mount_console(self.app)
 
     async def load(self) -> None:

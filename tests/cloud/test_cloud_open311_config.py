@@ -2,8 +2,10 @@
 
 import hashlib
 import re
+from importlib.resources import files
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -192,6 +194,21 @@ def test_every_mistake_in_the_configuration_and_its_files_is_told(tmp_path: Path
         assert f"keys.toml:{line}: " in told
     for key in ("contact", "services_file", "url", "keep", "colour"):
         assert f"open311.{key}: " in told
+
+
+def test_the_sample_and_the_page_name_every_key(tmp_path: Path) -> None:
+    sample = files("cloud").joinpath("sample.toml").read_text("utf-8")
+    block = sample[sample.index("# [open311]") :].split("\n\n", 1)[0]
+    (tmp_path / "open311-keys.toml").write_text(f'[[keys]]\nname = "app"\nsha256 = "{DIGEST}"\n', encoding="utf-8")
+    (tmp_path / "services.yaml").write_bytes(OWN.read_bytes())
+    config = _read(tmp_path, re.sub("^# ", "", block, flags=re.MULTILINE))
+    assert config is not None
+    keys = set(re.findall(r"^# ([a-z0-9_]+) =", block, re.MULTILINE))
+    fields = {field.name for field in msgspec.structs.fields(config)}
+    read = (fields - {"entries", "keys", "changed"}) | {"enabled", "keys_file", "services_file"}
+    page = (Path(__file__).parents[2] / "docs" / "open311.md").read_text("utf-8")
+    assert keys == read
+    assert set(re.findall(r"^\| `([a-z0-9_]+)` \|", page[: page.index("An address is one")], re.MULTILINE)) == read
 
 
 def test_a_key_for_a_service_that_is_none_is_a_mistake(tmp_path: Path) -> None:
