@@ -11,6 +11,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from cloud.accounts.accounts import AccountPolicy
+from cloud.accounts.passwords import Cost
 from cloud.api.app import build_app
 from cloud.api.server import listen, serve
 from cloud.api.services import Services
@@ -45,6 +47,7 @@ NOW_NS = 1_763_647_200 * SECOND_NS + 123_000_000  # 2025-11-20T14:00:00.123Z
 NOW = "2025-11-20T14:00:00.123Z"
 MINUTE_NS = 60 * SECOND_NS
 ALARM = f"cover-1/cover_opened/{NOW_NS - MINUTE_NS}"
+CHEAP = AccountPolicy(cost=Cost(passes=1, memory_kib=8, lanes=1))
 HOOK = ChannelConfig(name="hook", kind=ChannelKind.WEBHOOK, url="http://127.0.0.1:9/hook")
 
 
@@ -95,6 +98,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
         clock=clock,
         counts=_counts,
         notify=lambda: woken.append(1),
+        accounts=CHEAP,
         stop=stop,
     )
     bound = listen("127.0.0.1", 0)

@@ -400,7 +400,8 @@ def _asks(dependant: Dependant) -> bool:
 
 def test_every_route_that_changes_something_asks_who_acts() -> None:
     silent = {route.name for route in _routes() if route.methods - {"GET", "HEAD"} and not _asks(route.dependant)}
-    assert silent == {"log_in", "log_out", "change_password"}
+    # A rule is tried on the past: a question, whose words do not fit into an address.
+    assert silent - {"try_rule"} == {"log_in", "log_out", "change_password"}
 
 
 def test_the_examples_are_of_their_own_shape() -> None:
