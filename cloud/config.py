@@ -42,12 +42,16 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CasesConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """How cases are run: `[cases]` of the cloud's TOML. `matters` are the city's own tables, `calendar` its working calendar;
-    without them the product's own table and the published calendar of mainland China hold."""
+    """How cases are run: `[cases]` of the cloud's TOML.
+
+    `matters` are the city's own tables, `calendar` its working calendar, `duty` its districts, departments and rosters; without
+    them the product's own table and the published calendar of mainland China hold, and people assign.
+    """
 
     policy: CasePolicy = CasePolicy()
     matters: tuple[Path, ...] = ()
     calendar: Path | None = None
+    duty: Path | None = None
 
 
 class CloudConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,10 +147,10 @@ def _cases(table: Table, here: Path) -> CasesConfig:
         join_within_m=table.number("join_within_m", 30.0, low=0, high=10_000),
         join_within_s=table.number("join_within_days", 7.0, low=0, high=366) * 86400,
         reopen_within_s=table.number("alarm_reopens_within_days", days, low=0, high=366) * 86400,
-        untaken_s=table.number("untaken_minutes", 15.0, low=0, high=10_000) * 60,
         close_by_device=table.flag("close_by_device", default=True),
     )
-    found = CasesConfig(policy=policy, matters=table.files("matters", here), calendar=table.file("calendar", here))
+    files = {name: table.file(name, here) for name in ("calendar", "duty")}
+    found = CasesConfig(policy=policy, matters=table.files("matters", here), **files)
     table.finish()
     return found
 

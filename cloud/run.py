@@ -21,6 +21,8 @@ from cloud.clocks.calendar_file import load_calendar
 from cloud.config import CloudConfig
 from cloud.console.serve import mount_console
 from cloud.counts import CloudCounts
+from cloud.dispatch.duty import Duty
+from cloud.dispatch.duty_file import load_duty
 from cloud.evidence import EvidenceFolder
 from cloud.feed import Feed
 from cloud.ingest.ingest import Ingest
@@ -203,6 +205,7 @@ def _desk(config: CloudConfig) -> Desk:
         policy=cases.policy,
         calendars=calendars,
         matters=Matters(load_tables(cases.matters), calendars.current.zone),
+        duty=load_duty(cases.duty, calendars.current) if cases.duty else Duty(calendar=calendars.current),
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -10,52 +10,15 @@ import msgspec
 from cloud.cases.calendars import Calendars
 from cloud.cases.policy import CasePolicy
 from cloud.clocks.civil import local_date
+from cloud.dispatch.duty import Duty
 from cloud.notify.config import ChannelConfig
 from device_profiles.matter import Matter, MatterTable
 from device_profiles.model import Profile
 from device_profiles.read_matters import in_force
 
-__all__ = ["Desk", "Duty", "Matters", "NoDuty"]
+__all__ = ["Desk", "Matters"]
 
 _CHINA: Final = ZoneInfo("Asia/Shanghai")
-
-
-class Duty(Protocol):
-    """Who handles what, and who is there now; names are those of accounts, "" where there is nobody."""
-
-    def district(self, longitude: float, latitude: float) -> str: ...
-
-    def department(self, matter: Matter, *, district: str, owner: str) -> str: ...
-
-    def crew(self, department: str, district: str, now_ns: int) -> str: ...
-
-    def next_person(self, department: str, district: str, now_ns: int, after: str) -> str: ...
-
-    def supervisor(self, department: str) -> str: ...
-
-
-class NoDuty:
-    """Where nobody wrote a plan: every matter goes to the department that it names, and people assign."""
-
-    def district(self, longitude: float, latitude: float) -> str:
-        del longitude, latitude
-        return ""
-
-    def department(self, matter: Matter, *, district: str, owner: str) -> str:
-        del district, owner
-        return matter.department
-
-    def crew(self, department: str, district: str, now_ns: int) -> str:
-        del department, district, now_ns
-        return ""
-
-    def next_person(self, department: str, district: str, now_ns: int, after: str) -> str:
-        del department, district, now_ns, after
-        return ""
-
-    def supervisor(self, department: str) -> str:
-        del department
-        return ""
 
 
 class Matters:
@@ -79,4 +42,4 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     policy: CasePolicy = CasePolicy()
     calendars: Calendars = msgspec.field(default_factory=Calendars)
     matters: Matters = msgspec.field(default_factory=Matters)
-    duty: Duty = NoDuty()
+    duty: Duty = msgspec.field(default_factory=Duty)

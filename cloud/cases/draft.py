@@ -9,9 +9,10 @@ import msgspec
 from msgspec.structs import asdict
 
 from cloud.cases.desk import Desk
-from cloud.cases.policy import Due, Escalation
+from cloud.cases.policy import SILENT, SPENT, Due
 from cloud.clocks.calendar import WorkCalendar
 from cloud.clocks.clock import ClockKind, Hold, amount_ns, deadline, warnings
+from cloud.dispatch.escalation import Plan
 from cloud.workflow.case import Appeal, Asked, Case, Deed, Refused
 from cloud.workflow.states import ASSIGNED, ENDED, Clock, State, Step
 from cloud.workflow.step import report, step
@@ -20,6 +21,7 @@ from cloud.workflow.terms import Does, Row, Told, Turn
 from device_profiles.matter import Limit, Matter
 from telemetry.clock import SECOND_NS
 from telemetry.reason import Reason
+from telemetry.records import Priority
 
 __all__ = ["BLANK", "CaseDraft", "CaseError", "Deadline", "Taken"]
 
@@ -28,7 +30,7 @@ def _plain(value: Any) -> Any:
     return value.value if isinstance(value, StrEnum) else value
 
 
-_OVER: Final = (Escalation("1", Due.OVERDUE),)
+_OVER: Final = ((Due.OVERDUE, Fraction(1)),)
 _NOT_STORED: Final = frozenset({"running", "paused"})
 """What the workflow knows of a case that is in its clocks, not in its row."""
 _PLAIN: Final = tuple(name for name in Case.__struct_fields__ if name not in _NOT_STORED)
@@ -125,9 +127,9 @@ class CaseDraft:
     def deadlines(self, now_ns: int) -> list[Deadline]:
         """What of the clocks that just turned, and of the state, falls due later than now."""
         found = [each for clock, row in self._turned.values() for each in self._falls_due(clock, row, now_ns)]
-        wait_s = self._desk.policy.untaken_s
-        if self.row["state"] == State.HANDLING.value and self.taken[-1].deed.step is Step.ASSIGN and wait_s > 0:
-            found.append(Deadline(Due.UNTAKEN, now_ns + round(wait_s * SECOND_NS)))
+        if self.row["state"] == State.HANDLING.value and self.taken[-1].deed.step is Step.ASSIGN:
+            waits = ((SILENT[each.what], each.after_s) for each in self._plan() if each.after_s is not None)
+            found += [Deadline(what, now_ns + after_s * SECOND_NS) for what, after_s in waits]
         if self.row["hold_until_ns"] is not None and self.taken[-1].deed.step is Step.GRANT_HOLD:
             found.append(Deadline(Due.HOLD_OVER, self.row["hold_until_ns"]))
         return found
@@ -136,7 +138,7 @@ class CaseDraft:
     def settled(self) -> frozenset[Due]:
         """What no longer waits because of the steps just taken, beside the deadlines of the clocks that turned."""
         steps = {taken.deed.step for taken in self.taken}
-        over = {Due.UNTAKEN} if steps & _ANSWERED or self.row["state"] != State.HANDLING.value else set()
+        over = set(SILENT.values()) if steps & _ANSWERED or self.row["state"] != State.HANDLING.value else set()
         return frozenset(over if self.row["hold_until_ns"] is not None else over | {Due.HOLD_OVER})
 
     def told(self) -> frozenset[Told]:
@@ -218,12 +220,18 @@ class CaseDraft:
     def _falls_due(self, clock: Clock, row: dict[str, Any], now_ns: int) -> list[Deadline]:
         if row["state"] != "running":
             return []
-        plan = self._desk.policy.escalation if clock is Clock.HANDLE else _OVER
-        fractions = [Fraction(each.fraction) for each in plan]
+        plan = [*_OVER, *(self._spent() if clock is Clock.HANDLE else ())]
+        fractions = [fraction for _, fraction in plan]
         kind, calendar = ClockKind(row["kind"]), self._calendar(row)
         times = warnings(row["start_ns"], _limit_ns(row), kind, calendar, _holds(row), fractions=fractions)
         due = zip(plan, times, strict=True)
-        return [Deadline(each.what, at_ns, row) for each, at_ns in due if at_ns is not None and at_ns > now_ns]
+        return [Deadline(what, at_ns, row) for (what, _), at_ns in due if at_ns is not None and at_ns > now_ns]
+
+    def _spent(self) -> list[tuple[Due, Fraction]]:
+        return [(SPENT[each.what], Fraction(each.fraction)) for each in self._plan() if each.fraction is not None]
+
+    def _plan(self) -> Plan:
+        return self._desk.duty.escalation(Priority(self.row["priority"]))
 
 
 def _same(value: Any) -> Any:

@@ -6,7 +6,6 @@ closed just now, which is reopened as rework, else a new one. Of people's report
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf
-from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -16,10 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cloud.cases.desk import Desk
 from cloud.cases.draft import BLANK, CaseDraft
 from cloud.cases.facts import load_many
-from cloud.cases.place import distance_m
 from cloud.cases.policy import Auto
 from cloud.cases.saving import Change, save
 from cloud.cases.steps import SYSTEM
+from cloud.dispatch.nearest import distance_m, nearest
 from cloud.relational.tables import alarms as alarm_table
 from cloud.relational.tables import case_alarms, cases
 from cloud.workflow.case import Deed
@@ -284,18 +283,25 @@ def _metres(told: Report, row: Mapping[str, Any]) -> float:
 
 
 async def _open_one(conn: AsyncConnection, desk: Desk, told: Report, now_ns: int) -> Mapping[str, Any] | None:
-    """The open case that a person's report is about."""
-    ours = select(cases).where(cases.c.matter == told.matter.code, cases.c.closed_ns.is_(None))
+    """The open case that a person's report is about: its device's own, else the nearest."""
     if told.device is not None:
+        ours = select(cases).where(cases.c.matter == told.matter.code, cases.c.closed_ns.is_(None))
         row = (await conn.execute(ours.where(cases.c.device == told.device))).mappings().first()
         if row is not None:
             return dict(row)
-    if _position(told) is None:
+    if told.longitude is None or told.latitude is None:
         return None
-    since_ns = now_ns - round(desk.policy.join_within_s * SECOND_NS)
-    rows = (await conn.execute(ours.where(cases.c.opened_ns >= since_ns))).mappings()
-    near = [(metres, row["id"], row) for row in map(dict, rows) if (metres := _metres(told, row)) <= desk.policy.join_within_m]
-    return min(near, key=itemgetter(0, 1))[2] if near else None
+    policy = desk.policy
+    return await nearest(
+        conn,
+        matter=told.matter.code,
+        longitude=told.longitude,
+        latitude=told.latitude,
+        now_ns=now_ns,
+        within_m=policy.join_within_m,
+        within_s=policy.join_within_s,
+        device=told.device,
+    )
 
 
 def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cloud.cases.desk import Desk
 from cloud.cases.draft import CaseDraft, CaseError, Taken
 from cloud.cases.telling import Telling, tell
+from cloud.relational.ids import new_ids
 from cloud.relational.tables import case_clocks, case_steps, cases, deadlines
 from telemetry.reason import Reason
 
@@ -50,13 +51,12 @@ async def save(conn: AsyncConnection, desk: Desk, changes: Sequence[Change], now
 async def _insert_new(conn: AsyncConnection, drafts: Sequence[CaseDraft]) -> None:
     if not drafts:
         return
-    made = insert(cases).returning(cases.c.id, sort_by_parameter_order=True)
+    for draft, number in zip(drafts, await new_ids(conn, cases, len(drafts)), strict=True):
+        draft.row |= {"id": number, "version": 1}
     try:
-        ids = (await conn.scalars(made, [{**draft.row, "version": 1} for draft in drafts])).all()
+        await conn.execute(insert(cases), [draft.row for draft in drafts])
     except IntegrityError as error:
         raise CaseError(Reason.CONFLICT, "there is an open case of the same device and matter") from error
-    for draft, number in zip(drafts, ids, strict=True):
-        draft.row |= {"id": number, "version": 1}
 
 
 async def _update(conn: AsyncConnection, draft: CaseDraft) -> None:
@@ -116,9 +116,9 @@ async def _save_clocks(conn: AsyncConnection, drafts: Sequence[CaseDraft]) -> No
                 row["case_id"] = draft.row["id"]
                 new.append(row)
     if new:
-        made = insert(case_clocks).returning(case_clocks.c.id, sort_by_parameter_order=True)
-        for row, number in zip(new, (await conn.scalars(made, new)).all(), strict=True):
+        for row, number in zip(new, await new_ids(conn, case_clocks, len(new)), strict=True):
             row["id"] = number
+        await conn.execute(insert(case_clocks), new)
 
 
 async def _save_deadlines(conn: AsyncConnection, drafts: Sequence[CaseDraft], now_ns: int) -> None:

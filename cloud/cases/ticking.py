@@ -27,9 +27,10 @@ _MOST: Final = 200
 
 _HEARS: Final = {
     Due.REMIND: frozenset({Told.ASSIGNEE, Told.DEPARTMENT}),
-    Due.WARN: frozenset({Told.ASSIGNEE, Told.DEPARTMENT, Told.SHIFT_LEAD}),
-    Due.OVERDUE: frozenset({Told.ASSIGNEE, Told.DEPARTMENT, Told.SHIFT_LEAD, Told.SUPERVISOR}),
-    Due.ESCALATE: frozenset({Told.DEPARTMENT, Told.SHIFT_LEAD, Told.SUPERVISOR}),
+    Due.ESCALATE: frozenset({Told.SUPERVISOR, Told.SHIFT_LEAD}),
+    Due.OVERDUE: frozenset({Told.ASSIGNEE, Told.DEPARTMENT, Told.SHIFT_LEAD}),
+    Due.UNREAD: frozenset({Told.ASSIGNEE}),
+    Due.UNHEARD: frozenset({Told.SUPERVISOR, Told.SHIFT_LEAD}),
 }
 """Who hears of what about the handling; of the desk's own clocks it is the desk that hears."""
 _DESK: Final = frozenset({Told.OPERATOR, Told.DISPATCHER, Told.SHIFT_LEAD})
@@ -76,22 +77,24 @@ class CaseTicker:
         match what:
             case Due.HOLD_OVER:
                 return await self._step(conn, case_id, State.HOLD, _system(Step.HOLD_OVER, now_ns), "hold_over")
-            case Due.UNTAKEN:
-                return await self._pass_on(conn, case_id, deadline, now_ns)
+            case Due.UNTAKEN | Due.PASS_ON:
+                return await self._pass_on(conn, case_id, what, deadline, now_ns)
             case _:
                 await self._tell(conn, case_id, what, deadline, now_ns)
                 return None
 
-    async def _pass_on(self, conn: AsyncConnection, case_id: int, deadline: int, now_ns: int) -> dict[str, Any] | None:
-        """Nobody took the task: it goes to the next person on duty, or stays and its department hears."""
+    async def _pass_on(self, conn: AsyncConnection, case_id: int, what: Due, deadline: int, now_ns: int) -> dict[str, Any] | None:
+        """The task goes to the next person on duty, or stays where there is nobody and its department hears."""
         row = (await conn.execute(select(cases).where(cases.c.id == case_id))).mappings().one()
+        if row["state"] != State.HANDLING.value:
+            return None
         duty = self._desk.duty
         following = duty.next_person(row["department"], row["district"], now_ns, row["assignee"])
         if not following or following == row["assignee"]:
-            await self._say(conn, row, Due.UNTAKEN, hears=_DEPARTMENT, occasion=f"deadline/{deadline}", now_ns=now_ns)
+            await self._say(conn, row, what, hears=_DEPARTMENT, occasion=f"deadline/{deadline}", now_ns=now_ns)
             return None
-        deed = _system(Step.ASSIGN, now_ns, assignee=following, note=f"{row['assignee']} did not take it")
-        return await self._step(conn, case_id, State.HANDLING, deed, "untaken")
+        deed = _system(Step.ASSIGN, now_ns, assignee=following, note=f"after {row['assignee']}: {what}")
+        return await self._step(conn, case_id, State.HANDLING, deed, what.value)
 
     async def _step(self, conn: AsyncConnection, case_id: int, state: State, deed: Deed, says: str) -> dict[str, Any] | None:
         draft = await load(conn, self._desk, case_id)

@@ -280,6 +280,14 @@ cases = Table(
         sqlite_where=text("closed_ns IS NULL"),
         postgresql_where=text("closed_ns IS NULL"),
     ),
+    # The open cases of a matter near a place.
+    Index(
+        "ix_cases_place",
+        "matter",
+        "latitude",
+        sqlite_where=text("closed_ns IS NULL"),
+        postgresql_where=text("closed_ns IS NULL"),
+    ),
 )
 
 # Append-only. `at_ns` is when the cloud heard of it, `done_ns` when it was done by the clock of whoever did it. `key` is given

@@ -8,11 +8,12 @@ from cloud_records import T0, S
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cloud.cases.desk import Desk, NoDuty
+from cloud.cases.desk import Desk
 from cloud.cases.draft import CaseError
 from cloud.cases.opening import Report, report
 from cloud.cases.policy import Auto, CasePolicy
 from cloud.cases.steps import take
+from cloud.dispatch.duty import Duty
 from cloud.notify.config import ChannelConfig, ChannelKind
 from cloud.notify.people import Person
 from cloud.relational.engine import writing
@@ -26,16 +27,12 @@ HANDLED = [Step.ASSIGN, Step.TAKE, Step.ARRIVE, Step.SUBMIT, Step.CONFIRM]
 CHECKED = [Step.CHECK, Step.CHECKED, Step.PASS]
 
 
-class OneOnDuty(NoDuty):
+class OneOnDuty(Duty):
     """A plan in which somebody is always there, and somebody else after them."""
 
     def crew(self, department: str, district: str, now_ns: int) -> str:
         del department, district, now_ns
         return "li.wei"
-
-    def next_person(self, department: str, district: str, now_ns: int, after: str) -> str:
-        del department, district, now_ns
-        return "sun" if after == "li.wei" else ""
 
 
 async def case_of(engine: AsyncEngine, **what: Any) -> int:
@@ -68,9 +65,9 @@ async def test_an_alarm_opens_a_case_that_is_filed_and_on_its_way_to_the_departm
     waiting = [(row["what"], row["due_ns"] - T0) for row in await all_rows(cloud_engine, deadlines)]
     assert sorted(waiting, key=lambda due: due[1]) == [
         ("reminder", HOUR),
-        ("warning", 2 * HOUR * 8 // 10),
+        ("reminder", 2 * HOUR * 8 // 10),
         ("overdue", 2 * HOUR),
-        ("escalated", 3 * HOUR),
+        ("escalated", 2 * HOUR),
     ]
     [message] = await all_rows(cloud_engine, notifications)
     assert (message["case_id"], message["step"], message["channel"]) == (case["id"], "opened", "crew")

@@ -7,8 +7,9 @@ from cloud_records import T0, S
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cloud.cases.desk import Desk, NoDuty
+from cloud.cases.desk import Desk
 from cloud.cases.ticking import CaseTicker
+from cloud.dispatch.duty import Duty
 from cloud.feed import Feed
 from cloud.relational.tables import case_steps, cases, deadlines, leases, notifications
 from cloud.ticker import LEASE_S, Job, Ticker
@@ -18,7 +19,7 @@ from telemetry.clock import ManualClock
 HOUR = 3600 * S
 
 
-class InTurns(NoDuty):
+class InTurns(Duty):
     """Two people who are there one after the other."""
 
     def crew(self, department: str, district: str, now_ns: int) -> str:
@@ -49,10 +50,10 @@ async def test_each_fraction_of_the_limit_is_told_once_in_its_time(cloud_engine:
     await case_of(cloud_engine)
     due = ticker(cloud_engine)
     told = []
-    for minutes in (59, 60, 60, 96, 120, 121, 180, 500):
+    for minutes in (59, 60, 60, 96, 120, 121, 500):
         await due.tick(T0 + minutes * 60 * S)
         told.append((await said(cloud_engine))[-1])
-    assert told == ["opened", "reminder", "reminder", "warning", "overdue", "overdue", "escalated", "escalated"]
+    assert told == ["opened", "reminder", "reminder", "reminder", "escalated", "escalated", "escalated"]
     assert len(await said(cloud_engine)) == 5
     assert all(row["done_ns"] is not None for row in await all_rows(cloud_engine, deadlines))
 
@@ -60,7 +61,7 @@ async def test_each_fraction_of_the_limit_is_told_once_in_its_time(cloud_engine:
 async def test_after_a_long_silence_everything_that_came_due_is_told_in_order(cloud_engine: AsyncEngine) -> None:
     await case_of(cloud_engine)
     await ticker(cloud_engine).tick(T0 + 10 * HOUR)
-    assert await said(cloud_engine) == ["opened", "reminder", "warning", "overdue", "escalated"]
+    assert await said(cloud_engine) == ["opened", "reminder", "reminder", "overdue", "escalated"]
 
 
 async def test_a_handling_that_is_over_is_due_for_nothing(cloud_engine: AsyncEngine) -> None:
@@ -75,18 +76,18 @@ async def test_a_task_that_nobody_takes_goes_to_the_next_person_and_then_to_the_
     desk = Desk(channels=[CREW], duty=InTurns())
     case = await case_of(cloud_engine, desk)
     due = ticker(cloud_engine, desk)
-    await due.tick(T0 + 899 * S)
+    await due.tick(T0 + 1799 * S)
     assert [row["assignee"] for row in await all_rows(cloud_engine, cases)] == ["li.wei"]
-    await due.tick(T0 + 900 * S)
+    await due.tick(T0 + 1800 * S)
     [row] = await all_rows(cloud_engine, cases)
     assert (row["assignee"], row["state"]) == ("sun", "handling")
     [*_, last] = await all_rows(cloud_engine, case_steps)
-    assert (last["step"], last["actor"], last["assignee"], last["note"]) == ("assign", "system", "sun", "li.wei did not take it")
-    await due.tick(T0 + 1800 * S)
-    assert (await said(cloud_engine))[-2:] == ["untaken", "untaken"]
+    assert (last["step"], last["actor"], last["assignee"], last["note"]) == ("assign", "system", "sun", "after li.wei: untaken")
+    await due.tick(T0 + 3600 * S)
+    assert [step for step in await said(cloud_engine) if step != "reminder"][1:] == ["unread", "untaken", "unread", "untaken"]
     assert [row["assignee"] for row in await all_rows(cloud_engine, cases)] == ["sun"]
-    await do(cloud_engine, case, Step.TAKE, T0 + 1900 * S, desk=desk, actor="sun")
-    await due.tick(T0 + 3000 * S)
+    await do(cloud_engine, case, Step.TAKE, T0 + 3700 * S, desk=desk, actor="sun")
+    await due.tick(T0 + 7000 * S)
     assert (await said(cloud_engine)).count("untaken") == 2
 
 
@@ -94,7 +95,7 @@ async def test_a_task_that_was_taken_stays(cloud_engine: AsyncEngine) -> None:
     desk = Desk(channels=[CREW], duty=InTurns())
     case = await case_of(cloud_engine, desk)
     await do(cloud_engine, case, Step.TAKE, T0 + 60 * S, desk=desk)
-    await ticker(cloud_engine, desk).tick(T0 + 1000 * S)
+    await ticker(cloud_engine, desk).tick(T0 + 3000 * S)
     assert [row["assignee"] for row in await all_rows(cloud_engine, cases)] == ["li.wei"]
 
 
