@@ -16,6 +16,7 @@ from cloud.api import (
     evidence,
     gateways,
     history,
+    indicators,
     ledger,
     maintenance,
     opened,
@@ -33,7 +34,7 @@ from cloud.api.services import Services
 __all__ = ["Services", "build_app"]
 
 _PEOPLE = (session, accounts)
-_CITY = (devices, history, alarms, suppressions, maintenance, cases, evidence, gateways, ledger, stream, system)
+_CITY = (devices, history, alarms, suppressions, maintenance, cases, evidence, indicators, gateways, ledger, stream, system)
 
 _DESCRIPTION = """\
 Telemetry of a city's street furniture: devices, values, alarms, cases.
