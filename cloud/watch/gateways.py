@@ -44,7 +44,7 @@ class Road(msgspec.Struct, frozen=True, kw_only=True):
 
     def gone(self, watch: GatewayWatch, since_ns: int, now_ns: int) -> str:
         """Why it is gone, "" while it is not; the cloud has been listening since `since_ns`."""
-        if self.left_ns > self.heard_ns and now_ns - max(self.left_ns, since_ns) >= watch.offline_after_s * SECOND_NS:
+        if self.left_ns >= self.heard_ns and now_ns - max(self.left_ns, since_ns) >= watch.offline_after_s * SECOND_NS:
             return "offline"
         return "silent" if now_ns - max(self.heard_ns, since_ns) >= watch.silent_after_s * SECOND_NS else ""
 
@@ -121,10 +121,10 @@ def _road(row: Mapping[str, Any], stored_ns: int, past: Any) -> Road:
     status, seen_ns, ahead_ns = row["status"], row["last_seen_ns"], row["clock_ahead_ns"]
     sound = row["clock"] != ClockQuality.UNSYNCED.value
     hello_ns = min(row["hello_ns"] - ahead_ns, seen_ns) if row["hello_ns"] and ahead_ns is not None else 0
-    said_ns = 0
-    if row["online"]:
-        written_ns = status.get("at_ns")
-        said_ns = min(written_ns - ahead_ns, seen_ns) if sound and written_ns and ahead_ns is not None else seen_ns
+    # A goodbye is a word of the gateway's own; its will was written when it connected.
+    said_ns, written_ns = seen_ns if row["online"] else 0, status.get("at_ns")
+    if sound and written_ns and ahead_ns is not None:
+        said_ns = min(written_ns - ahead_ns, seen_ns)
     heard_ns = max(stored_ns, hello_ns, said_ns)
     # Of the lane of readings only the oldest of both is told; events wait for a moment, readings may wait for days.
     waits_ns = status.get("oldest_unacked_ns") if row["online"] else None
