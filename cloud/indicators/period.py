@@ -44,17 +44,17 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
 
 def month(name: str, zone: ZoneInfo) -> Period:
     """The calendar month named YYYY-MM; ValueError where it is none."""
-    if not re.fullmatch(r"\d{4}-\d{2}", name):
+    first = _first(name, r"\d{4}-\d{2}", "-01")
+    if first is None:
         raise ValueError(f"month {name!r}: want YYYY-MM, such as 2026-10")
-    first = _date("month", f"{name}-01", "YYYY-MM, such as 2026-10")
     return days(name, first, (first + dt.timedelta(days=31)).replace(day=1), zone)
 
 
 def week(name: str, zone: ZoneInfo) -> Period:
     """The week named YYYY-Www, Monday to Sunday (ISO 8601); ValueError where it is none."""
-    if not re.fullmatch(r"\d{4}-W\d{2}", name):
+    first = _first(name, r"\d{4}-W\d{2}", "-1")
+    if first is None:
         raise ValueError(f"week {name!r}: want YYYY-Www, such as 2026-W43")
-    first = _date("week", f"{name}-1", "YYYY-Www, such as 2026-W43")
     return days(name, first, first + dt.timedelta(days=7), zone)
 
 
@@ -66,11 +66,12 @@ def days(name: str, first: dt.date, after: dt.date, zone: ZoneInfo) -> Period:
     return Period(name=name, from_ns=_midnight_ns(first, zone), until_ns=_midnight_ns(after, zone), zone=zone)
 
 
-def _date(what: str, text: str, wanted: str) -> dt.date:
+def _first(name: str, shape: str, day: str) -> dt.date | None:
+    """The first date of what is named so, None where nothing is."""
     try:
-        return dt.date.fromisoformat(text)
+        return dt.date.fromisoformat(name + day) if re.fullmatch(shape, name, re.ASCII) else None
     except ValueError:
-        raise ValueError(f"{what} {text!r}: want {wanted}") from None
+        return None
 
 
 def _midnight_ns(day: dt.date, zone: ZoneInfo) -> int:
