@@ -1,4 +1,4 @@
-"""`citynerve cloud init|check|migrate|rebuild-alarms|report|run|channel|user`: ingest, stores, cases, API and console."""
+"""`citynerve cloud init|check|migrate|rebuild-alarms|report|run|alarms|channel|user`: ingest, stores, cases, API and console."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from citynerve.commands import cloud_channel, cloud_report, cloud_user
+from citynerve.commands import cloud_alarms, cloud_channel, cloud_report, cloud_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,7 @@ __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Ingest, stores, cases, API and console.")
 
+app.add_typer(cloud_alarms.app, name="alarms")
 app.add_typer(cloud_channel.app, name="channel")
 app.add_typer(cloud_user.app, name="user")
 app.command("report")(cloud_report.report)
