@@ -1,9 +1,10 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
+import { crewShell } from './scripts/crew_shell.mjs';
 import { licences } from './scripts/licences.mjs';
 
 export default defineConfig({
-  plugins: [svelte(), licences()],
+  plugins: [svelte(), licences(), crewShell()],
   build: {
     outDir: '../cloud/console/dist',
     emptyOutDir: true,
@@ -11,6 +12,7 @@ export default defineConfig({
     // Nothing becomes a data: URI: the page's content policy names only its own origin.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    rolldownOptions: { input: { index: 'index.html', crew: 'crew.html' } },
     // The map library is one chunk of about 300 KB gzip, loaded after the page itself.
     chunkSizeWarningLimit: 1300,
   },

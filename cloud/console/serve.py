@@ -12,12 +12,15 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, HTMLResponse, Response
 
-__all__ = ["BUNDLE", "PAGES", "mount_console"]
+__all__ = ["BUNDLE", "CREW", "PAGES", "mount_console"]
 
 BUNDLE: Final = Path(__file__).parent / "dist"
 
 PAGES: Final = ("/", "/devices/{id}", "/cases", "/cases/{id}", "/gateways")
 """The routes of the page; `placeOf` in console/src/lib/router.svelte.ts knows the same."""
+
+CREW: Final = "/crew"
+"""The crew's page, an entry of its own: a phone loads nothing of the desk's."""
 
 # Not from the machine's mime tables: a wrong one for .js leaves the page blank.
 _TYPES: Final = {
@@ -27,11 +30,13 @@ _TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
+    ".png": "image/png",
+    ".webmanifest": "application/manifest+json",
 }
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 _ASK_AGAIN: Final = "no-cache"
-_LOOSE: Final = ("favicon.svg", "licenses.txt")
+_LOOSE: Final = ("favicon.svg", "licenses.txt", "crew.webmanifest", "crew-worker.js", "crew-192.png", "crew-512.png")
 
 _MISSING: Final = """<!doctype html>
 <html lang="zh-CN"><head><meta charset="utf-8"><title>citynerve</title></head><body>
@@ -49,9 +54,10 @@ def mount_console(app: FastAPI, bundle: Path = BUNDLE) -> None:
     pages answer 503 and say `make console`, and they work as soon as it has been built."""
 
     async def page(request: Request) -> Response:
-        if not (bundle / "index.html").is_file():
+        entry = bundle / ("crew.html" if request.url.path == CREW else "index.html")
+        if not entry.is_file():
             return HTMLResponse(_MISSING, status_code=503, headers={"Cache-Control": "no-store"})
-        return _file(request, bundle / "index.html", _ASK_AGAIN)
+        return _file(request, entry, _ASK_AGAIN)
 
     async def asset(request: Request) -> Response:
         return _file(request, bundle / "assets" / request.path_params["name"], _FOR_EVER)
@@ -59,7 +65,7 @@ def mount_console(app: FastAPI, bundle: Path = BUNDLE) -> None:
     async def loose(request: Request) -> Response:
         return _file(request, bundle / request.url.path.lstrip("/"), _ASK_AGAIN)
 
-    for path in PAGES:
+    for path in (*PAGES, CREW):
         app.add_api_route(path, page, methods=["GET", "HEAD"], include_in_schema=False)
     app.add_api_route("/assets/{name}", asset, methods=["GET", "HEAD"], include_in_schema=False)
     for name in _LOOSE:
