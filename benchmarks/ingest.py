@@ -19,7 +19,7 @@ import msgspec
 
 from benchmarks.bare import bare_duckdb, bare_influx
 from benchmarks.load import GATEWAY, VALUES_EACH, Street
-from benchmarks.servers import influxd, mosquitto
+from benchmarks.servers import free_port, influxd, mosquitto, wait_for_port
 from edge_agent.config import OutboxLimits
 from edge_agent.outbox.outbox import Outbox
 from edge_agent.uplink.uplink import Uplink, UplinkSettings
@@ -28,7 +28,7 @@ from telemetry.reason import Reason
 from telemetry.records import Lane
 from telemetry.wire import GatewayStatus
 
-__all__ = ["IngestFigures", "StoreKind", "measure_ingest"]
+__all__ = ["IngestFigures", "StoreKind", "cloud_process", "measure_ingest"]
 
 _COMMIT = 2000
 _BACKLOG = 40_000
@@ -68,7 +68,7 @@ async def measure_ingest(store: StoreKind, seconds: float) -> IngestFigures:
             bare = await bare_duckdb(folder, seconds / 3)
             series = f"duckdb:{folder / 'road.duckdb'}"
         broker = f"mqtt://127.0.0.1:{stack.enter_context(mosquitto(folder))}"
-        stack.enter_context(_cloud(folder, broker, series))
+        stack.enter_context(cloud_process(folder, broker, series))
         edge = folder / "edge"
         edge.mkdir()
         readings, spent = await _drive(edge, broker, seconds)
@@ -85,14 +85,18 @@ async def measure_ingest(store: StoreKind, seconds: float) -> IngestFigures:
 
 
 @contextlib.contextmanager
-def _cloud(folder: Path, broker: str, series: str) -> Iterator[None]:
-    config = folder / "cloud.toml"
-    config.write_text(f'data_dir = "{folder / "cloud"}"\nbroker = "{broker}"\nseries = "{series}"\n\n[api]\nport = 0\n')
+def cloud_process(folder: Path, broker: str, series: str, more: str = "") -> Iterator[str]:
+    """A cloud in a process of its own, with its data in `folder`; the address of its API. `more` is more of its configuration."""
+    config, port = folder / "cloud.toml", free_port()
+    config.write_text(
+        f'data_dir = "{folder / "cloud"}"\nbroker = "{broker}"\nseries = "{series}"\n\n[api]\nport = {port}\n\n{more}'
+    )
     command = [sys.executable, "-m", "citynerve", "cloud", "run", str(config)]
     with (folder / "cloud.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        yield
+        wait_for_port(port, process)
+        yield f"http://127.0.0.1:{port}"
         if process.poll() is not None:
             raise RuntimeError(f"the cloud ended with {process.returncode}: {(folder / 'cloud.log').read_text()[-2000:]}")
     finally:

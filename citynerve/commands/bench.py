@@ -105,26 +105,53 @@ def decode(
 
 @app.command()
 def alarms(
+    *,
     profile: Annotated[str, typer.Option(help="The model of the catalog whose rules are judged.")] = "toilet_air_modbus",
-    seconds: Annotated[float, typer.Option(min=0.05, help="How long, in processor time.")] = 5,
+    seconds: Annotated[float, typer.Option(min=0.05, help="How long rules are judged, in processor time.")] = 5,
+    edge_only: Annotated[bool, typer.Option("--edge-only", help="Only the rules, not the road to cases and messages.")] = False,
+    store: Annotated[str, typer.Option(help="The store behind the road: duckdb or influx.")] = "duckdb",
+    road_seconds: Annotated[float, typer.Option(min=1, help="How long single alarms are sent over the stream.")] = 60,
+    values: Annotated[int, typer.Option(min=0, help="Values a second that stream beside the alarms.")] = 50_000,
+    storm: Annotated[int, typer.Option(min=4, help="Alarms of a storm that lasts a minute.")] = 10_000,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of words.")] = False,
 ) -> None:
-    """Alarm rules a second that one core of a gateway judges."""
+    """Alarm rules a second on one core of a gateway; then how fast alarms become cases and messages, alone and in a storm."""
+    import asyncio
+
     import msgspec
 
+    from benchmarks.alarm_road import measure_alarm_road
     from benchmarks.alarms import measure_alarms
+    from benchmarks.ingest import StoreKind
+    from benchmarks.servers import ServerMissingError
     from device_profiles.mistakes import did_you_mean
     from device_profiles.shelf import load_catalog
 
     catalog = load_catalog()
     if profile not in catalog:
         raise typer.BadParameter(f"{profile!r}: want {did_you_mean(profile, catalog)}", param_hint="--profile")
-    figures = measure_alarms(catalog[profile], seconds)
+    if store not in set(StoreKind):
+        raise typer.BadParameter(f"{store!r}: want duckdb or influx", param_hint="--store")
+    edge, road = measure_alarms(catalog[profile], seconds), None
+    if not edge_only:
+        told = lambda what: typer.echo(f"{what} ...", err=True)  # noqa: E731 - one line is enough
+        try:
+            road = asyncio.run(measure_alarm_road(StoreKind(store), road_seconds, storm, values, told))
+        except ServerMissingError as missing:
+            typer.echo(str(missing), err=True)
+            raise typer.Exit(4) from missing
     if as_json:
-        sys.stdout.write(msgspec.json.encode(figures).decode() + "\n")
+        sys.stdout.write(msgspec.json.encode({"edge": edge, "cloud": road}).decode() + "\n")
         return
-    typer.echo(f"{figures.profile}, {figures.rules} rules   {figures.evaluations_per_s:>12,.0f} evaluations/s")
-    typer.echo(f"{'readings':<28} {figures.readings_per_s:>12,.0f} readings/s")
+    typer.echo(f"{edge.profile}, {edge.rules} rules   {edge.evaluations_per_s:>12,.0f} evaluations/s")
+    typer.echo(f"{'readings':<28} {edge.readings_per_s:>12,.0f} readings/s")
+    if road is not None:
+        typer.echo(f"{'values beside':<28} {road.background_values_per_s:>12,.0f} values/s")
+        for what, spread in (("event to case", road.to_case_ms), ("event to webhook", road.to_webhook_ms)):
+            typer.echo(f"{what:<28} {spread.p50:>12,.1f} ms p50, {spread.p99:,.1f} ms p99, {spread.samples} alarms")
+        typer.echo(f"{'alarms at once':<28} {road.burst_transitions_per_s:>12,.0f} transitions/s into cases")
+        typer.echo(f"{'a storm':<28} {road.storm_cases:>12,} cases of {road.storm_alarms:,} alarms in {road.storm_seconds:.0f} s")
+        typer.echo(f"{'all told after':<28} {road.quiet_s:>12,.1f} s; robot {road.robot_most_a_minute} of {road.budget} a minute")
 
 
 @app.command()
