@@ -8,16 +8,18 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 import uvicorn
-from fastapi import Body, FastAPI, HTTPException, Query, Request
+from fastapi import Body, FastAPI, Query, Request
+from mock_cases import MockCase, Photos, iso
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from cloud.api import schemas
+from cloud.api import case_schemas, problems, schemas
 from cloud.api.headers import SecurityHeaders
 from cloud.console.serve import mount_console
+from cloud.workflow.case import DeviceSays
 
 __all__ = ["City", "MockServer", "build_mock"]
 
@@ -38,11 +40,6 @@ _METRICS = (
 )
 
 _PLACE = ("longitude_deg", "latitude_deg")
-
-
-def iso(at: float) -> str:
-    """Unix seconds as the API writes a time."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _device(n: int, now: float) -> dict[str, Any]:
@@ -75,8 +72,9 @@ class City:
         self.now = time.time()
         self.devices = {d["id"]: d for d in (_device(n, self.now) for n in range(devices))}
         self.alarms: dict[str, dict[str, Any]] = {}
-        self.cases: dict[int, dict[str, Any]] = {}
-        self.steps: dict[int, list[dict[str, Any]]] = {}
+        self.cases: dict[int, MockCase] = {}
+        self.photos = Photos()
+        self.session: dict[str, Any] = {"accounts": False, "name": None, "display": "", "roles": [], "expires": None}
         self.posts: list[tuple[str, dict[str, Any]]] = []
         self.gap = (self.now - 1500, self.now - 900)
         self.fail: set[str] = set()
@@ -94,39 +92,46 @@ class City:
     def raise_alarm(
         self, device: str, rule: str, zh: str, en: str, *, priority: str = "high", ago: float = 5, due_s: float = 7200
     ) -> int:
-        """An alarm with its case, as the cloud would make them; the case's number."""
-        number = len(self.cases) + 101
+        """An alarm with its case, reported and not yet filed; the case's number."""
         raised = time.time() - ago
         row = self.devices[device]
         alarm = f"{device}/{rule}/{int(raised * 1e9)}"
         title = {"zh": zh, "en": en}
+        new = self._open(
+            {"device": device, "device_name": row["name"], "matter": rule, "title": title, "priority": priority,
+             "source": "alarm", "description": "", "address": "", "longitude": row["longitude"], "latitude": row["latitude"]},
+            opened=raised, due_s=due_s, note=alarm, says=DeviceSays.FAULT,
+        )  # fmt: skip
         self.alarms[alarm] = {
             "id": alarm, "device": device, "device_name": row["name"], "rule": rule, "title": title, "priority": priority,
             "state": "unacknowledged", "uncertain": False, "raised": iso(raised), "age_s": ago, "returned": None,
-            "acknowledged": None, "acknowledged_by": "", "case_id": number, "evidence": {"tilt_deg": 41.5},
+            "acknowledged": None, "acknowledged_by": "", "case_id": new.number, "evidence": {"tilt_deg": 41.5},
             "shown": "unacknowledged", "suppression": [], "shelved_until": None, "raises": 1,
         }  # fmt: skip
-        self.cases[number] = {
-            "id": number, "device": device, "device_name": row["name"], "matter": rule, "gbt_code": "0101",
-            "department": "市政养护",
-            "title": title, "priority": priority, "state": "open", "longitude": row["longitude"], "latitude": row["latitude"],
-            "opened": iso(raised), "age_s": ago, "due": iso(raised + due_s), "overdue": ago > due_s, "closed": None,
-            "assignee": "", "version": 1,
-        }  # fmt: skip
-        self.steps[number] = []
-        self.add_step(number, "opened", "open", "system", note=alarm, at=raised)
         row["state"] = "critical" if priority == "critical" else "alarm"
         row["open_alarms"] += 1
         row["open_cases"] += 1
-        return number
+        return new.number
 
-    def add_step(self, number: int, step: str, state: str, actor: str, note: str = "", at: float | None = None) -> None:
-        case = self.cases[number]
-        self.steps[number].append(
-            {"id": len(self.steps[number]) + 1, "step": step, "from_state": case["state"], "to_state": state, "actor": actor,
-             "at": iso(at or time.time()), "note": note}
+    def told_by_citizen(self, zh: str, en: str, *, description: str, address: str) -> int:
+        """A report without a device; the case's number."""
+        new = self._open(
+            {"device": None, "device_name": "", "matter": "road_flooded", "title": {"zh": zh, "en": en}, "priority": "medium",
+             "source": "citizen", "description": description, "address": address, "longitude": 113.331, "latitude": 23.126},
+            opened=time.time() - 40, note=description, actor="open311", role="operator",
         )  # fmt: skip
-        case["state"] = state
+        return new.number
+
+    def _open(self, about: dict[str, Any], **more: Any) -> MockCase:
+        number = len(self.cases) + 101
+        whole = {"gbt_code": "0101", "district": "east", **about}
+        new = self.cases[number] = MockCase.reported(number, whole, department="市政养护", **more)
+        told = iso(new.opened)
+        new.notices.append(
+            {"id": 1, "step": "report", "channel": "crew-webhook", "target": "", "state": "sent", "attempts": 1, "failure": "",
+             "vendor_code": "0", "detail": "", "created": told, "sent": told, "next_attempt": None, "receipt": "", "opened": None}
+        )  # fmt: skip
+        return new
 
     def latest(self, device: str) -> list[dict[str, Any]]:
         values: dict[str, tuple[Any, str, str | None]] = {
@@ -184,12 +189,15 @@ def build_mock(city: City) -> FastAPI:
         answer: Response = await call_next(request)
         return answer
 
+    problems.install(app)
+
     @app.exception_handler(KeyError)
     async def unknown(_request: Request, error: Exception) -> Response:
         return _problem(404, "not_found", f"{error}: there is none")
 
     _add_devices(app, city)
     _add_work(app, city)
+    _add_cases(app, city)
     _add_stream(app, city)
     mount_console(app)
     return app
@@ -317,6 +325,10 @@ def _ledger(gateway: str, city: City) -> dict[str, Any]:
 
 
 def _add_work(app: FastAPI, city: City) -> None:
+    @app.get("/api/session")
+    async def session() -> Response:
+        return JSONResponse(city.session)
+
     @app.get("/api/alarms")
     async def alarms(state: str = "open") -> Response:
         rows = [a for a in city.alarms.values() if state == "all" or a["state"] != "normal"]
@@ -326,42 +338,51 @@ def _add_work(app: FastAPI, city: City) -> None:
     async def acknowledge(alarm: str, note: dict[str, Any] = Body()) -> Response:  # noqa: B008 - FastAPI's way to say "the body"
         schemas.Note.model_validate(note)
         city.posts.append((alarm, note))
-        city.alarms[alarm].update(state="acknowledged", shown="acknowledged", acknowledged=iso(time.time()), acknowledged_by=note["actor"])
+        city.alarms[alarm].update(
+            state="acknowledged", shown="acknowledged", acknowledged=iso(time.time()), acknowledged_by=note["actor"]
+        )
         return JSONResponse(city.alarms[alarm])
 
+
+def _add_cases(app: FastAPI, city: City) -> None:
     @app.get("/api/cases")
-    async def cases(state: str = "open") -> Response:
-        rows = [c for c in city.cases.values() if state == "all" or (c["closed"] is None) == (state == "open")]
-        return _checked(schemas.CasePage, {"items": rows, "next": None})
+    async def cases(
+        state: Literal["open", "closed", "all"] = "open",
+        assignee: str = "",
+        department: str = "",
+        district: str = "",
+        limit: int = 100,
+    ) -> Response:
+        rows = [case.shown() for case in reversed(city.cases.values()) if state == "all" or case.ended == (state == "closed")]
+        asked = {"assignee": assignee, "department": department, "district": district}
+        found = [row for row in rows if all(row[name] == value for name, value in asked.items() if value)]
+        return _checked(case_schemas.CasePage, {"items": found[:limit], "next": "more" if len(found) > limit else None})
 
     @app.get("/api/cases/{number}")
     async def case(number: int) -> Response:
-        row = city.cases[number]
-        notice = {
-            "id": 1, "step": "opened", "channel": "crew-webhook", "state": "sent", "attempts": 1, "failure": "",
-            "vendor_code": "0", "detail": "", "created": row["opened"], "sent": row["opened"], "next_attempt": None,
-        }  # fmt: skip
-        alarms = [a for a in city.alarms.values() if a["case_id"] == number]
-        return _checked(schemas.CaseDetail, {**row, "steps": city.steps[number], "alarms": alarms, "notifications": [notice]})
+        return _whole(city, number)
 
-    @app.post("/api/cases/{number}/{action}")
-    async def act(number: int, action: str, body: dict[str, Any] = Body()) -> Response:  # noqa: B008 - as above
-        states = {"acknowledge": "acknowledged", "dispatch": "dispatched", "close": "closed"}
-        if action not in states:
-            raise HTTPException(404)
-        (schemas.Dispatch if action == "dispatch" else schemas.Step).model_validate(body)
+    @app.post("/api/cases/{number}/steps")
+    async def take(number: int, wanted: case_schemas.StepTaken) -> Response:
         case = city.cases[number]
-        if body["version"] != case["version"]:
-            return _problem(
-                409, "conflict", f"case {number}: is at version {case['version']}, the step was for {body['version']}"
-            )
-        city.posts.append((f"{number}/{action}", body))
-        city.add_step(number, states[action], states[action], body["actor"], body["note"])
-        case["version"] += 1
-        case["assignee"] = body.get("assignee", case["assignee"])
-        case["closed"] = iso(time.time()) if action == "close" else None
-        city.publish("case", {"id": number, "device": case["device"], "state": case["state"], "version": case["version"]})
-        return JSONResponse(case)
+        case.take(wanted)
+        city.posts.append((f"{number}/{wanted.step}", wanted.model_dump(mode="json")))
+        city.publish("case", {"id": number, "device": case.about["device"], "state": case.case.state, "version": case.version})
+        return _whole(city, number)
+
+    @app.post("/api/evidence")
+    async def put_photo(request: Request) -> Response:
+        return JSONResponse(city.photos.put(await request.body()))
+
+    @app.get("/api/evidence/{photo}")
+    async def get_photo(photo: str) -> Response:
+        data, kind = city.photos.kept[photo]
+        return Response(data, media_type=kind)
+
+
+def _whole(city: City, number: int) -> JSONResponse:
+    alarms = [alarm for alarm in city.alarms.values() if alarm["case_id"] == number]
+    return _checked(case_schemas.CaseDetail, city.cases[number].shown_whole(alarms))
 
 
 def _add_stream(app: FastAPI, city: City) -> None:

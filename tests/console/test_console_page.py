@@ -95,7 +95,7 @@ class TestLive:
         row = page.get_by_test_id("alarm-list").get_by_role("listitem")
         expect(row).to_contain_text("井盖被打开", timeout=3000)
         expect(page.locator('[data-state="critical"] b')).to_have_text("1", timeout=3000)
-        expect(page.get_by_test_id("case-list").locator(f'[data-case="{number}"]')).to_contain_text("待受理", timeout=3000)
+        expect(page.get_by_test_id("case-list").locator(f'[data-case="{number}"]')).to_contain_text("上报待受理", timeout=3000)
         expect(page.get_by_test_id("announcer")).to_contain_text("1 条新的紧急报警：中山路1号井盖 井盖被打开")
 
     def test_what_was_open_when_the_page_came_is_not_spoken(self, page: Page, city: City) -> None:
@@ -140,40 +140,49 @@ class TestLive:
 
 
 class TestWork:
-    def test_a_case_is_acknowledged_with_a_name_and_a_note(self, page: Page, city: City) -> None:
+    def test_the_usual_step_is_taken_from_the_list_and_the_office_is_remembered(self, page: Page, city: City) -> None:
         number = cover_opened(city)
         page.goto("/")
         row = page.get_by_test_id("case-list").locator(f'[data-case="{number}"]')
-        row.get_by_role("button", name=re.compile("^受理")).click()
+        row.get_by_role("button", name=re.compile("^立案")).click()
         dialog = page.get_by_role("dialog")
+        dialog.get_by_label("立案标准").fill("井盖移位，有隐患")
         dialog.get_by_role("button", name="提交").click()
-        assert city.posts == []  # the name is required
+        assert city.posts == []  # the name and the office are required
         dialog.get_by_label("操作人").fill("王芳")
-        dialog.get_by_label("备注").fill("已通知养护班")
+        dialog.get_by_label("职务").select_option("operator")
         dialog.get_by_role("button", name="提交").click()
         expect(dialog).to_be_hidden()
-        expect(row).to_contain_text("已受理")
-        assert city.posts == [(f"{number}/acknowledge", {"actor": "王芳", "note": "已通知养护班", "version": 1})]
+        expect(row).to_contain_text("已立案待派遣")
+        [(what, body)] = city.posts
+        assert what == f"{number}/file"
+        assert (body["actor"], body["role"], body["standard"], body["version"]) == ("王芳", "operator", "井盖移位，有隐患", 1)
+        assert len(body["key"]) == 32
         row.get_by_role("button", name=re.compile("^派遣")).click()
         expect(dialog.get_by_label("操作人")).to_have_value("王芳")
-        dialog.get_by_label("派给").fill("养护三队")
+        expect(dialog.get_by_label("处置部门")).to_have_value("市政养护")
+        dialog.get_by_label("职务").select_option("dispatcher")
         dialog.get_by_role("button", name="提交").click()
-        expect(row).to_contain_text("养护三队")
+        expect(row).to_contain_text("已派遣待指派")
 
-    def test_a_step_against_an_old_version_is_told_and_can_be_taken_again(self, page: Page, city: City) -> None:
+    def test_a_conflict_keeps_what_was_typed_and_shows_who_did_what_meanwhile(self, page: Page, city: City) -> None:
         number = cover_opened(city)
         page.goto(f"/cases/{number}")
-        page.get_by_role("button", name=re.compile("^结案")).click()
-        city.cases[number]["version"] = 4
+        page.get_by_role("button", name=re.compile("^作废")).click()
         dialog = page.get_by_role("dialog")
         dialog.get_by_label("操作人").fill("王芳")
-        dialog.get_by_label("处置结果").fill("井盖已复位")
+        dialog.get_by_label("职务").select_option("operator")
+        dialog.get_by_label("理由").fill("同一井盖已在另一案件中")
+        city.cases[number].do("join", "李伟", "collector", note="路人也看到了")
         dialog.get_by_role("button", name="提交").click()
-        expect(dialog.get_by_role("alert")).to_contain_text("案件已被他人改动")
+        expect(dialog.get_by_role("alert")).to_contain_text("案件已被他人推进")
+        expect(page.get_by_test_id("meanwhile")).to_contain_text("并案 李伟 · 采集员（监督员）")
+        expect(page.get_by_test_id("meanwhile")).to_contain_text("路人也看到了")
+        expect(dialog.get_by_label("理由")).to_have_value("同一井盖已在另一案件中")
         dialog.get_by_role("button", name="提交").click()
         expect(dialog).to_be_hidden()
-        expect(page.get_by_test_id("timeline")).to_contain_text("井盖已复位")
-        assert city.posts[-1] == (f"{number}/close", {"actor": "王芳", "note": "井盖已复位", "version": 4})
+        expect(page.get_by_test_id("timeline")).to_contain_text("同一井盖已在另一案件中")
+        assert city.posts[-1][1]["version"] == 2
 
     def test_an_alarm_is_acknowledged_by_keyboard_alone(self, page: Page, city: City) -> None:
         cover_opened(city)
@@ -234,14 +243,14 @@ class TestDevicePage:
 class TestOtherPages:
     def test_a_case_shows_its_way_its_alarms_and_who_was_told(self, page: Page, city: City) -> None:
         number = cover_opened(city)
-        city.add_step(number, "acknowledged", "acknowledged", "王芳", "已通知养护班")
+        city.cases[number].do("file", "王芳", "operator", standard="井盖移位", note="已通知养护班")
         page.goto(f"/cases/{number}")
         expect(page.get_by_role("heading", level=1)).to_have_text("案件 101 · 井盖被打开")
-        steps = page.get_by_test_id("timeline").get_by_role("listitem")
-        expect(steps.nth(0)).to_contain_text("受理 王芳")
-        expect(steps.nth(1)).to_contain_text("立案 系统")
+        steps = page.get_by_test_id("timeline").locator("> li")
+        expect(steps.nth(0)).to_contain_text("立案 王芳 · 受理员（坐席）")
+        expect(steps.nth(1)).to_contain_text("上报 系统")
         expect(steps.nth(1).locator("p")).to_have_text("井盖被打开")
-        expect(page.get_by_test_id("notices")).to_contain_text("crew-webhook立案 已发送")
+        expect(page.get_by_test_id("notices")).to_contain_text("crew-webhook上报 已发送")
         expect(page.get_by_test_id("alarm-list")).to_contain_text("井盖被打开")
 
     def test_gateways_show_the_account_of_each_lane(self, page: Page) -> None:

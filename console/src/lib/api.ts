@@ -31,14 +31,31 @@ export type Alarm = {
 export type Transition = {
   origin: string; n: number; cause: string; priority: Priority; from_state: string; to_state: string; event_time: string; actor: string; note: string;
 };
-export type CaseState = 'open' | 'acknowledged' | 'dispatched' | 'closed';
 export type Case = {
-  id: number; device: string; device_name: string; matter: string; gbt_code: string; department: string; title: Text; priority: Priority;
-  state: CaseState; longitude: number | null; latitude: number | null; opened: string; due: string; closed: string | null; assignee: string; version: number;
+  id: number; device: string | null; device_name: string; matter: string; gbt_code: string; department: string; district: string; title: Text; priority: Priority;
+  source: string; description: string; address: string; state: string; state_title: Text; longitude: number | null; latitude: number | null; opened: string;
+  due: string | null; overdue: boolean; closed: string | null; assignee: string; hold_until: string | null; asked: 'nothing' | 'extension' | 'hold';
+  returned: boolean; reworks: number; version: number;
 };
-export type CaseStep = { id: number; step: string; from_state: string; to_state: string; actor: string; at: string; note: string };
-export type Notice = { id: number; step: string; channel: string; state: string; attempts: number; failure: string; detail: string; created: string; sent: string | null };
-export type CaseDetail = Case & { steps: CaseStep[]; alarms: Alarm[]; notifications: Notice[] };
+export type DeviceSays = 'nothing' | 'fault' | 'clear';
+export type CaseStep = {
+  id: number; step: string; title: Text; from_state: string; to_state: string; actor: string; role: string; at: string; done: string | null; note: string; reason: string;
+  standard: string; until: string | null; department: string; assignee: string; device_says: DeviceSays; photos: string[]; longitude: number | null; latitude: number | null;
+};
+export type CaseClock = {
+  clock: string; title: Text; state: 'running' | 'paused' | 'stopped'; kind: string; started: string; limit_s: number; deadline: string | null; spent_s: number;
+  left_s: number; late: boolean; remark: Text | null;
+};
+export type CaseMay = { step: string; title: Text; roles: string[]; needs: string[]; to: string };
+export type Notice = {
+  id: number; step: string; channel: string; target: string; state: string; attempts: number; failure: string; detail: string; created: string; sent: string | null;
+  next_attempt: string | null; receipt: string; opened: string | null;
+};
+export type CaseDetail = Case & {
+  steps: CaseStep[]; clocks: CaseClock[]; may: CaseMay[]; device_says: DeviceSays; filed_when?: Text | null; closes_when: Text | null; alarms: Alarm[];
+  notifications: Notice[];
+};
+export type Session = { accounts: boolean; name: string | null; display: string; roles: { role: string; district: string; department: string }[] };
 export type LaneAccount = {
   epoch: string; lane: string; watermark: number; next_seq: number; stored: number; quarantined: number; lost: number; moved: number; missing: number;
   balanced: boolean; updated: string;
@@ -57,9 +74,9 @@ export type SecurityEvent = { reason: string; count: number; last_detail: string
 export type GatewayLedger = { gateway: string; epoch: string; lanes: LedgerLane[]; more: boolean; security: SecurityEvent[] };
 export type Page<T> = { items: T[]; next: string | null };
 
-/** An answer that is not 2xx, or none at all. `reason` is the API's one word for it. */
+/** An answer that is not 2xx, or none at all. `reason` is the API's one word for it, `zh` its sentence in Chinese where it has one. */
 export class ApiError extends Error {
-  constructor(readonly status: number, readonly reason: string, message: string) {
+  constructor(readonly status: number, readonly reason: string, message: string, readonly zh = '') {
     super(message);
   }
 }
@@ -67,9 +84,15 @@ export class ApiError extends Error {
 async function refusal(response: Response): Promise<ApiError> {
   const type = response.headers.get('content-type') ?? '';
   if (!type.includes('json')) return new ApiError(response.status, 'invalid', `${response.status} ${response.statusText}`);
-  const problem = (await response.json()) as { reason?: string; title?: string; detail?: unknown };
+  const problem = (await response.json()) as { reason?: string; title?: string; detail?: unknown; detail_zh?: unknown };
   const detail = typeof problem.detail === 'string' ? problem.detail : (problem.title ?? response.statusText);
-  return new ApiError(response.status, problem.reason ?? 'invalid', detail);
+  return new ApiError(response.status, problem.reason ?? 'invalid', detail, typeof problem.detail_zh === 'string' ? problem.detail_zh : '');
+}
+
+/** Told of every 401: the session is over, or somebody made the first account. */
+let tellUnknown = (): void => {};
+export function whenUnknown(tell: () => void): void {
+  tellUnknown = tell;
 }
 
 async function ask<T>(path: string, init: RequestInit = {}): Promise<T> {
@@ -81,6 +104,7 @@ async function ask<T>(path: string, init: RequestInit = {}): Promise<T> {
     throw new ApiError(0, 'network', String(fault));
   }
   clock.learn(response.headers.get('date'));
+  if (response.status === 401) tellUnknown();
   if (!response.ok) throw await refusal(response);
   return (await response.json()) as T;
 }
@@ -96,6 +120,7 @@ function query(values: Record<string, string | number | readonly string[] | null
 }
 
 const at = encodeURIComponent;
+export const hrefOfPhoto = (id: string): string => `/api/evidence/${at(id)}`;
 /** The most devices the page holds at once; above this the server must aggregate. */
 export const MOST_DEVICES = 20_000;
 
@@ -110,10 +135,14 @@ async function allDevices(signal?: AbortSignal): Promise<Device[]> {
   return devices;
 }
 
-export type CaseAction = 'acknowledge' | 'dispatch' | 'close';
-export type ActionBody = { actor: string; note: string; version?: number; assignee?: string };
+export type NoteBody = { actor: string; note: string };
+export type StepBody = {
+  step: string; actor: string; role: string; version: number; key: string; done: string; note?: string; reason?: string; standard?: string; until?: string;
+  department?: string; assignee?: string; photos?: string[]; position?: { longitude: number; latitude: number };
+};
+export type CaseFilter = { state?: string; device?: string; assignee?: string; department?: string; district?: string; limit?: number; cursor?: string | null };
 
-function post<T>(path: string, body: ActionBody): Promise<T> {
+function post<T>(path: string, body: NoteBody | StepBody): Promise<T> {
   return ask<T>(path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) });
 }
 
@@ -127,10 +156,13 @@ export const api = {
   bucketHistory: (id: string, metric: string, start: string, end: string, bucket: number) =>
     ask<BucketHistory>(`/api/devices/${at(id)}/history${query({ metric, start, end, bucket, zone: Intl.DateTimeFormat().resolvedOptions().timeZone })}`),
   alarms: (filter: { state?: 'open' | 'all'; device?: string; limit?: number }) => ask<Page<Alarm>>(`/api/alarms${query(filter)}`),
-  acknowledgeAlarm: (id: string, body: ActionBody) => post<unknown>(`/api/alarms/${id.split('/').map(at).join('/')}/acknowledge`, body),
-  cases: (filter: { state?: string; device?: string; limit?: number; cursor?: string }) => ask<Page<Case>>(`/api/cases${query(filter)}`),
+  acknowledgeAlarm: (id: string, body: NoteBody) => post<unknown>(`/api/alarms/${id.split('/').map(at).join('/')}/acknowledge`, body),
+  cases: (filter: CaseFilter) => ask<Page<Case>>(`/api/cases${query(filter)}`),
   case: (id: string) => ask<CaseDetail>(`/api/cases/${at(id)}`),
-  actOnCase: (id: number, action: CaseAction, body: ActionBody) => post<unknown>(`/api/cases/${id}/${action}`, body),
+  takeStep: (id: number, body: StepBody) => post<CaseDetail>(`/api/cases/${id}/steps`, body),
+  putPhoto: (data: Blob, actor: string) =>
+    ask<{ id: string; size: number }>(`/api/evidence${query({ actor })}`, { method: 'POST', headers: { 'Content-Type': data.type }, body: data }),
+  session: () => ask<Session>('/api/session'),
   gateways: () => ask<Page<Gateway>>('/api/gateways'),
   ledger: (gateway: string) => ask<GatewayLedger>(`/api/gateways/${at(gateway)}/ledger`),
 };

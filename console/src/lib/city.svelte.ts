@@ -33,7 +33,7 @@ class City {
   byId = $derived(new Map(this.all.map((d) => [d.id, d])));
   /** Newest first: a control room reads what just happened. */
   openAlarms = $derived([...(this.alarms.data?.items ?? [])].sort((a, b) => b.raised.localeCompare(a.raised) || rankOf(a) - rankOf(b)));
-  openCases = $derived([...(this.cases.data?.items ?? [])].sort(urgentFirst((c) => c.due)));
+  openCases = $derived([...(this.cases.data?.items ?? [])].sort(urgentFirst((c) => c.due ?? '~')));
   /** When the newest of all that is shown came. */
   asOf = $derived(Math.max(this.devices.at, this.alarms.at, this.cases.at, stream.heard));
 

@@ -46,6 +46,19 @@ export function spanOf(seconds: number): string {
   return shown.map(([n, unit]) => `${n}${gap}${t(`time.${unit}`)}`).join(gap);
 }
 
+/** Kinds of clock that run only while people work: a day of theirs is no day of 24 hours, so theirs are told in hours. */
+const WORKING = ['working_hours', 'working_days'];
+
+/** An amount of a case's clock: "1 d 2 h" of time that always runs, "26 h 5 min" of working time. */
+export function amountOf(seconds: number, kind: string): string {
+  if (!WORKING.includes(kind)) return spanOf(seconds);
+  const minutes = Math.max(0, Math.floor(seconds / 60));
+  const parts: [number, 'h' | 'm'][] = [[Math.floor(minutes / 60), 'h'], [minutes % 60, 'm']];
+  const gap = words.lang === 'zh' ? '' : ' ';
+  const shown = parts.filter(([n], i) => n > 0 || (i === 1 && minutes === 0));
+  return shown.map(([n, unit]) => `${n}${gap}${t(`time.${unit}`)}`).join(gap);
+}
+
 export function agoOf(seconds: number): string {
   return seconds < 2 ? t('time.now') : t('time.ago', { age: spanOf(seconds) });
 }

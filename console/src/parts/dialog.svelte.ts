@@ -1,8 +1,9 @@
-import type { Case, CaseAction } from '../lib/api';
+import type { Case, CaseDetail } from '../lib/api';
 
 export type Question =
   | { on: 'alarm'; alarm: string; what: string }
-  | { on: 'case'; case: Case; action: CaseAction; what: string };
+  /** `case` as it is shown to the person; the dialog asks for what a list leaves out. */
+  | { on: 'case'; case: Case | CaseDetail; step: string; what: string };
 
 class Asked {
   question = $state.raw<Question | null>(null);
@@ -13,7 +14,7 @@ class Asked {
 
 export const asked = new Asked();
 
-/** Open the dialog that takes a name and a note. */
+/** Open the dialog that takes a name and what the step needs. */
 export function ask(question: Question): void {
   asked.notice = '';
   asked.question = question;
