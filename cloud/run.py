@@ -37,6 +37,7 @@ from cloud.relational.tables import cases, lanes, notifications, transitions
 from cloud.series.open import make_store
 from cloud.series.store import SeriesStore, StoreUnavailable
 from cloud.ticker import Job, Ticker
+from cloud.trial.engine import Engine
 from cloud.workflow.states import State
 from device_profiles.read_matters import load_tables
 from device_profiles.shelf import load_catalog
@@ -51,10 +52,11 @@ _REST_S: Final = 2.0
 
 
 class Cloud:
-    """`run` until cancelled; `ready` is set once it listens on `http` and hears the broker."""
+    """`run` until cancelled; `ready` is set once it listens on `http` and hears the broker. `rules` is the gateways' engine."""
 
-    def __init__(self, config: CloudConfig, clock: Clock | None = None) -> None:
+    def __init__(self, config: CloudConfig, clock: Clock | None = None, rules: Engine | None = None) -> None:
         self._config = config
+        self._rules = rules
         self._clock = clock or SystemClock()
         # Ids that only grow, also over a restart: a reader that comes back is told of the gap.
         self.feed = Feed(first_id=self._clock.wall_ns() // 1_000_000)
@@ -84,6 +86,7 @@ class Cloud:
                     clock=self._clock,
                     refusals=self._refusals,
                     counts=self.counts,
+                    rules=self._rules,
                 )
                 await parts.load()
                 try:
@@ -144,6 +147,7 @@ class _Parts:
         clock: Clock,
         refusals: Refusals,
         counts: Callable[[], Awaitable[CloudCounts]],
+        rules: Engine | None,
     ) -> None:
         self._engine = engine
         self._refusals = refusals
@@ -172,6 +176,7 @@ class _Parts:
             counts=counts,
             notify=self.sender.wake,
             evidence=EvidenceFolder(config.data_dir / "evidence", told=self._refuse_photo),
+            rules=rules,
         )
         self.ticker = Ticker(engine, clock, [Job("cases", 1.0, CaseTicker(engine, desk, feed, self.sender.wake).tick)])
         self.app = build_app(self.services)

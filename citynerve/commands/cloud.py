@@ -78,6 +78,7 @@ def run(
     import gc
     import logging
 
+    from citynerve.rule_engine import gateway_engine
     from cloud.run import Cloud
     from device_profiles.mistakes import ProfileError
 
@@ -89,7 +90,7 @@ def run(
     gc.set_threshold(100_000, 50, 100)
     faults: list[str] = []
     try:
-        asyncio.run(_serve(Cloud(loaded)))
+        asyncio.run(_serve(Cloud(loaded, rules=gateway_engine())))
     except* (ProfileError, OSError) as errors:
         faults = list(_told(errors))
     if faults:

@@ -18,6 +18,7 @@ from citynerve.demo.receiver import WebhookReceiver
 from citynerve.demo.screen import Show
 from citynerve.demo.story import Story
 from citynerve.messages import language, say
+from citynerve.rule_engine import gateway_engine
 from cloud.config import ApiConfig, CloudConfig
 from cloud.notify.config import ChannelConfig, ChannelKind, Language
 from cloud.run import Cloud
@@ -70,7 +71,7 @@ async def run_town(plan: Plan, show: Show) -> Accounts:
     with _folder(plan.data_dir) as folder:
         async with broker(plan.broker) as address, WebhookReceiver(secret, story.on_message) as phone:
             show.tell(say("demo.starting", what=say("demo.broker", address=address)))
-            cloud = Cloud(_cloud_config(folder, address, port, phone.url, secret))
+            cloud = Cloud(_cloud_config(folder, address, port, phone.url, secret), rules=gateway_engine())
             city = City(scenario, Endpoints(broker=address))
             await city.start_servers()
             agent = Agent(_agent_config(folder, address, city))

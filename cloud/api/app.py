@@ -1,5 +1,6 @@
 """The application: routers, problems, headers, and a description that says all of it."""
 
+import asyncio
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -10,6 +11,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from cloud.accounts.accounts import Accounts
 from cloud.api import (
     accounts,
+    alarm_health,
     alarms,
     cases,
     devices,
@@ -34,7 +36,9 @@ from cloud.api.services import Services
 __all__ = ["Services", "build_app"]
 
 _PEOPLE = (session, accounts)
-_CITY = (devices, history, alarms, suppressions, maintenance, cases, evidence, indicators, gateways, ledger, stream, system)
+# /alarms/health stands before what takes any id.
+_ALARMS = (alarm_health, alarms, suppressions, maintenance)
+_CITY = (devices, history, *_ALARMS, cases, evidence, indicators, gateways, ledger, stream, system)
 
 _DESCRIPTION = """\
 Telemetry of a city's street furniture: devices, values, alarms, cases.
@@ -62,6 +66,7 @@ def build_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.accounts = Accounts(services.engine, services.clock, services.accounts)
     app.state.streams = set()
+    app.state.trying = asyncio.Lock()
     for module in (*_PEOPLE, *_CITY):
         app.include_router(module.router, prefix="/api", responses=problems.describe(422))
     # Short, for it ends an SMS.

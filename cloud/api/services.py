@@ -12,6 +12,7 @@ from cloud.counts import CloudCounts
 from cloud.evidence import EvidenceFolder
 from cloud.feed import Feed
 from cloud.series.store import SeriesStore
+from cloud.trial.engine import Engine
 from device_profiles.model import Profile
 from telemetry.clock import Clock
 
@@ -23,7 +24,7 @@ class Services:
     """The stores and streams behind the API. Setting `stop` ends every open event stream at once.
 
     `counts` gives the cloud's account of itself; `channels` are those that case steps tell of. Without
-    `evidence` no photos are kept.
+    `evidence` no photos are kept; without `rules`, the gateways' alarm engine, none is tried on history.
     """
 
     engine: AsyncEngine
@@ -34,6 +35,7 @@ class Services:
     counts: Callable[[], Awaitable[CloudCounts]]
     notify: Callable[[], None] = lambda: None
     evidence: EvidenceFolder | None = None
+    rules: Engine | None = None
     accounts: AccountPolicy = field(default_factory=AccountPolicy)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 

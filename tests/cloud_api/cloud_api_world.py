@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from citynerve.rule_engine import gateway_engine
 from cloud.accounts.accounts import AccountPolicy
 from cloud.accounts.passwords import Cost
 from cloud.api.app import build_app
@@ -99,6 +100,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
         counts=_counts,
         notify=lambda: woken.append(1),
         accounts=CHEAP,
+        rules=gateway_engine(),
         stop=stop,
     )
     bound = listen("127.0.0.1", 0)
