@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from cloud.alarms.ticking import ShelfTicker
 from cloud.api import open311, server
 from cloud.api.app import build_app
 from cloud.api.services import Services
@@ -178,7 +179,9 @@ class _Parts:
             evidence=EvidenceFolder(config.data_dir / "evidence", told=self._refuse_photo),
             rules=rules,
         )
-        self.ticker = Ticker(engine, clock, [Job("cases", 1.0, CaseTicker(engine, desk, feed, self.sender.wake).tick)])
+        told = (engine, desk, feed, self.sender.wake)
+        jobs = [Job("cases", 1.0, CaseTicker(*told).tick), Job("shelves", 1.0, ShelfTicker(*told).tick)]
+        self.ticker = Ticker(engine, clock, jobs)
         self.app = build_app(self.services)
         if config.open311 is not None:
             open311.install(self.app, self.services, config.open311)

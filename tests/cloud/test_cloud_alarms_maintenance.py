@@ -10,10 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cloud.alarms import maintenance, rebuild, suppressing
 from cloud.alarms.acts import AlarmError
+from cloud.alarms.announce import announce
 from cloud.alarms.log import NOTHING, Recorded, record
 from cloud.alarms.maintenance import Window
+from cloud.alarms.ticking import ShelfTicker
+from cloud.cases.desk import Desk
+from cloud.feed import Feed
 from cloud.relational.engine import reading, writing
-from cloud.relational.tables import devices, suppressions
+from cloud.relational.tables import cases, devices, suppressions
 from device_profiles.shelf import load_catalog
 from telemetry.reason import Reason
 from telemetry.records import Cause, Transition
@@ -47,6 +51,12 @@ async def heard(engine: AsyncEngine, *news: Transition, at_s: int = 100) -> Reco
 async def window(engine: AsyncEngine) -> Window | None:
     async with reading(engine) as conn:
         return await maintenance.window_of(conn, "cover-1")
+
+
+async def open_cases(engine: AsyncEngine) -> list[tuple[str, str, int]]:
+    async with reading(engine) as conn:
+        rows = await conn.execute(select(cases.c.device, cases.c.matter, cases.c.opened_ns))
+        return [tuple(row) for row in rows]
 
 
 def causes(steps: Sequence[dict[str, Any]], cause: Cause) -> list[str]:
@@ -124,6 +134,33 @@ async def test_a_cover_forgotten_open_is_given_back_when_the_time_is_over(cloud_
     _, rows = await log_of(cloud_engine)
     assert [(row["id"], row["state"]) for row in rows] == [(ALARM, "unacknowledged")]
     assert await window(cloud_engine) is None
+
+
+async def test_what_was_forgotten_open_becomes_a_case_at_the_windows_end_and_only_once(cloud_engine: AsyncEngine) -> None:
+    await a_device(cloud_engine)
+    await disarm(cloud_engine)
+    desk, feed, woken = Desk(catalog=CATALOG), Feed(), []
+    async with writing(cloud_engine) as conn:
+        opened = await record(conn, [OPENED], T0 + 20 * S)
+        assert await announce(conn, opened, desk=desk, now_ns=T0 + 20 * S) == []
+    ticker = ShelfTicker(cloud_engine, desk, feed, lambda: woken.append(1))
+    await ticker.tick(T0 + 3599 * S)
+    assert (await open_cases(cloud_engine), woken) == ([], [])
+    await ticker.tick(T0 + 3600 * S)
+    await ticker.tick(T0 + 3601 * S)
+    assert (await open_cases(cloud_engine), woken) == ([("cover-1", "cover_displaced", T0 + 3600 * S)], [1])
+
+
+async def test_what_was_closed_again_in_the_window_never_becomes_a_case(cloud_engine: AsyncEngine) -> None:
+    await a_device(cloud_engine)
+    await disarm(cloud_engine)
+    desk = Desk(catalog=CATALOG)
+    for at_s, news in ((20, OPENED), (60, CLOSED)):
+        async with writing(cloud_engine) as conn:
+            done = await record(conn, [news], T0 + at_s * S)
+            assert await announce(conn, done, desk=desk, now_ns=T0 + at_s * S) == []
+    await ShelfTicker(cloud_engine, desk, Feed(), lambda: None).tick(T0 + 4000 * S)
+    assert await open_cases(cloud_engine) == []
 
 
 async def test_armed_by_hand_and_then_there_is_nothing_to_arm(cloud_engine: AsyncEngine) -> None:

@@ -1,23 +1,28 @@
-"""Photos over HTTP: the routes behind the real limits and headers, and a line that breaks in the middle."""
+"""Photos over HTTP, through the whole application, and a line that breaks in the middle."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import aiohttp
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import select
 
-from cloud.api import evidence as routes
-from cloud.api import problems
-from cloud.api.headers import MAX_BODY_BYTES, BodyLimit, OriginCheck, SecurityHeaders
+from cloud.api.app import build_app
+from cloud.api.headers import MAX_BODY_BYTES
 from cloud.api.server import listen, serve
+from cloud.api.services import Services
+from cloud.cases.desk import Desk
+from cloud.counts import CloudCounts
 from cloud.evidence import MAX_PHOTO_BYTES, EvidenceFolder
+from cloud.feed import Feed
 from cloud.relational.engine import make_engine, reading
-from cloud.relational.tables import evidence, metadata
+from cloud.relational.tables import evidence as photos
+from cloud.relational.tables import metadata
+from cloud.series.duckdb_store import DuckStore
 from telemetry.clock import ManualClock
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + bytes(range(256)) * 800
@@ -29,13 +34,17 @@ def names(folder: Path) -> list[str]:
 
 
 class Door:
-    """The routes of photos on a loopback port."""
+    """The application on a loopback port."""
 
-    def __init__(self, session: aiohttp.ClientSession, port: int, folder: Path, services: SimpleNamespace) -> None:
+    def __init__(self, session: aiohttp.ClientSession, port: int, folder: Path, app: FastAPI) -> None:
         self.session = session
         self.port = port
         self.folder = folder
-        self.services = services
+        self._app = app
+
+    def keeps(self, evidence: EvidenceFolder | None) -> None:
+        """From now on photos go there."""
+        self._app.state.services = replace(self._app.state.services, evidence=evidence)
 
     async def post(self, data: bytes, **headers: str) -> tuple[int, dict[str, object]]:
         said = {"Content-Type": "image/jpeg", **headers}
@@ -43,8 +52,12 @@ class Door:
             return answer.status, await answer.json(content_type=None)
 
     async def uploaded_by(self) -> list[str]:
-        async with reading(self.services.engine) as conn:
-            return list((await conn.scalars(select(evidence.c.uploaded_by))).all())
+        async with reading(self._app.state.services.engine) as conn:
+            return list((await conn.scalars(select(photos.c.uploaded_by))).all())
+
+
+async def counts() -> CloudCounts:
+    return CloudCounts()
 
 
 @pytest.fixture
@@ -53,19 +66,24 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
     engine = make_engine(f"sqlite+aiosqlite:///{tmp_path / 'cloud.db'}")
     async with engine.begin() as conn:
         await conn.run_sync(metadata.create_all)
-    app = FastAPI()
-    app.state.services = SimpleNamespace(engine=engine, evidence=EvidenceFolder(folder), clock=ManualClock())
-    app.include_router(routes.router, prefix="/api")
-    problems.install(app)
-    for around in (BodyLimit, OriginCheck, SecurityHeaders):
-        app.add_middleware(around)
+    services = Services(
+        engine=engine,
+        series=DuckStore(tmp_path / "series.duckdb"),
+        desk=Desk(catalog={}),
+        feed=Feed(),
+        clock=ManualClock(),
+        counts=counts,
+        evidence=EvidenceFolder(folder),
+        stop=stop,
+    )
+    app = build_app(services)
     bound = listen("127.0.0.1", 0)
     port = bound.getsockname()[1]
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(serve(app, bound, stop, ready.set))
         await ready.wait()
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-            yield Door(session, port, folder, app.state.services)
+            yield Door(session, port, folder, app)
         stop.set()
     await engine.dispose()
 
@@ -124,7 +142,7 @@ async def test_a_photo_too_large_is_refused_by_its_length_and_while_it_comes(doo
 
 
 async def test_a_full_folder_answers_503_and_the_account_says_how_often(door: Door) -> None:
-    door.services.evidence = EvidenceFolder(door.folder, most_bytes=100)
+    door.keeps(EvidenceFolder(door.folder, most_bytes=100))
     status, problem = await door.post(JPEG)
     assert (status, problem["reason"]) == (503, "store_unavailable")
     async with door.session.get("/api/evidence") as answer:
@@ -145,6 +163,6 @@ async def test_another_sites_page_may_not_send_a_photo(door: Door) -> None:
 
 
 async def test_a_cloud_without_a_folder_for_photos_says_so(door: Door) -> None:
-    door.services.evidence = None
+    door.keeps(None)
     status, problem = await door.post(JPEG)
     assert (status, problem["reason"]) == (503, "store_unavailable")
