@@ -27,6 +27,7 @@ from cloud.api import (
     stream,
     suppressions,
     system,
+    watchlist,
 )
 from cloud.api.gate import Gate, audited
 from cloud.api.headers import BodyLimit, OriginCheck, SecurityHeaders
@@ -38,7 +39,7 @@ __all__ = ["Services", "build_app"]
 _PEOPLE = (session, accounts)
 # /alarms/health stands before what takes any id.
 _ALARMS = (alarm_health, alarms, suppressions, maintenance)
-_CITY = (devices, history, *_ALARMS, cases, evidence, indicators, gateways, ledger, stream, system)
+_CITY = (devices, history, *_ALARMS, cases, watchlist, evidence, indicators, gateways, ledger, stream, system)
 
 _DESCRIPTION = """\
 Telemetry of a city's street furniture: devices, values, alarms, cases.

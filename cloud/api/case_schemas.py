@@ -8,7 +8,7 @@ from cloud.api import examples
 from cloud.api.schemas import Actor, Alarm, Answer, Body, Instant, NoteText, Printable, Text, example
 from cloud.workflow.states import Role, Step
 
-__all__ = ["CaseDetail", "CasePage", "NewCase", "StepTaken"]
+__all__ = ["CaseDetail", "CasePage", "NewCase", "StepTaken", "Watchlist"]
 
 
 class Case(Answer):
@@ -128,6 +128,7 @@ class CaseDetail(Case):
         clocks=[examples.CASE_CLOCK],
         may=[examples.CASE_MAY],
         device_says="fault",
+        filed_when={"zh": "井盖缺失、移位或破损，有安全隐患", "en": "Cover missing, displaced or broken, and a hazard"},
         closes_when={"zh": "井盖复位并锁闭", "en": "Cover back on its seat and locked"},
         alarms=[examples.ALARM],
         notifications=[examples.NOTICE],
@@ -136,9 +137,41 @@ class CaseDetail(Case):
     clocks: list[CaseClock]
     may: list[CaseMay]
     device_says: Literal["nothing", "fault", "clear"]
+    filed_when: Text | None
     closes_when: Text | None
     alarms: list[Alarm]
     notifications: list[Notice]
+
+
+class WatchedCase(Answer):
+    """A running clock of a case; `left_s` is of the clock's own kind of time, below 0 by how much it is exceeded."""
+
+    case: int
+    title: Text
+    device: str | None
+    priority: str
+    department: str
+    district: str
+    assignee: str
+    state: str
+    state_title: Text
+    standing: Literal["warning", "overdue", "supervised", "fine"]
+    standing_title: Text
+    clock: str
+    clock_title: Text
+    deadline: str | None
+    limit_s: float
+    left_s: float
+    late: bool
+
+
+class Watchlist(Answer):
+    """`counts` are of all that were looked at; `more`: there are more than are shown."""
+
+    model_config = example(items=[examples.WATCHED], counts={"warning": 1, "overdue": 0, "supervised": 0}, more=False)
+    items: list[WatchedCase]
+    counts: dict[str, int]
+    more: bool
 
 
 class Position(Body):

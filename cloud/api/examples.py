@@ -19,6 +19,7 @@ __all__ = [
     "STEP",
     "SUPPRESSION",
     "TRANSITION",
+    "WATCHED",
 ]
 
 AT = "2026-11-20T14:00:00.123Z"
@@ -195,6 +196,26 @@ CASE_MAY: dict[str, Any] = {
     "roles": ["department", "crew"],
     "needs": [],
     "to": "handling",
+}
+
+WATCHED: dict[str, Any] = {
+    "case": 7,
+    "title": {"zh": "井盖缺失或移位", "en": "Manhole cover missing or displaced"},
+    "device": "cover-17",
+    "priority": "critical",
+    "department": "市政设施养护单位",
+    "district": "east",
+    "assignee": "li.wei",
+    "state": "handling",
+    "state_title": {"zh": "处置中", "en": "being handled"},
+    "standing": "warning",
+    "standing_title": {"zh": "预警", "en": "due soon"},
+    "clock": "handle",
+    "clock_title": {"zh": "处置", "en": "handling"},
+    "deadline": "2026-11-20T16:00:00.123Z",
+    "limit_s": 7200.0,
+    "left_s": 1187.6,
+    "late": False,
 }
 
 NOTICE: dict[str, Any] = {

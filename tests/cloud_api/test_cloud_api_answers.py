@@ -163,6 +163,7 @@ async def test_a_case_goes_through_its_workflow_and_tells_its_channels(city: Wor
         await conn.execute(evidence.insert().values(row))
     case = await city.get("/api/cases/7")
     assert case["device_says"] == "fault"
+    assert case["filed_when"]["zh"] != case["closes_when"]["zh"]
     for step in WORK:
         assert step["step"] in {may["step"] for may in case["may"]}
         case = await city.post("/api/cases/7/steps", {**step, "version": case["version"]})
@@ -183,6 +184,7 @@ async def test_two_people_who_act_on_the_same_version_do_not_both_win(city: Worl
     problem = await city.post("/api/cases/7/steps", {**ASSIGN, "version": 1}, status=409)
     assert problem["reason"] == "conflict"
     assert "version 2" in problem["detail"]
+    assert "版本 2" in problem["detail_zh"]
 
 
 async def test_what_a_page_sends_again_is_done_once(city: World) -> None:
@@ -218,6 +220,33 @@ async def test_a_person_reports_and_what_is_known_already_is_joined(city: World)
     assert again["id"] == elsewhere["id"]
     await city.post("/api/cases", {**told, "matter": "no_such"}, status=404)
     await city.post("/api/cases", {**told, "device": "cover-99"}, status=404)
+
+
+async def test_what_needs_an_eye_is_listed_the_most_urgent_first(city: World) -> None:
+    assert await city.get("/api/watchlist") == {
+        "items": [],
+        "counts": {"warning": 0, "overdue": 0, "supervised": 0},
+        "more": False,
+    }
+    told = {"matter": "cover_displaced", "actor": "desk", "role": "operator", "description": "open", "latitude": 23.0}
+    first, second = [await city.post("/api/cases", {**told, "longitude": place}) for place in (113.5, 113.6)]
+    city.clock.advance(13 * 60)  # of the 15 minutes in which a report is to be accepted
+    soon = await city.get("/api/watchlist")
+    assert [(item["case"], item["standing"], item["clock"]) for item in soon["items"]] == [
+        (first["id"], "warning", "accept"),
+        (second["id"], "warning", "accept"),
+    ]
+    taken_up = {"step": "supervise", "actor": "chief", "role": "supervisor", "note": "today", "version": second["version"]}
+    await city.post(f"/api/cases/{second['id']}/steps", taken_up)
+    city.clock.advance(180)
+    late = await city.get("/api/watchlist")
+    assert [(item["case"], item["standing"], item["late"]) for item in late["items"]] == [
+        (second["id"], "supervised", True),
+        (first["id"], "overdue", True),
+    ]
+    assert late["items"][0]["left_s"] == -60.0
+    assert [item["case"] for item in (await city.get("/api/watchlist?standing=overdue"))["items"]] == [first["id"]]
+    assert (await city.get("/api/watchlist?district=west"))["items"] == []
 
 
 async def test_a_case_is_overdue_once_its_time_is_over(city: World) -> None:
