@@ -182,6 +182,7 @@ async def _detail(conn: AsyncConnection, given: Services, case: int) -> dict[str
         "clocks": [_shown_clock(desk, timer, now_ns) for timer in timers],
         "may": _may(State(row["state"])),
         "device_says": (await device_says(conn, desk, row)).value,
+        "filed_when": text(matter.filed_when) if matter else None,
         "closes_when": text(matter.closes_when) if matter else None,
         "alarms": [
             shown_alarm(given, alarm, now_ns)

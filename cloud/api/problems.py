@@ -99,7 +99,9 @@ def _refused(request: Request, error: Exception) -> Response:
     headers = {"Retry-After": str(error.wait_s)} if isinstance(error, AccountError) and error.wait_s else None
     status = _STATUS.get(error.reason, 422)
     _tell(request, error.reason)
-    return problem_answer(status, error.reason.value, str(error), instance=request.url.path, errors=errors, headers=headers)
+    zh = error.zh if isinstance(error, CaseError) and error.zh != str(error) else ""
+    path = request.url.path
+    return problem_answer(status, error.reason.value, str(error), instance=path, errors=errors, detail_zh=zh, headers=headers)
 
 
 def _tell(request: Request, reason: Reason) -> None:

@@ -475,12 +475,14 @@ class Fault(Answer):
 
 
 class Problem(Answer):
-    """RFC 9457. `reason` is the product's one word for it, the same as in its logs and counters."""
+    """RFC 9457. `reason` is the product's one word for it, the same as in its logs and counters; `detail_zh` says it in Chinese,
+    where a person's step was refused."""
 
     type: str
     title: str
     status: int
     detail: str
+    detail_zh: str
     instance: str
     reason: str
     errors: list[Fault]

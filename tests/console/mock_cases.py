@@ -21,6 +21,7 @@ from telemetry.reason import Reason
 __all__ = ["MockCase", "MockClock", "Photos", "iso"]
 
 _LIMITS_S = {Clock.ACCEPT: 900.0, Clock.VERIFY: 1800.0, Clock.DISPATCH: 900.0, Clock.HANDLE: 7200.0, Clock.CHECK: 1800.0}
+_FILED_WHEN = {"zh": "井盖缺失、移位或破损，有安全隐患", "en": "Cover missing, displaced or broken, and a hazard"}
 _CLOSES_WHEN = {"zh": "井盖复位并锁闭", "en": "Cover back on its seat and locked"}
 
 
@@ -233,6 +234,7 @@ class MockCase:
             "clocks": [clock.shown(now) for clock in self.clocks.values()],
             "may": [self._may(what, row) for what, row in steps_from(self.case.state).items() if row.roles - {Role.SYSTEM}],
             "device_says": self.says.value,
+            "filed_when": _FILED_WHEN,
             "closes_when": _CLOSES_WHEN,
             "alarms": alarms,
             "notifications": self.notices,

@@ -52,7 +52,7 @@ export type Notice = {
   next_attempt: string | null; receipt: string; opened: string | null;
 };
 export type CaseDetail = Case & {
-  steps: CaseStep[]; clocks: CaseClock[]; may: CaseMay[]; device_says: DeviceSays; filed_when?: Text | null; closes_when: Text | null; alarms: Alarm[];
+  steps: CaseStep[]; clocks: CaseClock[]; may: CaseMay[]; device_says: DeviceSays; filed_when: Text | null; closes_when: Text | null; alarms: Alarm[];
   notifications: Notice[];
 };
 export type Session = { accounts: boolean; name: string | null; display: string; roles: { role: string; district: string; department: string }[] };
