@@ -78,7 +78,7 @@ async def try_rule(request: Request, given: Given, asked: shapes.TrialRequest, _
     async with turn:
         names = await _devices(given, profile.name, asked)
         trial = Trial(profile, rule, given.rules, names=names, now_ns=given.clock.wall_ns(), days=asked.days, zone=_CHINA)
-        await trial.run(given.engine, given.series, partial(_is_awaited, request))
+        await trial.run(given.engine, given.series, partial(_is_awaited, request, given))
     return json_answer(shown_trial(trial.result()))
 
 
@@ -112,7 +112,7 @@ async def _devices(given: Services, profile: str, asked: shapes.TrialRequest) ->
     return names
 
 
-async def _is_awaited(request: Request, now: Progress) -> bool:
-    """Between two devices: nobody works on an answer that nobody reads."""
+async def _is_awaited(request: Request, given: Services, now: Progress) -> bool:
+    """Between two devices: nobody works on an answer that nobody reads, and the cloud can end."""
     del now
-    return not await request.is_disconnected()
+    return not given.stop.is_set() and not await request.is_disconnected()

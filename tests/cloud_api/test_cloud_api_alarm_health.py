@@ -123,7 +123,9 @@ async def test_more_devices_than_one_answer_may_take_are_to_be_named(city: World
     assert f"at most {MOST_DEVICES}" in problem["detail"]
 
 
-async def test_there_is_one_trial_at_a_time(city: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def slowly(monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
+    """A store that says when it is asked, and answers when it is told to."""
     asked, go_on = asyncio.Event(), asyncio.Event()
     ranged = DuckStore.range
 
@@ -133,6 +135,11 @@ async def test_there_is_one_trial_at_a_time(city: World, monkeypatch: pytest.Mon
         return await ranged(self, *question)
 
     monkeypatch.setattr(DuckStore, "range", slow)
+    return asked, go_on
+
+
+async def test_there_is_one_trial_at_a_time(city: World, slowly: tuple[asyncio.Event, asyncio.Event]) -> None:
+    asked, go_on = slowly
     async with asyncio.TaskGroup() as tasks:
         first = tasks.create_task(city.post(TRY, {**COVER, "rule": "cover_tilted", "devices": ["cover-1"]}))
         await asked.wait()
@@ -140,3 +147,13 @@ async def test_there_is_one_trial_at_a_time(city: World, monkeypatch: pytest.Mon
         go_on.set()
     assert problem["reason"] == "conflict"
     assert first.result()["complete"] is True
+
+
+async def test_a_cloud_that_ends_ends_its_trial(city: World, slowly: tuple[asyncio.Event, asyncio.Event]) -> None:
+    asked, go_on = slowly
+    async with asyncio.TaskGroup() as tasks:
+        trial = tasks.create_task(city.post(TRY, {**COVER, "rule": "cover_tilted"}))
+        await asked.wait()
+        city.services.stop.set()
+        go_on.set()
+    assert (trial.result()["complete"], trial.result()["devices_judged"]) == (False, 1)
