@@ -60,8 +60,8 @@ class CloudConfig(msgspec.Struct, frozen=True, kw_only=True):
     `broker` is `mqtt://host:port`. `database` is a SQLAlchemy address (`sqlite+aiosqlite:///path`, or
     `postgresql+asyncpg://user@host:port/database` with the password in `database_password_file`), `series` either
     `duckdb:PATH` or `influx:http://host:port/db?...`; where they are empty, both are files in `data_dir`.
-    With `auto_register` a gateway that says hello is admitted with the devices it declares. Without `open311` citizens have
-    no door here.
+    `watch` is the file of what is silent and what explains what. With `auto_register` a gateway that says hello is admitted
+    with the devices it declares. Without `open311` citizens have no door here.
     """
 
     data_dir: Path
@@ -75,6 +75,7 @@ class CloudConfig(msgspec.Struct, frozen=True, kw_only=True):
     cases: CasesConfig = CasesConfig()
     open311: Open311Config | None = None
     profile_dirs: tuple[Path, ...] = ()
+    watch: Path | None = None
     channels: tuple[ChannelConfig, ...] = ()
     auto_register: bool = True
 
@@ -115,6 +116,7 @@ def load_config(path: Path) -> CloudConfig:
         cases=_cases(root.table("cases"), here),
         open311=read_open311(root.table("open311"), here),
         profile_dirs=root.folders("profile_dirs", here),
+        watch=root.file("watch", here),
         channels=_channels(root.tables("channels"), root.tables("people"), here),
         auto_register=root.flag("auto_register", default=True),
     )

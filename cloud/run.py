@@ -39,6 +39,9 @@ from cloud.series.open import make_store
 from cloud.series.store import SeriesStore, StoreUnavailable
 from cloud.ticker import Job, Ticker
 from cloud.trial.engine import Engine
+from cloud.watch.config import WatchRules, load_watch
+from cloud.watch.ticking import WatchTicker
+from cloud.watch.watch import Watch
 from cloud.workflow.states import State
 from device_profiles.read_matters import load_tables
 from device_profiles.shelf import load_catalog
@@ -74,6 +77,7 @@ class Cloud:
         are waited for.
         """
         desk = await asyncio.to_thread(_desk, self._config)
+        watch = await asyncio.to_thread(_watch, self._config, desk, self._clock.wall_ns())
         with server.listen(self._config.api.host, self._config.api.port) as bound:
             self.http = bound.getsockname()[:2]
             async with self._stores() as (engine, series):
@@ -88,6 +92,7 @@ class Cloud:
                     refusals=self._refusals,
                     counts=self.counts,
                     rules=self._rules,
+                    watch=watch,
                 )
                 await parts.load()
                 try:
@@ -149,13 +154,15 @@ class _Parts:
         refusals: Refusals,
         counts: Callable[[], Awaitable[CloudCounts]],
         rules: Engine | None,
+        watch: WatchRules,
     ) -> None:
         self._engine = engine
         self._refusals = refusals
         self._desk = desk
         self._clock = clock
         self._registry = Registry(auto_register=config.auto_register)
-        self.link = BrokerLink(config.broker, config.username, config.password_file, self._heard)
+        self._watch = Watch(desk.catalog, watch)
+        self.link = BrokerLink(config.broker, config.username, config.password_file, self._heard, self._link_changed)
         self.sender = Sender(engine, config.channels, clock, feed, base_url=base_url)
         self.ingest = Ingest(
             engine=engine,
@@ -167,6 +174,7 @@ class _Parts:
             clock=clock,
             answer=self.link.answer,
             news=self.sender.wake,
+            explain=self._watch.seen,
         )
         self.services = Services(
             engine=engine,
@@ -180,7 +188,11 @@ class _Parts:
             rules=rules,
         )
         told = (engine, desk, feed, self.sender.wake)
-        jobs = [Job("cases", 1.0, CaseTicker(*told).tick), Job("shelves", 1.0, ShelfTicker(*told).tick)]
+        jobs = [
+            Job("cases", 1.0, CaseTicker(*told).tick),
+            Job("shelves", 1.0, ShelfTicker(*told).tick),
+            Job("watch", 5.0, WatchTicker(*told, self._watch).tick),
+        ]
         self.ticker = Ticker(engine, clock, jobs)
         self.app = build_app(self.services)
         if config.open311 is not None:
@@ -194,6 +206,9 @@ class _Parts:
             await self._refusals.load(conn)
         async with writing(self._engine) as conn:
             await self._desk.calendars.keep(conn)
+
+    def _link_changed(self) -> None:
+        self._watch.link(up=self.link.connected, now_ns=self._clock.wall_ns())
 
     def _refuse_photo(self, reason: Reason, detail: str) -> None:
         self._refusals.count("evidence", reason, detail, self._clock.wall_ns())
@@ -215,6 +230,11 @@ def _desk(config: CloudConfig) -> Desk:
         matters=Matters(load_tables(cases.matters), calendars.current.zone),
         duty=load_duty(cases.duty, calendars.current) if cases.duty else Duty(calendar=calendars.current),
     )
+
+
+def _watch(config: CloudConfig, desk: Desk, now_ns: int) -> WatchRules:
+    """When something is silent, and what explains what. ConfigError with every mistake in the file."""
+    return load_watch(config.watch, desk.catalog, desk.matters.codes(now_ns)) if config.watch else WatchRules()
 
 
 async def _open(series: SeriesStore) -> None:

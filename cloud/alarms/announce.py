@@ -23,6 +23,7 @@ from cloud.notify import outbox
 from cloud.notify.config import ChannelConfig
 from cloud.relational.tables import alarms, devices, suppressions
 from cloud.relational.tables import cases as case_table
+from cloud.watch.names import RESERVED, matter_of
 from cloud.workflow.states import Role
 from device_profiles.matter import Matter
 from telemetry.alarm_states import ACTIVE, OPEN, AlarmState, alarm_id
@@ -169,6 +170,9 @@ async def _places(conn: AsyncConnection, ids: Sequence[str]) -> dict[str, Any]:
 
 def _matter(desk: Desk, alarm: Mapping[str, Any], unknown: Unknown, now_ns: int) -> Matter | None:
     """The matter that an alarm's rule opens; None where it opens none, or where nobody here knows the rule."""
+    if alarm["rule"] in RESERVED:
+        code = matter_of(alarm)
+        return desk.matters.find(code, now_ns) if code else None
     profile = desk.catalog.get(alarm["profile"])
     rule = profile.alarms.get(alarm["rule"]) if profile else None
     if profile is None or rule is None:

@@ -19,6 +19,7 @@ from cloud.api.services import Services
 from cloud.api.times import age_s, iso
 from cloud.relational.engine import reading
 from cloud.relational.tables import alarms, devices, suppressions, transitions
+from cloud.watch.names import TITLES
 from device_profiles.model import AlarmRule, Profile
 from telemetry.alarm_states import AlarmState, Suppression
 from telemetry.reason import Reason
@@ -172,7 +173,7 @@ def shown_alarm(given: Services, row: Mapping[str, Any], now_ns: int) -> dict[st
     return {
         **{name: row[name] for name in same},
         "device_name": row["device_name"] or "",
-        "title": text(rule.title) if rule else None,
+        "title": text(rule.title if rule else TITLES.get(row["rule"])),
         "shown": row["suppressed"] or row["state"],
         "suppression": suppression_of(row),
         "shelved_until": iso(row["shelved_until_ns"]),

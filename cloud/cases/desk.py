@@ -29,6 +29,10 @@ class Matters:
         held = tuple(tables)
         self._on = lru_cache(maxsize=64)(lambda day: in_force(held, day))
 
+    def codes(self, at_ns: int) -> frozenset[str]:
+        """Every matter in force at that instant."""
+        return frozenset(self._on(local_date(at_ns, self._zone)))
+
     def find(self, code: str, at_ns: int) -> Matter | None:
         """The line of `code` by which a case opened at that instant goes; None where no table has it."""
         return self._on(local_date(at_ns, self._zone)).get(code)

@@ -1,6 +1,6 @@
 """The one relational transaction of a draft: alarm log, cases, losses, quarantine and accounts, all or nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +18,15 @@ from cloud.ingest.draft import Draft, Lost
 from cloud.ingest.lanes import save
 from cloud.relational.tables import losses, quarantine
 
-__all__ = ["NO_EFFECTS", "Effects", "apply", "tell"]
+__all__ = ["NO_EFFECTS", "Effects", "Explain", "apply", "as_it_is", "tell"]
+
+Explain = Callable[[AsyncConnection, Recorded, int], Awaitable[Recorded]]
+"""Takes what was recorded and the time, suppresses what something explains, and returns all that is recorded then."""
+
+
+async def as_it_is(_conn: AsyncConnection, recorded: Recorded, _now_ns: int) -> Recorded:
+    """Nothing explains anything."""
+    return recorded
 
 
 class Effects(msgspec.Struct, frozen=True):
@@ -36,11 +44,13 @@ async def apply(
     draft: Draft,
     desk: Desk,
     now_ns: int,
+    *,
+    explain: Explain,
 ) -> Effects:
-    """Write everything that a draft says, inside the caller's transaction."""
+    """Write everything that a draft says, inside the caller's transaction. What `explain` suppresses is told to nobody."""
     recorded, joined = NOTHING, []
     if draft.transitions:
-        recorded = await record(conn, draft.transitions, now_ns)
+        recorded = await explain(conn, await record(conn, draft.transitions, now_ns), now_ns)
         joined = await announce(conn, recorded, desk=desk, now_ns=now_ns, unknown=draft.note)
     await _keep_quarantined(conn, draft.quarantined, now_ns)
     for lost in draft.losses:

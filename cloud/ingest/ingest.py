@@ -63,12 +63,14 @@ class Ingest:
         clock: Clock,
         answer: Callable[[Ack], None],
         news: Callable[[], None] = lambda: None,
+        explain: ingest_effects.Explain = ingest_effects.as_it_is,
         patience_s: float = 1.0,
     ) -> None:
         self._engine = engine
         self._registry = registry
         self._refusals = refusals
         self._desk = desk
+        self._explain = explain
         self._feed = feed
         self._clock = clock
         self._answer = answer
@@ -186,7 +188,7 @@ class Ingest:
         if not draft.accounts:
             return ingest_effects.NO_EFFECTS
         async with writing(self._engine) as conn:
-            effects = await ingest_effects.apply(conn, draft, self._desk, now_ns)
+            effects = await ingest_effects.apply(conn, draft, self._desk, now_ns, explain=self._explain)
             self._crash.at(CrashPoint.BEFORE_COMMIT)
             return effects
 
@@ -245,7 +247,7 @@ class Ingest:
     async def _register_one(
         self, conn: AsyncConnection, greeting: Greeting, draft: Draft, now_ns: int
     ) -> list[dict[str, object]]:
-        await ingest_effects.apply(conn, draft, self._desk, now_ns)
+        await ingest_effects.apply(conn, draft, self._desk, now_ns, explain=self._explain)
         return await self._registry.hello(conn, greeting.hello, now_ns, greeting.ahead_ns)
 
     async def _note_statuses(self, statuses: Sequence[GatewayStatus]) -> None:

@@ -32,16 +32,29 @@ class BrokerLink:
     `heard` takes (topic, payload) and must not wait. `up` is set from the first subscription on.
     """
 
-    def __init__(self, broker: str, username: str, password_file: Path | None, heard: Callable[[str, bytes], None]) -> None:
+    def __init__(
+        self,
+        broker: str,
+        username: str,
+        password_file: Path | None,
+        heard: Callable[[str, bytes], None],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._broker = broker
         self._username = username
         self._password_file = password_file
         self._heard = heard
+        self._changed = changed
         self._acks: dict[tuple[str, str, Lane], Ack] = {}
         self._acked = asyncio.Event()
         self._version = VersionChoice(broker_address(broker).version)
         self._connected = False
         self.up = asyncio.Event()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is there; `changed` is called when that has changed."""
+        return self._connected
 
     def answer(self, ack: Ack) -> None:
         """Send an acknowledgement soon. A later one of the same lane takes its place: it says the same and more."""
@@ -59,7 +72,9 @@ class BrokerLink:
             except* (aiomqtt.MqttError, OSError) as errors:
                 self._note_down(errors.exceptions[0])
             rest_s = _FIRST_REST_S if self._connected else rest_s
-            self._connected = False
+            if self._connected:
+                self._connected = False
+                self._changed()
             await asyncio.sleep(rest_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, guards nothing
             rest_s = min(2 * rest_s, _LONGEST_REST_S)
 
@@ -81,6 +96,7 @@ class BrokerLink:
             await attempt(client.subscribe(all_gateways(what), qos=1))
         _log.info("broker connected", extra={"event": "cloud.broker_up", "broker": self._broker})
         self.up.set()
+        self._changed()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._receive(client), name="broker receive")
             tasks.create_task(self._send_acks(client), name="broker acks")
