@@ -41,11 +41,12 @@ def health(
     from citynerve.commands.alarms_text import print_health
     from cloud.health.desks import UnknownDeskError
     from cloud.health.shown import shown_report
+    from device_profiles.mistakes import ProfileError
 
     loaded = _load(config)
     try:
         report = asyncio.run(_health(loaded, days, desk))
-    except UnknownDeskError as error:
+    except (UnknownDeskError, ProfileError) as error:
         _fail(str(error))
     if as_json:
         print(json.dumps(shown_report(report), ensure_ascii=False, indent=2))
@@ -88,17 +89,23 @@ def try_rule(  # noqa: PLR0917 - typer reads the command line from them
 
 
 async def _health(config: "CloudConfig", days: int, desk: str) -> "HealthReport":
+    from functools import partial
+
+    from cloud.cases.desk import Matters
     from cloud.health.measure import alarm_health
     from cloud.relational.engine import make_engine
     from cloud.relational.migrate import migrate
+    from device_profiles.read_matters import load_tables
     from device_profiles.shelf import load_catalog
     from telemetry.clock import SystemClock
 
+    now_ns = SystemClock().wall_ns()
+    catalog, matters = load_catalog(*config.profile_dirs), Matters(load_tables(config.cases.matters))
     engine = make_engine(config.database_url, config.database_password)
     try:
         await migrate(engine)
-        catalog = load_catalog(*config.profile_dirs)
-        return await alarm_health(engine, catalog, now_ns=SystemClock().wall_ns(), days=days, desk=desk)
+        find = partial(matters.find, at_ns=now_ns)
+        return await alarm_health(engine, catalog, now_ns=now_ns, days=days, desk=desk, find=find)
     finally:
         await engine.dispose()
 

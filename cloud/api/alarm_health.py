@@ -49,7 +49,8 @@ async def get_alarm_health(given: Given, query: Annotated[HealthQuery, Query()])
     """Counted from the alarm log, each with its definition, version and target; null is "no data". 404: no such desk."""
     now_ns = given.clock.wall_ns()
     try:
-        report = await alarm_health(given.engine, given.catalog, now_ns=now_ns, days=query.days, desk=query.desk)
+        find = partial(given.desk.matters.find, at_ns=now_ns)
+        report = await alarm_health(given.engine, given.catalog, now_ns=now_ns, days=query.days, desk=query.desk, find=find)
     except UnknownDeskError as error:
         raise ApiProblem(Reason.NOT_FOUND, str(error)) from error
     return json_answer(shown_report(report))

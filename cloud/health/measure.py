@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from cloud.alarms.log import chunks
 from cloud.health.count_log import Carried, Kind, LogCount, Step
-from cloud.health.desks import AlarmDesk, DeskKind, departments, find_desk
+from cloud.health.desks import AlarmDesk, DeskKind, FindMatter, departments, find_desk
 from cloud.health.rates import INTERVAL_NS
 from cloud.health.report import HealthReport, report_of
 from cloud.relational.engine import reading
@@ -36,19 +36,22 @@ async def alarm_health(
     now_ns: int,
     days: int = 30,
     desk: str = "",
+    find: FindMatter = lambda code: None,
     progress: Callable[[int], None] = lambda steps: None,
 ) -> HealthReport:
     """The `days` up to `now_ns`, in whole intervals of 10 minutes, as far back as the cloud knows of anything.
 
-    `progress` is told how many steps of the log were read so far. UnknownDeskError where nobody has that desk.
+    `find` knows the city's matters; `progress` is told how many steps of the log were read so far. UnknownDeskError where
+    nobody has that desk.
     """
     end_ns = now_ns // INTERVAL_NS * INTERVAL_NS
     async with reading(engine) as conn:
-        whose = await find_desk(conn, catalog, desk)
+        by_rule = departments(catalog, find)
+        whose = await find_desk(conn, by_rule, desk)
         start_ns = await _observed_from(conn, end_ns - days * _DAY_NS)
         if start_ns is None or start_ns >= end_ns:
             return report_of(whose, None, days=days, end_ns=end_ns)
-        belongs = _belonging(whose, catalog)
+        belongs = _belonging(whose, by_rule)
         carried = await _carried(conn, whose, belongs, start_ns)
         count = LogCount(start_ns, end_ns, await _suppressed(conn, start_ns), carried, belongs)
         steps = 0
@@ -69,7 +72,7 @@ async def _observed_from(conn: AsyncConnection, start_ns: int) -> int | None:
     return None if first_ns is None else max(start_ns, first_ns // INTERVAL_NS * INTERVAL_NS)
 
 
-def _belonging(desk: AlarmDesk, catalog: Mapping[str, Profile]) -> Callable[[str], bool]:
+def _belonging(desk: AlarmDesk, by_rule: Mapping[str, str]) -> Callable[[str], bool]:
     """Whether what `_said` says of an alarm is that it is this desk's."""
     match desk.kind:
         case DeskKind.ALL:
@@ -77,7 +80,7 @@ def _belonging(desk: AlarmDesk, catalog: Mapping[str, Profile]) -> Callable[[str
         case DeskKind.DISTRICT:
             return lambda said: said == desk.name
         case DeskKind.DEPARTMENT:
-            own = {f"{profile}/{rule}" for (profile, rule), name in departments(catalog).items() if name == desk.name}
+            own = {rule for rule, name in by_rule.items() if name == desk.name}
             return lambda said: said == desk.name or said in own
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from cloud_alarm_steps import T0, S, put, step, subject
+from msgspec.structs import replace
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -145,6 +146,15 @@ async def test_a_department_has_the_alarms_of_its_cases_and_of_its_matters(cloud
     bridge, east = await measured(cloud_engine, "Bridge Department"), await measured(cloud_engine, "east")
     assert (bridge.desk.kind, values(bridge)["annunciated"]) == (DeskKind.DEPARTMENT, 1)
     assert (east.desk.kind, values(east)["annunciated"], east.top[0].alarm) == (DeskKind.DISTRICT, 1, "cover-3/cover_opened")
+
+
+async def test_the_citys_own_table_says_whose_an_alarm_is(cloud_engine: AsyncEngine) -> None:
+    await known_since(cloud_engine, T0 - S)
+    await put(cloud_engine, [raised(10), raised(20, "cover-2", "battery_low")])
+    own = replace(CATALOG["cover_nbiot"].matters["cover_displaced"], department="Covers of the City")
+    matters = {"cover_displaced": own}
+    report = await alarm_health(cloud_engine, CATALOG, now_ns=NOW, desk="Covers of the City", find=matters.get)
+    assert (values(report)["annunciated"], report.top[0].alarm) == (1, "cover-1/cover_opened")
 
 
 async def test_a_desk_that_nobody_has_is_refused_with_those_there_are(cloud_engine: AsyncEngine) -> None:
