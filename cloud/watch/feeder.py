@@ -94,7 +94,8 @@ def _enough(feeder: Feeder, groups: Groups) -> int:
 async def _of_group(conn: AsyncConnection, feeder: Feeder, groups: Groups, which: ColumnElement[bool]) -> list[Row]:
     """The group's alarms of the feeder's rules, and what suppresses each."""
     own = and_(suppressions.c.device == alarms.c.device, suppressions.c.rule == alarms.c.rule)
-    wanted = select(alarms, suppressions.c.suppressed_by).outerjoin(suppressions, own)
+    named = [alarms.c[name] for name in ("id", "device", "rule", "profile", "profile_version", "priority", "state", "raised_ns")]
+    wanted = select(*named, suppressions.c.suppressed_by).outerjoin(suppressions, own)
     wanted = wanted.where(alarms.c.rule.in_(feeder.rules), which, alarms.c.priority != _CRITICAL)
     rows = await rows_of(conn, wanted.order_by(alarms.c.id))
     return [row for row in rows if groups.holds(feeder.name, row["device"]) and _counts(feeder, row["suppressed_by"] or ())]

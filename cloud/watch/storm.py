@@ -1,13 +1,13 @@
 """Alarm floods (ISA-18.2: more alarms than an operator can take in): while one lasts, what matters least is not told.
 
-Alarms are counted by when they were raised, those left out that something else than the storm suppresses: nobody sees them.
-So a backlog of old alarms is no storm.
+Alarms are counted by when they were raised, and only those that people were told of, or would have been without the storm.
+So a backlog of old alarms is no storm, nor is a cut that its feeder explains.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.alarms.log import NOTHING, SYSTEM, Recorded
@@ -17,7 +17,7 @@ from cloud.watch.config import Storm
 from cloud.watch.feeder import most_within
 from cloud.watch.groups import Groups
 from cloud.watch.names import STORM
-from cloud.watch.own import Raise, active, alarm_of, raise_all, return_all, subject
+from cloud.watch.own import IS_ACTIVE, Raise, active, alarm_of, raise_all, return_all, subject
 from telemetry.clock import SECOND_NS
 from telemetry.records import Priority
 
@@ -57,23 +57,25 @@ async def over(conn: AsyncConnection, storms: Sequence[Storm], groups: Groups, n
             done = done.and_then(await return_all(conn, [row], "no rule is about this desk any longer", now_ns))
             continue
         times = await _times(conn, storm, groups, now_ns - 2 * PERIOD_NS, row["id"])
-        # In any ten minutes that ended within the last ten; those that are just going out of sight count, too.
-        if row["raised_ns"] <= now_ns - PERIOD_NS and most_within(times, PERIOD_NS) < storm.below:
+        # In any ten minutes that ended within the last ten; so it lasts ten minutes itself.
+        if most_within(times, PERIOD_NS) < storm.below:
             note = f"fewer than {storm.below} in any ten minutes, for ten minutes"
             done = done.and_then(await return_all(conn, [row], note, now_ns))
     return done
 
 
 async def _times(conn: AsyncConnection, storm: Storm, groups: Groups, since_ns: int, by: str) -> list[int]:
-    """When the desk's alarms were raised since then, at most 20,000: of those that are suppressed, those by `by` alone."""
+    """When the desk's alarms were raised since then, at most 20,000: those that people were told of, and those by `by` alone.
+
+    Of what was suppressed after it was raised and is not any longer, only what still holds was told.
+    """
     own = and_(suppressions.c.device == alarms.c.device, suppressions.c.rule == alarms.c.rule)
-    wanted = select(alarms.c.device, alarms.c.raised_ns, suppressions.c.suppressed_by).outerjoin(suppressions, own)
-    wanted = wanted.where(alarms.c.raised_ns > since_ns, alarms.c.rule != STORM).order_by(alarms.c.raised_ns.desc())
+    untouched = or_(suppressions.c.id.is_(None), suppressions.c.changed_ns < alarms.c.raised_ns)
+    told = or_(untouched, and_(~suppressions.c.by_design, IS_ACTIVE))
+    wanted = select(alarms.c.device, alarms.c.raised_ns, told.label("told"), suppressions.c.suppressed_by)
+    wanted = wanted.outerjoin(suppressions, own).where(alarms.c.raised_ns > since_ns, alarms.c.rule != STORM)
+    wanted = wanted.where(or_(told, suppressions.c.by_design) if by else told)
     if storm.rules:
         wanted = wanted.where(alarms.c.rule.in_(storm.rules))
-    rows = (await conn.execute(wanted.limit(_MOST_COUNTED))).all()
-    return [
-        row.raised_ns
-        for row in rows
-        if groups.holds(storm.name, row.device) and not any(each != by for each in row.suppressed_by or ())
-    ]
+    rows = (await conn.execute(wanted.order_by(alarms.c.raised_ns.desc()).limit(_MOST_COUNTED))).all()
+    return [row.raised_ns for row in rows if (row.told or row.suppressed_by == [by]) and groups.holds(storm.name, row.device)]

@@ -190,6 +190,21 @@ async def test_children_of_a_dead_gateway_say_nothing_of_a_feeder(cloud_engine: 
     assert city.told == ["gw-1/cloud.gateway_offline"]
 
 
+async def test_lamps_behind_a_dead_gateway_and_lamps_that_are_worked_on_do_not_count(cloud_engine: AsyncEngine) -> None:
+    city = await lamps(cloud_engine, feeder(), planned(name="works", group=Group(devices=("lamp-9",)), from_ns=T0))
+    after_s = silent_after_s(CATALOG[LAMP])
+    city.watch._since_ns = T0
+    city.watch._ticked_ns = T0 + round(after_s - 10) * S
+    await city.hear(after_s - 300, "lamp-6", "lamp-7", "lamp-8", "lamp-9")
+    await city.tick(after_s)
+    assert len(await city.active(SILENT)) == 6
+    await city.come(900, *dark(900, 9))
+    await city.come(after_s + 10, *dark(after_s + 10, 7, 8))
+    assert await city.active(FEEDER) == []
+    await city.come(after_s + 20, *dark(after_s + 20, 0, 1, 2, 3))
+    assert await city.active(FEEDER) == ["feeder-1"], "their gateway spoke of them before it went"
+
+
 async def test_what_was_raised_during_a_planned_work_is_told_after_it_where_it_still_holds(cloud_engine: AsyncEngine) -> None:
     city = await lamps(cloud_engine, planned())
     await city.come(50, *dark(50, 0))
@@ -290,8 +305,20 @@ async def test_a_cut_that_its_feeder_explains_is_no_storm(cloud_engine: AsyncEng
     city = await lamps(cloud_engine, storm(), feeder(), count=40)
     await city.come(10, *dark(10, *range(40)))
     await city.tick(20)
-    assert await city.active(STORM) == []
+    await city.come(30, *lit(30, 10, *range(40)))
+    await city.ticks(40, 50)
+    assert (await city.suppressed(), await city.active(STORM)) == ({}, [])
     assert city.told == ["feeder-1/cloud.feeder"]
+
+
+async def test_what_was_held_counts_for_a_storm_when_it_is_told(cloud_engine: AsyncEngine) -> None:
+    city = await lamps(cloud_engine, storm(), feeder(), count=40)
+    await city.come(10, *dark(10, *range(20)))
+    await city.tick(20)
+    assert await city.active(STORM) == []
+    await city.ticks(130, 131)
+    assert await city.active(STORM) == ["desk-1"]
+    assert len(city.told) == 21
 
 
 async def test_a_storm_that_no_alarm_told_of_is_seen_by_the_next_tick(cloud_engine: AsyncEngine) -> None:
