@@ -14,22 +14,17 @@ from cloud.alarms.ticking import ShelfTicker
 from cloud.api import open311, server
 from cloud.api.app import build_app
 from cloud.api.services import Services
-from cloud.cases.calendars import Calendars
-from cloud.cases.desk import Desk, Matters
 from cloud.cases.ticking import CaseTicker
-from cloud.clocks.calendar import WorkCalendar
-from cloud.clocks.calendar_file import load_calendar
 from cloud.config import CloudConfig
 from cloud.console.serve import mount_console
 from cloud.counts import CloudCounts
-from cloud.dispatch.duty import Duty
-from cloud.dispatch.duty_file import load_duty
 from cloud.evidence import EvidenceFolder
 from cloud.feed import Feed
 from cloud.ingest.ingest import Ingest
 from cloud.ingest.link import BrokerLink
 from cloud.notify.outbox import NotificationState
 from cloud.notify.sender import Sender
+from cloud.plans import Plans, load_plans
 from cloud.refusals import Refusals
 from cloud.registry import Registry
 from cloud.relational.engine import make_engine, reading, writing
@@ -39,12 +34,9 @@ from cloud.series.open import make_store
 from cloud.series.store import SeriesStore, StoreUnavailable
 from cloud.ticker import Job, Ticker
 from cloud.trial.engine import Engine
-from cloud.watch.config import WatchRules, load_watch
 from cloud.watch.ticking import WatchTicker
 from cloud.watch.watch import Watch
 from cloud.workflow.states import State
-from device_profiles.read_matters import load_tables
-from device_profiles.shelf import load_catalog
 from telemetry.clock import Clock, SystemClock
 from telemetry.reason import Reason
 from telemetry.records import Lane, Origin
@@ -73,11 +65,9 @@ class Cloud:
     async def run(self) -> None:
         """Migrate, open the stores, serve. Ends within 5 s of being cancelled, with everything it holds written.
 
-        Raises ProfileError, OSError (the address is taken) or a database error at the start; the world's later faults
-        are waited for.
+        Raises FileError, OSError (the address is taken) or a database error at the start; the world's later faults are waited for.
         """
-        desk = await asyncio.to_thread(_desk, self._config)
-        watch = await asyncio.to_thread(_watch, self._config, desk, self._clock.wall_ns())
+        plans = await asyncio.to_thread(load_plans, self._config, self._clock.wall_ns())
         with server.listen(self._config.api.host, self._config.api.port) as bound:
             self.http = bound.getsockname()[:2]
             async with self._stores() as (engine, series):
@@ -86,13 +76,12 @@ class Cloud:
                     base_url=self._config.api.base_url or "http://{}:{}".format(*self.http),
                     engine=engine,
                     series=series,
-                    desk=desk,
+                    plans=plans,
                     feed=self.feed,
                     clock=self._clock,
                     refusals=self._refusals,
                     counts=self.counts,
                     rules=self._rules,
-                    watch=watch,
                 )
                 await parts.load()
                 try:
@@ -148,20 +137,19 @@ class _Parts:
         base_url: str,
         engine: AsyncEngine,
         series: SeriesStore,
-        desk: Desk,
+        plans: Plans,
         feed: Feed,
         clock: Clock,
         refusals: Refusals,
         counts: Callable[[], Awaitable[CloudCounts]],
         rules: Engine | None,
-        watch: WatchRules,
     ) -> None:
         self._engine = engine
         self._refusals = refusals
-        self._desk = desk
+        self._desk = desk = plans.desk
         self._clock = clock
         self._registry = Registry(auto_register=config.auto_register)
-        self._watch = Watch(desk.catalog, watch)
+        self._watch = Watch(desk.catalog, plans.watch)
         self.link = BrokerLink(config.broker, config.username, config.password_file, self._heard, self._link_changed)
         self.sender = Sender(engine, config.channels, clock, feed, base_url=base_url)
         self.ingest = Ingest(
@@ -215,26 +203,6 @@ class _Parts:
 
     def _heard(self, topic: str, payload: bytes) -> None:
         self.ingest.offer(topic, payload)
-
-
-def _desk(config: CloudConfig) -> Desk:
-    """What cases go by, from the files that the configuration names. ProfileError or ConfigError with every mistake in them."""
-    cases = config.cases
-    calendar = WorkCalendar(load_calendar(cases.calendar)) if cases.calendar else None
-    calendars = Calendars(calendar)
-    return Desk(
-        catalog=load_catalog(*config.profile_dirs),
-        channels=config.channels,
-        policy=cases.policy,
-        calendars=calendars,
-        matters=Matters(load_tables(cases.matters), calendars.current.zone),
-        duty=load_duty(cases.duty, calendars.current) if cases.duty else Duty(calendar=calendars.current),
-    )
-
-
-def _watch(config: CloudConfig, desk: Desk, now_ns: int) -> WatchRules:
-    """When something is silent, and what explains what. ConfigError with every mistake in the file."""
-    return load_watch(config.watch, desk.catalog, desk.matters.codes(now_ns)) if config.watch else WatchRules()
 
 
 async def _open(series: SeriesStore) -> None:

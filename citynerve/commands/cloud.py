@@ -43,7 +43,19 @@ def init(
 @app.command()
 def check(config: ConfigFile) -> None:
     """Tell every mistake in a configuration at once; exit 1 when there is one. Connects to nothing."""
+    import time
+
+    from cloud.plans import load_plans
+    from device_profiles.mistakes import FileError
+
     loaded = _load(config)
+    try:
+        plans = load_plans(loaded, time.time_ns())
+    except FileError as error:
+        _fail(str(error))
+    if loaded.cases.duty:
+        for department in plans.desk.duty.unknown(plans.desk.matters.all(time.time_ns())):
+            print(f"{config}: nobody in the duty plan is called {department}; its cases wait for a dispatcher")
     print(
         f"{config}: good. Broker {loaded.broker}, series {loaded.series_url.partition(':')[0]}, {len(loaded.channels)} channels."
     )
@@ -80,7 +92,7 @@ def run(
 
     from citynerve.rule_engine import gateway_engine
     from cloud.run import Cloud
-    from device_profiles.mistakes import ProfileError
+    from device_profiles.mistakes import FileError
 
     loaded = _load(config)
     level = logging.DEBUG if verbose else logging.INFO
@@ -91,7 +103,7 @@ def run(
     faults: list[str] = []
     try:
         asyncio.run(_serve(Cloud(loaded, rules=gateway_engine())))
-    except* (ProfileError, OSError) as errors:
+    except* (FileError, OSError) as errors:
         faults = list(_told(errors))
     if faults:
         _fail("\n".join(faults))

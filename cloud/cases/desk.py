@@ -33,6 +33,10 @@ class Matters:
         """Every matter in force at that instant."""
         return frozenset(self._on(local_date(at_ns, self._zone)))
 
+    def all(self, at_ns: int) -> tuple[Matter, ...]:
+        """Every line in force at that instant."""
+        return tuple(self._on(local_date(at_ns, self._zone)).values())
+
     def find(self, code: str, at_ns: int) -> Matter | None:
         """The line of `code` by which a case opened at that instant goes; None where no table has it."""
         return self._on(local_date(at_ns, self._zone)).get(code)

@@ -127,12 +127,17 @@ class CaseDraft:
     def deadlines(self, now_ns: int) -> list[Deadline]:
         """What of the clocks that just turned, and of the state, falls due later than now."""
         found = [each for clock, row in self._turned.values() for each in self._falls_due(clock, row, now_ns)]
-        if self.row["state"] == State.HANDLING.value and self.taken[-1].deed.step is Step.ASSIGN:
+        if self.row["state"] == State.HANDLING.value and self._last is Step.ASSIGN:
             waits = ((SILENT[each.what], each.after_s) for each in self._plan() if each.after_s is not None)
             found += [Deadline(what, now_ns + after_s * SECOND_NS) for what, after_s in waits]
-        if self.row["hold_until_ns"] is not None and self.taken[-1].deed.step is Step.GRANT_HOLD:
+        if self.row["hold_until_ns"] is not None and self._last is Step.GRANT_HOLD:
             found.append(Deadline(Due.HOLD_OVER, self.row["hold_until_ns"]))
         return found
+
+    @property
+    def _last(self) -> Step | None:
+        """The last of the steps just taken; a report that joined is none that anybody waits for."""
+        return next((taken.deed.step for taken in reversed(self.taken) if taken.deed.step is not Step.JOIN), None)
 
     @property
     def settled(self) -> frozenset[Due]:
