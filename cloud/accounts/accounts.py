@@ -33,12 +33,13 @@ _WRONG: Final = "no such name with this password"
 
 
 class AccountPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """What an operator may decide. `secure`: people come by https, so the cookie goes nowhere else."""
+    """What an operator may decide. `secure`: people come by https, so the cookie goes nowhere else. `hashes_at_once`: 0 is half
+    of the machine's cores."""
 
     secure: bool = False
     audit_days: int = KEPT_DAYS
     cost: Cost = Cost()
-    hashes_at_once: int = 2
+    hashes_at_once: int = 0
 
 
 class Caller(msgspec.Struct, frozen=True):

@@ -1,12 +1,13 @@
 """Passwords: which are taken, and how they are kept.
 
-Kept as argon2id (RFC 9106; 64 MiB and three passes are its second recommended choice, for machines with little memory),
-which takes some 50 ms of a core on purpose. So it runs in threads of its own, two at once by default: a flood of logins
-holds 128 MiB and no more, and the loop never waits.
+Kept as argon2id (RFC 9106; 64 MiB and three passes are its second recommended choice, for machines with little memory), in
+one lane, so that one login takes one core: some 0.2 s of it, on purpose. It runs in threads of its own, as many at once as
+half of the cores: a flood of logins takes no more of them, 64 MiB for each, and the loop never waits.
 """
 
 import asyncio
 import base64
+import os
 import secrets
 import unicodedata
 from collections.abc import Callable
@@ -44,7 +45,7 @@ class Cost(msgspec.Struct, frozen=True):
 
     passes: int = 3
     memory_kib: int = 65_536
-    lanes: int = 4
+    lanes: int = 1
 
 
 def check_password(password: str, name: str, display: str = "") -> str | None:
@@ -65,11 +66,13 @@ def check_password(password: str, name: str, display: str = "") -> str | None:
 class Hasher:
     """Makes and compares hashes, `at_once` of them at a time; beyond `most_waiting` it refuses (AccountError, QUEUE_FULL).
 
-    `compared` counts the comparisons: it grows by one with every login, whoever it was of.
+    Without `at_once` it is half of the machine's cores. `compared` counts the comparisons: it grows by one with every login,
+    whoever it was of.
     """
 
-    def __init__(self, cost: Cost | None = None, at_once: int = 2, most_waiting: int = 32) -> None:
+    def __init__(self, cost: Cost | None = None, at_once: int = 0, most_waiting: int = 32) -> None:
         cost = cost or Cost()
+        at_once = at_once or max(1, (os.cpu_count() or 2) // 2)
         self._argon2 = PasswordHasher(time_cost=cost.passes, memory_cost=cost.memory_kib, parallelism=cost.lanes)
         # Threads of its own, and no semaphore on the loop: whoever is cancelled leaves a thread, and its memory, behind.
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="argon2")

@@ -77,18 +77,17 @@ async def begin(conn: AsyncConnection, account: Account, user_agent: str, now_ns
 
 async def find(conn: AsyncConnection, key: str, now_ns: int) -> Session | None:
     """The session that is good now; None where there is none, it is over, or its account is disabled."""
-    row = (await conn.execute(select(sessions).where(sessions.c.key == key, ~_over(now_ns)))).mappings().first()
-    if row is None:
-        return None
-    owner = select(users).where(users.c.id == row["user_id"], users.c.disabled.is_(False))
-    account = (await conn.execute(owner)).mappings().first()
-    return None if account is None else _session(row, account_of(account))
+    begun = sessions.c.created_ns.label("begun_ns")
+    whose = select(users, sessions.c.key, begun, sessions.c.used_ns, sessions.c.expires_ns, sessions.c.user_agent)
+    good = (sessions.c.key == key, ~_over(now_ns), users.c.disabled.is_(False))
+    row = (await conn.execute(whose.join_from(sessions, users).where(*good))).mappings().first()
+    return None if row is None else _session(row, account_of(row), row["begun_ns"])
 
 
 async def list_of(conn: AsyncConnection, account: Account, now_ns: int) -> list[Session]:
     """Everywhere that somebody is logged in, the last used first."""
     mine = select(sessions).where(sessions.c.user_id == account.id, ~_over(now_ns)).order_by(sessions.c.used_ns.desc())
-    return [_session(row, account) for row in (await conn.execute(mine)).mappings()]
+    return [_session(row, account, row["created_ns"]) for row in (await conn.execute(mine)).mappings()]
 
 
 async def touch(conn: AsyncConnection, key: str, now_ns: int) -> None:
@@ -115,5 +114,6 @@ def _over(now_ns: int) -> ColumnElement[bool]:
     return or_(sessions.c.expires_ns <= now_ns, sessions.c.used_ns <= now_ns - IDLE_S * SECOND_NS)
 
 
-def _session(row: RowMapping, account: Account) -> Session:
-    return Session(account=account, **{name: row[name] for name in _OWN})
+def _session(row: RowMapping, account: Account, created_ns: int) -> Session:
+    same = ("key", "used_ns", "expires_ns", "user_agent")
+    return Session(account=account, created_ns=created_ns, **{name: row[name] for name in same})

@@ -1,16 +1,21 @@
 """The table of rights and the reach of a role: what is not in the table does not act."""
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cloud.accounts.rights import RIGHTS, Act
 from cloud.accounts.roles import AccountRole, Grant, post_of, role_held, word_of
 from cloud.api.actor import Actor, actor_of
 from cloud.api.problems import ApiProblem
+from cloud.relational.engine import writing
+from cloud.relational.tables import cases
 from cloud.workflow.states import Role, Step
 from cloud.workflow.table import OPENING, ROWS
 from telemetry.reason import Reason
@@ -35,6 +40,12 @@ def test_the_roles_are_the_workflows_posts_and_the_admin() -> None:
 def test_every_act_has_somebody_who_may_do_it() -> None:
     assert set(RIGHTS) == set(Act)
     assert all(RIGHTS.values())
+
+
+def test_the_page_says_what_the_table_says() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "accounts.md").read_text("utf-8")
+    told = {act: set(re.findall(r"`(\w+)`", roles)) for act, roles in re.findall(r"^\| `(\w+)` \| (.+) \|$", page, re.MULTILINE)}
+    assert told == {act.value: {role.value for role in roles} for act, roles in RIGHTS.items()}
 
 
 def test_only_the_admin_looks_after_accounts_and_the_trail() -> None:
@@ -131,6 +142,31 @@ def test_where_nobody_is_logged_in_nobody_acts() -> None:
     with pytest.raises(ApiProblem) as told:
         actor_of(SimpleNamespace(state=SimpleNamespace(actor=None)))  # type: ignore[arg-type]
     assert told.value.reason is Reason.NOT_AUTHENTICATED
+
+
+async def test_a_step_is_judged_by_the_cases_own_state_district_and_department(cloud_engine: AsyncEngine) -> None:
+    words = dict.fromkeys(("matter", "gbt_code", "title_zh", "title_en", "priority"), "x")
+    row = {**words, "district": "east", "department": "municipal", "opened_ns": 1}
+    async with writing(cloud_engine) as conn:
+        for number, state in enumerate(("department_review", "feedback"), 1):
+            await conn.execute(cases.insert().values(**row, id=number, state=state))
+        both = actor(Grant(AccountRole.OPERATOR, "east"), Grant(AccountRole.DEPARTMENT, "east", "municipal"))
+        other = actor(Grant(AccountRole.DEPARTMENT, "east", "lamps"))
+        # 返工 is the department's while it reviews, and the desk's once the work was fed back.
+        assert await both.steps_on(conn, 1, Step.REWORK, "li.wei", "") == ("li.wei", Role.DEPARTMENT)
+        assert await both.steps_on(conn, 2, Step.REWORK, "li.wei", "") == ("li.wei", Role.OPERATOR)
+        # Of another state, another post of the step, or of no case: the workflow says what is wrong.
+        assert await both.steps_on(conn, 2, Step.CONFIRM, "li.wei", "department") == ("li.wei", Role.DEPARTMENT)
+        assert await other.steps_on(conn, 99, Step.CONFIRM, "li.wei", "") == ("li.wei", Role.DEPARTMENT)
+        assert await both.steps_on(conn, 1, Step.REWORK, "li.wei", "operator") == ("li.wei", Role.OPERATOR)
+        for case, step, role in ((1, Step.REWORK, "dispatcher"), (1, Step.DISPATCH, ""), (1, Step.REWORK, "system")):
+            with pytest.raises(ApiProblem):
+                await both.steps_on(conn, case, step, "li.wei", role)
+        with pytest.raises(ApiProblem):
+            await other.steps_on(conn, 1, Step.CONFIRM, "li.wei", "")
+    assert actor(Grant(AccountRole.COLLECTOR)).reports("", "collector") == ("li.wei", Role.COLLECTOR)
+    with pytest.raises(ApiProblem):
+        actor(Grant(AccountRole.DISPATCHER)).reports("", "")
 
 
 @pytest.mark.parametrize("said", ["", "department"])
