@@ -1,6 +1,7 @@
 """What the figures of alarm health are counted from, piece by piece."""
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -219,3 +220,10 @@ def test_every_figure_says_what_it_means_in_both_languages() -> None:
     for each in definitions().values():
         assert all((each.title.zh, each.title.en, each.means.zh, each.means.en)), each.name
         assert each.id == f"{each.name}/{each.version}"
+
+
+def test_the_page_explains_every_figure_as_the_code_has_it() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "alarm-health.md").read_text("utf-8")
+    for each in definitions().values():
+        words = "" if each.target is None else each.target.words
+        assert f"| {each.title.en} ({each.title.zh}) | `{each.id}` | {each.means.en} | {words} |" in page

@@ -60,9 +60,7 @@ async def on(now: Progress) -> bool:
     return True
 
 
-@pytest.fixture(
-    scope="module", params=[(1, 0.0), (2, 0.0), (3, 120.0)], ids=["a day", "another day", "a day whose messages come late"]
-)
+@pytest.fixture(scope="module", params=[(1, 0.0), (3, 400.0)], ids=["a day", "a day whose messages come late"])
 def day(request: pytest.FixtureRequest) -> Day:
     return record_day(*request.param)
 
