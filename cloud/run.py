@@ -65,7 +65,8 @@ class Cloud:
     async def run(self) -> None:
         """Migrate, open the stores, serve. Ends within 5 s of being cancelled, with everything it holds written.
 
-        Raises FileError, OSError (the address is taken) or a database error at the start; the world's later faults are waited for.
+        Raises FileError, OSError (the address is taken) or a database error at the start; what goes
+        wrong in the world later is waited for.
         """
         plans = await asyncio.to_thread(load_plans, self._config, self._clock.wall_ns())
         with server.listen(self._config.api.host, self._config.api.port) as bound:
