@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from cloud.accounts.accounts import AccountPolicy
 from cloud.alarms.ticking import ShelfTicker
 from cloud.api import open311, server
 from cloud.api.app import build_app
@@ -175,6 +176,7 @@ class _Parts:
             notify=self.sender.wake,
             evidence=EvidenceFolder(config.data_dir / "evidence", told=self._refuse_photo),
             rules=rules,
+            accounts=AccountPolicy(secure=base_url.startswith("https:")),
         )
         told = (engine, desk, feed, self.sender.wake)
         jobs = [
