@@ -21,6 +21,7 @@ HELD = (
     "device_profiles/catalog/cover_nbiot/README.md",
     "edge_agent/sample.toml",
     "cloud/sample.toml",
+    "cloud/health/definitions.toml",
     "cloud/notify/texts.toml",
     "cloud/console/dist/index.html",
     "cloud/console/dist/licenses.txt",
