@@ -129,8 +129,14 @@ def _says_open(rule: AlarmRule) -> bool:
 
 
 def _subject(device: str, profile: Profile, rule: AlarmRule) -> Subject:
-    same = {"profile": profile.name, "profile_version": profile.version, "priority": rule.priority}
-    return Subject(alarm=alarm_id(device, rule.name), device=device, rule=rule.name, **same)
+    return Subject(
+        alarm=alarm_id(device, rule.name),
+        device=device,
+        rule=rule.name,
+        profile=profile.name,
+        profile_version=profile.version,
+        priority=rule.priority,
+    )
 
 
 async def _is_done(conn: AsyncConnection, names: list[str], key: str) -> bool:

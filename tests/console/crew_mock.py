@@ -1,6 +1,7 @@
 """The cloud as the crew's page sees it, held in memory, and the line to it, which can be cut where a test wants it.
 
-What a step does is judged by the real workflow (`cloud.workflow`); keys and versions are kept as the cloud keeps them.
+What a step does is judged by the real workflow (`cloud.workflow`); keys and versions are kept as the cloud keeps them, and
+what comes and goes has the shapes of the real API.
 """
 
 import asyncio
@@ -16,7 +17,9 @@ from fastapi import Body, FastAPI, Request
 from mock_api import iso
 from starlette.responses import JSONResponse, Response
 
+from cloud.api import case_schemas, schemas
 from cloud.api.headers import BodyLimit, OriginCheck, SecurityHeaders
+from cloud.api.maintenance import Arming, Disarming
 from cloud.console.serve import mount_console
 from cloud.workflow.case import Case, Deed, Refused
 from cloud.workflow.states import STATE_WORDS, STEP_WORDS, Role, State, Step
@@ -27,6 +30,12 @@ from telemetry.reason import Reason
 __all__ = ["Desk", "Line", "Served"]
 
 _STATUS = {Reason.CONFLICT: 409, Reason.NOT_ALLOWED: 403, Reason.MISSING: 422}
+
+
+def _checked(shape: type[schemas.BaseModel], document: Any) -> JSONResponse:
+    """Never a shape that the API has not."""
+    shape.model_validate(document)
+    return JSONResponse(document)
 
 
 def _text(text: Any) -> dict[str, str]:
@@ -72,7 +81,8 @@ class Desk:
         self.steps[number] = []
         self.devices[device] = {
             "id": device, "name": f"中山路{number}号井盖", "kind": "manhole_cover", "component_code": f"44010601030000{number}",
-            "longitude": 113.3, "latitude": 23.1,
+            "longitude": 113.3, "latitude": 23.1, "profile": "cover_nbiot", "profile_version": 1, "gateway": "gw-1",
+            "state": "critical", "last_reading": iso(now), "age_s": 3.0, "open_alarms": 1, "open_cases": 1,
         }  # fmt: skip
         self.values[device] = {"cover_open": True, "tilt_deg": 41.5}
         self.armings[device] = {"armed": True}
@@ -88,14 +98,15 @@ class Desk:
         self.cases[number] = done
         self.rows[number]["version"] += 1
         self._log(number, step, actor, role, msgspec.structs.asdict(deed))
-        return JSONResponse(self.detail(number))
+        return _checked(case_schemas.CaseDetail, self.detail(number))
 
     def post(self, number: int, said: dict[str, Any]) -> JSONResponse:
         """The page's step."""
+        case_schemas.StepTaken.model_validate(said)
         self.steps_taken.append({"case": number, **said})
         version = self.rows[number]["version"]
         if said["key"] in self.keys:
-            return JSONResponse(self.detail(number))
+            return _checked(case_schemas.CaseDetail, self.detail(number))
         if self.refuse is not None:
             return problem(*self.refuse)
         if said["version"] != version:
@@ -138,6 +149,7 @@ class Desk:
         return {
             **self.row(number), "steps": self.steps[number], "clocks": [], "may": may, "alarms": [], "notifications": [],
             "device_says": "fault" if open_now else "clear",
+            "filed_when": {"zh": "井盖缺失、移位", "en": "A cover is missing or moved"},
             "closes_when": {"zh": "井盖复位并锁闭，现场照片核实", "en": "Cover back on its seat and locked, verified by photo"},
         }  # fmt: skip
 
@@ -205,11 +217,12 @@ def _add_cases(app: FastAPI, desk: Desk) -> None:
         if out():
             return problem(401, "not_authenticated", "log in")
         rows = [desk.row(number) for number in desk.rows]
-        return JSONResponse({"items": [row for row in rows if row["assignee"] == assignee and state == "open"], "next": None})
+        mine = [row for row in rows if row["assignee"] == assignee and state == "open"]
+        return _checked(case_schemas.CasePage, {"items": mine, "next": None})
 
     @app.get("/api/cases/{number}")
     async def case(number: int) -> Response:
-        return JSONResponse(desk.detail(number))
+        return _checked(case_schemas.CaseDetail, desk.detail(number))
 
     @app.post("/api/cases/{number}/steps")
     async def step(number: int, said: dict[str, Any] = Body()) -> Response:  # noqa: B008 - as above
@@ -234,15 +247,15 @@ def _add_photos(app: FastAPI, desk: Desk) -> None:
 def _add_devices(app: FastAPI, desk: Desk) -> None:
     @app.get("/api/devices/{device}")
     async def one(device: str) -> Response:
-        return JSONResponse(desk.devices[device])
+        return _checked(schemas.Device, desk.devices[device])
 
     @app.get("/api/devices/{device}/latest")
     async def latest(device: str) -> Response:
-        return JSONResponse({"device": device, "metrics": desk.says(device)})
+        return _checked(schemas.Latest, {"device": device, "metrics": desk.says(device)})
 
     def arming(device: str) -> JSONResponse:
         nothing = {"device": device, "rules": [], "since": None, "until": None, "by": "", "reason": "", "ends_when_closed": False}
-        return JSONResponse({**nothing, **desk.armings[device]})
+        return _checked(Arming, {**nothing, **desk.armings[device]})
 
     @app.get("/api/devices/{device}/arming")
     async def get_arming(device: str) -> Response:
@@ -250,6 +263,7 @@ def _add_devices(app: FastAPI, desk: Desk) -> None:
 
     @app.post("/api/devices/{device}/disarm")
     async def disarm(device: str, said: dict[str, Any] = Body()) -> Response:  # noqa: B008 - as above
+        Disarming.model_validate(said)
         desk.arming_posts.append({"device": device, "what": "disarm", **said})
         desk.armings[device] = {
             "armed": False, "until": said["until"], "by": said["actor"], "reason": said["note"], "ends_when_closed": True,
@@ -258,6 +272,7 @@ def _add_devices(app: FastAPI, desk: Desk) -> None:
 
     @app.post("/api/devices/{device}/arm")
     async def arm(device: str, said: dict[str, Any] = Body()) -> Response:  # noqa: B008 - as above
+        schemas.Note.model_validate(said)
         desk.arming_posts.append({"device": device, "what": "arm", **said})
         desk.armings[device] = {"armed": True}
         return arming(device)
