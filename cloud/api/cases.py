@@ -25,7 +25,7 @@ from cloud.clocks.clock import ClockKind, Hold, Timer, reckon
 from cloud.relational.engine import reading, writing
 from cloud.relational.tables import alarms, case_alarms, case_clocks, case_steps, cases, devices, notifications
 from cloud.workflow.case import Deed
-from cloud.workflow.states import CLOCK_WORDS, STATE_WORDS, STEP_WORDS, Clock, Role, State, Step
+from cloud.workflow.states import CLOCK_WORDS, ENDED, STATE_WORDS, STEP_WORDS, Clock, Role, State, Step
 from cloud.workflow.step import steps_from
 from cloud.workflow.terms import Need
 from device_profiles.quantities import Text
@@ -202,8 +202,12 @@ _SAME: Final = (
 )
 
 
+_WORK_IS_DONE: Final = frozenset({State.FEEDBACK, State.CHECKING, *ENDED})
+"""Whether the handling was late is fixed when the department confirms; nothing runs on against it."""
+
+
 def _shown(row: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
-    waits = row["closed_ns"] is None and row["due_ns"] is not None
+    waits = row["due_ns"] is not None and State(row["state"]) not in _WORK_IS_DONE
     return {
         **{name: row[name] for name in _SAME},
         "device_name": row["device_name"] or "",

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from cloud_api_world import ALARM, MINUTE_NS, NOW, World
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from cloud.api.server import listen
 from cloud.relational.engine import reading, writing
-from cloud.relational.tables import alarms, devices, evidence, lanes, losses, notifications
+from cloud.relational.tables import alarms, cases, devices, evidence, lanes, losses, notifications
 
 PHOTO = "ab" * 32
 HISTORY = "/api/devices/cover-1/history"
@@ -251,6 +251,16 @@ async def test_what_needs_an_eye_is_listed_the_most_urgent_first(city: World) ->
 
 async def test_a_case_is_overdue_once_its_time_is_over(city: World) -> None:
     city.clock.advance(3601)
+    assert (await city.get("/api/cases"))["items"][0]["overdue"] is True
+
+
+async def test_work_that_was_done_in_time_is_not_overdue_while_it_waits_for_its_check(city: World) -> None:
+    async with writing(city.services.engine) as conn:
+        await conn.execute(update(cases).where(cases.c.id == 7).values(state="feedback"))
+    city.clock.advance(3601)
+    assert (await city.get("/api/cases"))["items"][0]["overdue"] is False
+    async with writing(city.services.engine) as conn:
+        await conn.execute(update(cases).where(cases.c.id == 7).values(overdue=True))
     assert (await city.get("/api/cases"))["items"][0]["overdue"] is True
 
 
