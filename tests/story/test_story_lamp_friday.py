@@ -1,0 +1,100 @@
+"""A lamp goes out on a Friday evening, when nobody repairs lamps: the limit of two working days knows that."""
+
+from pathlib import Path
+
+import pytest
+from story_city import a_city, clock_time, table
+
+from cloud.workflow.states import Step
+
+PLACE = (111.01, 35.02)
+
+
+async def test_a_lamp_out_on_friday_evening_is_done_on_tuesday_and_another_lamp_too_late(tmp_path: Path) -> None:
+    async with a_city(tmp_path, "2026-10-16 19:30") as city:
+        await city.install("lamp_single_lwm2m", "lamp-1", "lamp-2", place=PLACE)
+
+        await city.says("lamp-1", lamp_failure=True)
+        first = (await city.the_case())["id"]
+        # The same fault of the next lamp is another case: one for each device and matter.
+        await city.until("2026-10-16 19:45")
+        await city.says("lamp-2", lamp_failure=True)
+        [_, other] = await city.cases()
+        second = other["id"]
+        # What its controller says again is no new one.
+        await city.says("lamp-2", lamp_failure=True)
+        assert len(await city.cases()) == 2
+
+        # The two working days begin on Monday at eight and are over on Tuesday at six.
+        for number in (first, second):
+            assert clock_time((await city.case(number))["due_ns"]) == "10-20 18:00"
+        # Nobody is on duty until Monday, so the cases wait for the department, which knows of them since Friday.
+        assert {row["state"] for row in await city.cases()} == {"dispatched"}
+
+        await city.until("2026-10-19 08:10")
+        for number in (first, second):
+            await city.does("he.ping", Step.ASSIGN, number, assignee="li.wei")
+
+        await city.until("2026-10-20 09:20")
+        await city.does("li.wei", Step.TAKE, first)
+        await city.does("li.wei", Step.ARRIVE, first, position=PLACE)
+        await city.until("2026-10-20 10:00")
+        await city.says("lamp-1", lamp_failure=False)
+        await city.does("li.wei", Step.SUBMIT, first, note="new driver", photo="the lamp is lit")
+        await city.does("he.ping", Step.CONFIRM, first, note="lit")
+
+        # The second lamp is forgotten until Wednesday morning.
+        await city.until("2026-10-21 09:00")
+        await city.does("li.wei", Step.TAKE, second)
+        await city.says("lamp-2", lamp_failure=False)
+        await city.does("li.wei", Step.SUBMIT, second, note="fuse in the pole", photo="the lamp is lit")
+        await city.does("he.ping", Step.CONFIRM, second, note="lit")
+
+        assert [(row["state"], row["overdue"]) for row in await city.cases()] == [("closed", False), ("closed", True)]
+        assert [(await city.clock_of(number, "handle"))["late"] for number in (first, second)] == [False, True]
+        assert await city.told(first) == table("""
+            10-16 19:30 | he.ping  | opened
+            10-19 08:10 | li.wei   | assign
+            10-19 18:00 | he.ping  | reminder
+            10-19 18:00 | li.wei   | reminder
+            10-20 10:00 | he.ping  | submit
+            10-20 10:00 | he.ping  | pass
+        """)
+        assert await city.told(second) == table("""
+            10-16 19:45 | he.ping  | opened
+            10-19 08:10 | li.wei   | assign
+            10-19 18:00 | he.ping  | reminder
+            10-19 18:00 | li.wei   | reminder
+            10-20 14:48 | he.ping  | reminder
+            10-20 14:48 | li.wei   | reminder
+            10-20 18:00 | he.ping  | overdue
+            10-20 18:00 | li.wei   | overdue
+            10-20 18:00 | sun.li   | overdue
+            10-20 18:00 | sun.li   | escalated
+            10-20 18:00 | zhao.min | escalated
+            10-21 09:00 | he.ping  | submit
+            10-21 09:00 | he.ping  | pass
+        """)
+
+        await city.until("2026-11-02 08:00")
+        numbers = await city.numbers("2026-10")
+        assert numbers["handling_rate"] == numbers["closing_rate"] == (2, 2)
+        assert numbers["on_time_handling_rate"] == numbers["late_handling_rate"] == (1, 2)
+        assert numbers["overdue_number"] == (1, None)
+        assert numbers["device_closing_rate"] == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("friday", "over"),
+    [
+        pytest.param("2026-10-16", "10-20 18:00", id="a common weekend: until Tuesday evening"),
+        pytest.param("2026-10-09", "10-12 18:00", id="the Saturday after National Day is worked (调休): until Monday evening"),
+        pytest.param("2026-09-25", "09-29 18:00", id="Friday itself is a holiday (中秋): until Tuesday evening"),
+        pytest.param("2026-09-30", "10-09 18:00", id="the evening before National Day: until the second day after the holidays"),
+    ],
+)
+async def test_two_working_days_are_those_of_the_calendar(tmp_path: Path, friday: str, over: str) -> None:
+    async with a_city(tmp_path, f"{friday} 19:30") as city:
+        await city.install("lamp_single_lwm2m", "lamp-1")
+        await city.says("lamp-1", lamp_failure=True)
+        assert clock_time((await city.the_case())["due_ns"]) == over
