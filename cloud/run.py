@@ -153,6 +153,7 @@ class _Parts:
         self._registry = Registry(auto_register=config.auto_register)
         self._watch = Watch(desk.catalog, plans.watch)
         self.link = BrokerLink(config.broker, config.username, config.password_file, self._heard, self._link_changed)
+        self._link_changed()  # while the broker was never there, nobody is called silent
         self.sender = Sender(engine, config.channels, clock, feed, base_url=base_url)
         self.ingest = Ingest(
             engine=engine,

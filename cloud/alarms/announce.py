@@ -26,6 +26,7 @@ from cloud.relational.tables import cases as case_table
 from cloud.watch.names import RESERVED, matter_of
 from cloud.workflow.states import Role
 from device_profiles.matter import Matter
+from device_profiles.model import LATITUDE, LONGITUDE
 from telemetry.alarm_states import ACTIVE, OPEN, AlarmState, alarm_id
 from telemetry.reason import Reason
 from telemetry.records import Cause, Priority
@@ -98,12 +99,16 @@ async def _entered(conn: AsyncConnection, recorded: Recorded) -> list[tuple[str,
         elif step["cause"] == Cause.RAISE.value and AlarmState(alarm["state"]) in OPEN:
             told.setdefault(step["alarm"], ("", alarm))
     told = {name: told[name] for name in await _shown(conn, [alarm for _, alarm in told.values()])}
+    ended: dict[tuple[str, str], str] = {}
     for step in recorded.steps:
         if step["cause"] in _ENDS and recorded.suppressions.get(step["alarm"], {}).get("shown") == "":
-            same = (alarms.c.device == step["device"], alarms.c.rule == step["rule"], alarms.c.state == _UNSEEN)
-            for row in (await conn.execute(select(alarms).where(*same))).mappings():
+            ended.setdefault((step["device"], step["rule"]), _name(step))
+    for some in chunks(sorted({device for device, _ in ended})):
+        unseen = select(alarms).where(alarms.c.device.in_(some), alarms.c.state == _UNSEEN)
+        for row in (await conn.execute(unseen)).mappings():
+            if (row["device"], row["rule"]) in ended:
                 alarm = recorded.alarms.setdefault(row["id"], dict(row))
-                told.setdefault(row["id"], (_name(step), alarm))
+                told.setdefault(row["id"], (ended[row["device"], row["rule"]], alarm))
     return [told[name] for name in sorted(told)]
 
 
@@ -150,8 +155,9 @@ def _report(alarm: Mapping[str, Any], matter: Matter, place: Any) -> Report:
         actor=SYSTEM,
         role=Role.SYSTEM,
         device=alarm["device"],
-        longitude=place.longitude if place else None,
-        latitude=place.latitude if place else None,
+        # What is no device, as a gateway, may say in its evidence where the middle of its devices is.
+        longitude=place.longitude if place else alarm["evidence"].get(LONGITUDE),
+        latitude=place.latitude if place else alarm["evidence"].get(LATITUDE),
         component_code=place.component_code if place else "",
         alarm=alarm["id"],
         since_ns=alarm["raised_ns"],

@@ -22,6 +22,7 @@ from cloud.api.services import Services
 from cloud.api.times import instant_ns, iso
 from cloud.relational.engine import reading
 from cloud.relational.tables import devices, suppressions
+from cloud.watch.names import TITLES
 from telemetry.alarm_states import Suppression
 from telemetry.reason import Reason
 
@@ -181,6 +182,6 @@ def _shown(given: Services, row: Mapping[str, Any]) -> dict[str, Any]:
         **{name: row[name] for name in same},
         **{name: iso(row[f"{name}_ns"]) for name in times},
         "device_name": row["device_name"] or "",
-        "title": text(rule.title) if rule else None,
+        "title": text(rule.title if rule else TITLES.get(row["rule"])),
         "suppression": suppression_of(row),
     }

@@ -19,7 +19,7 @@ from cloud.relational.tables import alarms, suppressions
 from cloud.watch.config import Feeder
 from cloud.watch.groups import Groups
 from cloud.watch.names import FEEDER, STORM, occurrence
-from cloud.watch.own import IS_ACTIVE, Raise, active, alarm_of, raise_all, return_all, rows_of, subject
+from cloud.watch.own import IS_ACTIVE, Raise, active, alarm_of, middle_of, raise_all, return_all, rows_of, subject
 from telemetry.alarm_states import ACTIVE, alarm_id
 from telemetry.clock import SECOND_NS
 from telemetry.records import Cause, Priority, Value
@@ -64,7 +64,7 @@ async def explain(conn: AsyncConnection, feeder: Feeder, groups: Groups, raised:
     name = _episode(feeder, near) or occurrence(feeder.name, FEEDER, min(times))
     if most_within(firsts.values(), width_ns) >= _enough(feeder, groups):
         done = await _suppress(conn, near, name, "its feeder has failed", now_ns)
-        return done.and_then(await _fail(conn, feeder, groups, name, count=len(firsts), now_ns=now_ns))
+        return done.and_then(await _fail(conn, feeder, groups, name, dark=sorted(firsts), now_ns=now_ns))
     if not feeder.hold:
         return NOTHING
     held = [row for row in told if row["state"] in ACTIVE]
@@ -121,11 +121,14 @@ async def _suppress(conn: AsyncConnection, rows: Sequence[Row], by: str, note: s
     return await suppress(conn, list(subjects.values()), by, actor=SYSTEM, note=note, now_ns=now_ns)
 
 
-async def _fail(conn: AsyncConnection, feeder: Feeder, groups: Groups, name: str, *, count: int, now_ns: int) -> Recorded:
+async def _fail(
+    conn: AsyncConnection, feeder: Feeder, groups: Groups, name: str, *, dark: Sequence[str], now_ns: int
+) -> Recorded:
     for earlier in await rows_of(conn, select(alarms).where(alarms.c.id == name)):
         # It came back before its children were let go: the same occurrence, once more.
         again = [subject_of(earlier)]
         return await write(conn, again, Cause.RAISE, actor=SYSTEM, note="", now_ns=now_ns, evidence=earlier["evidence"])
-    evidence: dict[str, Value] = {"children": count, "members": groups.size(feeder.name), "matter": feeder.matter}
+    evidence: dict[str, Value] = {"children": len(dark), "members": groups.size(feeder.name), "matter": feeder.matter}
+    evidence |= await middle_of(conn, dark)
     own = subject(feeder.name, FEEDER, feeder.priority)
     return await raise_all(conn, [Raise(subject=own, evidence=evidence, alarm=name)], now_ns)

@@ -18,6 +18,7 @@ from cloud.relational.tables import alarms, devices, gateways, lanes
 from cloud.watch.config import GatewayWatch
 from cloud.watch.names import GATEWAY
 from cloud.watch.own import IS_ACTIVE, Raise, raise_all, return_all, rows_of, subject
+from device_profiles.model import LATITUDE, LONGITUDE
 from telemetry.clock import SECOND_NS
 from telemetry.records import ClockQuality, Value
 
@@ -92,7 +93,7 @@ async def _raises(conn: AsyncConnection, watch: GatewayWatch, lost: Mapping[str,
     known: dict[str, dict[str, Value]] = {}
     for some in chunks(sorted(lost)):
         for gateway, count, longitude, latitude in await conn.execute(middle.where(devices.c.gateway.in_(some))):
-            place = {} if longitude is None else {"longitude_deg": round(longitude, 6), "latitude_deg": round(latitude, 6)}
+            place = {} if longitude is None else {LONGITUDE: round(longitude, 6), LATITUDE: round(latitude, 6)}
             known[gateway] = {"children": count, **place}
     return [
         Raise(

@@ -4,16 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cloud.alarms.log import NOTHING, SYSTEM, Recorded, Subject, record, subject_of, write
-from cloud.relational.tables import alarms
+from cloud.alarms.log import NOTHING, SYSTEM, Recorded, Subject, chunks, record, subject_of, write
+from cloud.relational.tables import alarms, devices
 from cloud.watch.names import PROFILE, occurrence
+from device_profiles.model import LATITUDE, LONGITUDE
 from telemetry.alarm_states import ACTIVE, alarm_id
 from telemetry.records import Cause, Origin, Priority, Transition, Value
 
-__all__ = ["IS_ACTIVE", "Raise", "active", "alarm_of", "raise_all", "return_all", "rows_of", "subject"]
+__all__ = ["IS_ACTIVE", "Raise", "active", "alarm_of", "middle_of", "raise_all", "return_all", "rows_of", "subject"]
 
 IS_ACTIVE: Final = alarms.c.state.in_(sorted(ACTIVE))
 
@@ -31,6 +32,18 @@ def subject(name: str, rule: str, priority: Priority) -> Subject:
     """The alarm itself of something that is not a device and has no profile."""
     own = alarm_id(name, rule)
     return Subject(alarm=own, device=name, rule=rule, profile=PROFILE, profile_version=1, priority=priority)
+
+
+async def middle_of(conn: AsyncConnection, ids: Sequence[str]) -> dict[str, Value]:
+    """Where the middle of these devices is, as evidence; nothing where no place is known."""
+    total, longitudes, latitudes = 0, 0.0, 0.0
+    for some in chunks(ids):
+        sums = select(func.count(), func.sum(devices.c.longitude), func.sum(devices.c.latitude))
+        placed = sums.where(devices.c.id.in_(some), devices.c.longitude.is_not(None), devices.c.latitude.is_not(None))
+        count, longitude, latitude = (await conn.execute(placed)).one()
+        if count:
+            total, longitudes, latitudes = total + count, longitudes + longitude, latitudes + latitude
+    return {LONGITUDE: round(longitudes / total, 6), LATITUDE: round(latitudes / total, 6)} if total else {}
 
 
 def alarm_of(row: Mapping[str, Any]) -> Subject:

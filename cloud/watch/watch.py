@@ -5,9 +5,9 @@ remembered but where the next portion begins, who belongs to which group, and si
 else is read from the store, so that another process, or this one after a restart, goes on with it.
 
 Grace. A cloud that was down, or whose broker was, has heard nobody. No device is called silent within `silence.grace_s` of
-the first tick, of a reconnect (`connected`), or of the first tick after a pause in which a process stood still; and none at
-all while there is no connection. Gateways have their whole limit again. By the end of the grace they have said hello and
-have told what they still keep, and nobody is judged by what is kept (`cloud.watch.devices`).
+the first tick, of a reconnect after a minute or more (`link`), or of the first tick after a pause in which the process stood
+still; and none at all while there is no connection. Gateways have their whole limit again. By the end of the grace they have
+said hello and have told what they still keep, and nobody is judged by what is kept (`cloud.watch.devices`).
 """
 
 from collections import deque
@@ -34,6 +34,8 @@ __all__ = ["Watch"]
 
 _PAUSE_NS: Final = 180 * SECOND_NS
 """Ticks come every few seconds; after so long without one, the process or the machine stood still."""
+_SHORT_NS: Final = 60 * SECOND_NS
+"""A connection that was lost for less costs a report of each gateway at most: nothing is counted anew for it."""
 _STORMS_KNOWN_NS: Final = 5 * SECOND_NS
 
 Row = Mapping[str, Any]
@@ -62,11 +64,15 @@ class Watch:
         self._since_ns: int | None = None
         self._ticked_ns = 0
         self._is_connected = True
+        self._lost_ns = 0
 
     def link(self, *, up: bool, now_ns: int) -> None:
         """The connection to the broker was made, or was lost."""
+        if up and not self._is_connected and not 0 <= now_ns - self._lost_ns < _SHORT_NS:
+            self._since_ns = now_ns
+        if not up and self._is_connected:
+            self._lost_ns = now_ns
         self._is_connected = up
-        self._since_ns = now_ns
 
     async def tick(self, conn: AsyncConnection, now_ns: int) -> Recorded:
         """Judge a bounded portion of gateways, devices and suppressed alarms; call it every few seconds."""

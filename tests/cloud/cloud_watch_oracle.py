@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-__all__ = ["GRACE", "LEFT", "PAUSE", "QUIET", "Oracle"]
+__all__ = ["GRACE", "LEFT", "PAUSE", "QUIET", "SHORT", "Oracle"]
 
 # In half minutes.
-GRACE, PAUSE, LEFT, QUIET = 10, 6, 4, 20
+GRACE, PAUSE, LEFT, QUIET, SHORT = 10, 6, 4, 20, 2
 
 
 class Oracle:
@@ -21,6 +21,7 @@ class Oracle:
         self._since: int | None = None
         self._ticked: int | None = None
         self._up = True
+        self._lost = 0
         self.gone: dict[str, int] = {}
         self.silent: dict[str, bool] = {}
         self.told: list[str] = []
@@ -35,7 +36,10 @@ class Oracle:
         self._left[gateway] = now
 
     def link(self, now: int, *, up: bool) -> None:
-        self._up, self._since = up, now
+        if up and not self._up and now - self._lost >= SHORT:
+            self._since = now
+        self._lost = now if not up and self._up else self._lost
+        self._up = up
 
     def restart(self) -> None:
         self._since, self._ticked, self._up = None, None, True

@@ -46,7 +46,8 @@ def storm(**more: Any) -> Storm:
 
 async def lamps(engine: AsyncEngine, *rules: Rule, count: int = 10) -> City:
     city = City(engine, WatchRules(suppress=rules, silence=SilenceWatch(grace_s=0)))
-    rows = [device_row(f"lamp-{i}", profile=LAMP, kind="lamp_single") for i in range(count)]
+    place = {"longitude": 121.5, "latitude": 31.2}
+    rows = [device_row(f"lamp-{i}", profile=LAMP, kind="lamp_single", **place) for i in range(count)]
     await city.build([gateway_row("gw-1")], rows)
     return city
 
@@ -69,7 +70,8 @@ async def test_when_most_lamps_of_a_feeder_go_dark_one_alarm_tells_it(cloud_engi
     assert city.told == ["feeder-1/cloud.feeder"]
     async with reading(cloud_engine) as conn:
         row = (await conn.execute(select(alarms).where(alarms.c.rule == FEEDER))).mappings().one()
-    assert row["evidence"] == {"children": 6, "members": 10, "matter": "lamp_loop_out"}
+    place = {"longitude_deg": 121.5, "latitude_deg": 31.2}
+    assert row["evidence"] == {"children": 6, "members": 10, "matter": "lamp_loop_out"} | place
     assert set(map(tuple, (await city.suppressed()).values())) == {(row["id"],)}
     assert len(await city.suppressed()) == 8
 

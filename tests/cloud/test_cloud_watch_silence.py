@@ -130,6 +130,29 @@ async def test_nobody_is_called_silent_after_the_cloud_heard_nobody(cloud_engine
     assert city.told == []
 
 
+async def test_a_cloud_whose_broker_was_never_there_calls_nobody_silent(cloud_engine: AsyncEngine) -> None:
+    city = City(cloud_engine)
+    await city.build([gateway_row("gw-1")], [device_row("lamp-1", profile=LAMP)])
+    city.watch.link(up=False, now_ns=T0 + 90_000 * S)
+    await city.ticks(*range(90_000, 92_000, 100))
+    assert city.told == []
+    city.watch.link(up=True, now_ns=T0 + 92_000 * S)
+    await city.ticks(*range(92_000, 92_600, 100))
+    assert city.told == []
+    await city.tick(92_600)
+    assert city.told == ["gw-1/cloud.gateway_offline"]
+
+
+async def test_a_connection_that_is_lost_for_a_moment_again_and_again_hides_nobody(cloud_engine: AsyncEngine) -> None:
+    city = await listening(cloud_engine)
+    for at_s in range(0, 600, 100):
+        await city.tick(at_s)
+        for up in (False, True):
+            city.watch.link(up=up, now_ns=T0 + (at_s + 5) * S)
+    await city.tick(600)
+    assert city.told == ["gw-1/cloud.gateway_offline"]
+
+
 async def test_what_a_gateway_still_keeps_proves_no_silence(cloud_engine: AsyncEngine) -> None:
     city = await listening(cloud_engine, device_row("lamp-1", profile=LAMP))
     at_s = LAMP_S + 600
