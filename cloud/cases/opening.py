@@ -192,7 +192,7 @@ def _row(desk: Desk, told: Report, now_ns: int) -> dict[str, Any]:
         "matter": matter.code,
         "matter_table": f"{matter.table}@{matter.valid_from}",
         "gbt_code": _code(matter, told.component_code),
-        "department": desk.duty.department(matter, district=district, owner=""),
+        "department": desk.duty.department(matter, district=district, owner=desk.duty.owner(told.component_code)),
         "district": district,
         "title_zh": matter.title.zh,
         "title_en": matter.title.en,

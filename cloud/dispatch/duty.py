@@ -9,6 +9,7 @@ from cloud.clocks.rules import CalendarRules
 from cloud.dispatch.districts import District, DistrictMap
 from cloud.dispatch.escalation import DEFAULT_PLAN, Plan
 from cloud.dispatch.people import Department, Names, Person
+from cloud.dispatch.register import Register
 from cloud.dispatch.roster import Roster
 from cloud.workflow.states import Role
 from device_profiles.matter import DepartmentRule, Matter
@@ -35,6 +36,7 @@ class Duty:
         rosters: Iterable[Roster] = (),
         escalation: Mapping[Priority, Plan] = DEFAULT_PLAN,
         calendar: WorkCalendar | None = None,
+        register: Register | None = None,
     ) -> None:
         """`calendar` gives the rosters their zone and their days off; without one, China's time and Monday to Friday."""
         self.districts: Final = tuple(districts)
@@ -48,11 +50,16 @@ class Duty:
         for roster in rosters:
             self._rosters.setdefault(roster.department, []).append(roster)
         self._escalation = dict(escalation)
+        self._register = register or Register()
         self._calendar = calendar or WorkCalendar(_PLAIN)
 
     def district(self, longitude: float, latitude: float) -> str:
         """The district of a position, by `DistrictMap.at`; "" outside of all of them."""
         return self._map.at(longitude, latitude)
+
+    def owner(self, component_code: str) -> str:
+        """Whose object (权属单位) it is, by the city's register; "" where that does not say."""
+        return self._register.owner(component_code)
 
     def department(self, matter: Matter, *, district: str, owner: str) -> str:
         """The department for a problem of `matter` in `district`, on an object of `owner` (code or name; "" where not known).

@@ -11,6 +11,7 @@ from cloud.dispatch.escalation import DEFAULT_PLAN, Escalation, Plan, What
 from cloud.dispatch.fields import new_name, titled
 from cloud.dispatch.read_people import read_departments, read_people
 from cloud.dispatch.read_rosters import read_rosters
+from cloud.dispatch.register import Register, RegisterError, read_register
 from device_profiles.mistakes import ConfigError, Findings
 from device_profiles.toml_table import Table, read_toml
 from telemetry.records import Priority
@@ -39,6 +40,7 @@ def load_duty(path: Path, calendar: WorkCalendar | None = None) -> Duty:
     departments = {name: department for name, (department, _) in read.items()}
     rosters = tuple(read_rosters(root.tables("rosters"), departments, people, districts))
     escalation = _escalation(root.tables("escalation"))
+    register = _register(root, path.parent)
     root.finish()
     if len(findings):
         raise ConfigError(findings.in_order())
@@ -48,8 +50,18 @@ def load_duty(path: Path, calendar: WorkCalendar | None = None) -> Duty:
         people=people.values(),
         rosters=rosters,
         escalation=escalation,
+        register=register,
         calendar=calendar,
     )
+
+
+def _register(root: Table, folder: Path) -> Register:
+    file = root.file("register", folder)
+    try:
+        return read_register(file) if file is not None and file.is_file() else Register()
+    except (RegisterError, OSError) as error:
+        root.wrong("register", str(error)[:400], "a CSV file with the columns component_code and owner")
+        return Register()
 
 
 def _districts(tables: Iterable[Table], folder: Path) -> dict[str, District]:

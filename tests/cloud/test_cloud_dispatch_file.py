@@ -99,7 +99,8 @@ def test_the_sample_names_every_key() -> None:
 
 
 def test_every_example_of_the_documentation_is_a_file_that_loads(tmp_path: Path) -> None:
-    shutil.copy(SAMPLE.with_name("duty.sample.geojson"), tmp_path)
+    for name in ("duty.sample.geojson", "duty.sample.csv"):
+        shutil.copy(SAMPLE.with_name(name), tmp_path)
     snippets = re.findall(r"^```toml\n(.*?)^```$", DOCS.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     loaded = [load(tmp_path, snippet) for snippet in snippets]
     assert len(loaded) == 5
