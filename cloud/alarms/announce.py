@@ -5,22 +5,24 @@ was acknowledged must be seen again. While it is suppressed it opens no case and
 meanwhile stays in the log only.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from cloud.alarms.acts import RANK
 from cloud.alarms.log import Recorded, alarm_news, chunks, logs, transition_news
 from cloud.alarms.projection import hidden, ordered
 from cloud.cases.desk import Desk
 from cloud.cases.opening import Joined, Report, open_or_join
-from cloud.cases.steps import SYSTEM
+from cloud.cases.steps import SYSTEM, hear_devices
 from cloud.cases.telling import case_news
 from cloud.feed import Feed
 from cloud.notify import outbox
 from cloud.notify.config import ChannelConfig
+from cloud.relational.engine import writing
 from cloud.relational.tables import alarms, devices, suppressions
 from cloud.relational.tables import cases as case_table
 from cloud.watch.names import RESERVED, matter_of
@@ -31,7 +33,7 @@ from telemetry.alarm_states import ACTIVE, OPEN, AlarmState, alarm_id
 from telemetry.reason import Reason
 from telemetry.records import Cause, Priority
 
-__all__ = ["AGAIN", "announce", "tell"]
+__all__ = ["AGAIN", "Announcer", "announce", "tell"]
 
 AGAIN: Final = "alarmed_again"
 """The step of the message that an alarm in an open case must be seen again."""
@@ -41,6 +43,7 @@ Unknown = Callable[[str, Reason, str], None]
 
 _ENDS: Final = frozenset({Cause.UNSHELVE.value, Cause.UNSUPPRESS.value, Cause.RETURN_TO_SERVICE.value})
 _ANEW: Final = frozenset({Cause.RE_ALARM.value, Cause.PRIORITY_RAISED.value, Cause.RETURN_TO_SERVICE.value})
+_OVER: Final = frozenset({Cause.RETURN.value, Cause.RETURN_LATCHED.value})
 _UNSEEN: Final = AlarmState.UNACKNOWLEDGED.value
 
 
@@ -52,7 +55,8 @@ async def announce(
     now_ns: int,
     unknown: Unknown = lambda device, reason, detail: None,
 ) -> list[Joined]:
-    """Open, join or reopen a case for each alarm that people are told of because of what was recorded, or say it again.
+    """Open, join or reopen a case for each alarm that people are told of because of what was recorded, or say it again; close
+    those that only waited for their device to say that the fault is gone.
 
     In the transaction that recorded it. The rows in `recorded.alarms` that get a case say so afterwards.
     """
@@ -71,7 +75,29 @@ async def announce(
     for occasion, alarm in again:
         if alarm["id"] not in just:
             await _say_again(conn, alarm, occasion, desk.channels, now_ns)
-    return joined
+    over = {recorded.alarms[step["alarm"]]["case_id"] for step in recorded.steps if step["cause"] in _OVER}
+    closed = await hear_devices(conn, desk, over - {None}, now_ns)
+    return [*joined, *(Joined(case, opened=False) for case in closed)]
+
+
+@dataclass(frozen=True, slots=True)
+class Announcer:
+    """One transaction for what the cloud does to alarms by itself, and the news of it afterwards."""
+
+    engine: AsyncEngine
+    desk: Desk
+    feed: Feed
+    notify: Callable[[], None]
+
+    async def after(self, act: Callable[[AsyncConnection], Awaitable[Recorded]], now_ns: int) -> Recorded:
+        """Do it, announce it, commit, tell; what was recorded."""
+        async with writing(self.engine) as conn:
+            done = await act(conn)
+            joined = await announce(conn, done, desk=self.desk, now_ns=now_ns)
+        tell(self.feed, done, joined)
+        if joined:
+            self.notify()
+        return done
 
 
 def tell(feed: Feed, recorded: Recorded, joined: Sequence[Joined]) -> None:
@@ -146,6 +172,7 @@ async def _say_again(
 
 
 def _report(alarm: Mapping[str, Any], matter: Matter, place: Any) -> Report:
+    longitude, latitude = _position(alarm["evidence"], place)
     return Report(
         matter=matter,
         priority=alarm["priority"],
@@ -155,14 +182,21 @@ def _report(alarm: Mapping[str, Any], matter: Matter, place: Any) -> Report:
         actor=SYSTEM,
         role=Role.SYSTEM,
         device=alarm["device"],
-        # What is no device, as a gateway, may say in its evidence where the middle of its devices is.
-        longitude=place.longitude if place else alarm["evidence"].get(LONGITUDE),
-        latitude=place.latitude if place else alarm["evidence"].get(LATITUDE),
+        longitude=longitude,
+        latitude=latitude,
         component_code=place.component_code if place else "",
         alarm=alarm["id"],
         since_ns=alarm["raised_ns"],
         active=AlarmState(alarm["state"]) in ACTIVE,
     )
+
+
+def _position(evidence: Mapping[str, Any], place: Any) -> tuple[float | None, float | None]:
+    """Where the alarm is: where its evidence says, as a vehicle's that drives on and a gateway's, else where its device is."""
+    longitude, latitude = evidence.get(LONGITUDE), evidence.get(LATITUDE)
+    if isinstance(longitude, int | float) and isinstance(latitude, int | float):
+        return longitude, latitude
+    return (place.longitude, place.latitude) if place else (None, None)
 
 
 async def _places(conn: AsyncConnection, ids: Sequence[str]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A person's step, or the system's, on a case that is there."""
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import select
@@ -9,17 +9,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.cases.desk import Desk
 from cloud.cases.draft import CaseDraft, CaseError
-from cloud.cases.facts import device_says, load
+from cloud.cases.facts import device_says, load, load_many
 from cloud.cases.saving import Change, save
 from cloud.relational.tables import case_steps, cases, evidence
 from cloud.workflow.case import Deed, DeviceSays
 from cloud.workflow.states import Role, State, Step
 from telemetry.reason import Reason
 
-__all__ = ["SYSTEM", "take"]
+__all__ = ["SYSTEM", "hear_devices", "take"]
 
 SYSTEM = "system"
 """The actor of what the cloud does by itself."""
+_MOST_AT_ONCE: Final = 500
 
 
 async def take(
@@ -59,8 +60,27 @@ async def take(
     return draft.row
 
 
+async def hear_devices(conn: AsyncConnection, desk: Desk, numbers: Collection[int], now_ns: int) -> list[dict[str, Any]]:
+    """Close those of these cases whose work is confirmed already and which waited for their device's word; their rows."""
+    rows: list[dict[str, Any]] = []
+    ours = sorted(numbers)
+    for start in range(0, len(ours), _MOST_AT_ONCE):
+        some = cases.c.id.in_(ours[start : start + _MOST_AT_ONCE])
+        waiting = select(cases).where(some, cases.c.state == State.FEEDBACK.value).order_by(cases.c.id)
+        rows += [dict(row) for row in (await conn.execute(waiting)).mappings()]
+    closed = []
+    for draft in await load_many(conn, desk, rows):
+        _follow(desk, draft, await device_says(conn, desk, draft.row), now_ns)
+        if draft.taken:
+            occasion = f"case/{draft.row['id']}/{draft.row['version'] + 1}"
+            closed.append(Change(draft=draft, occasion=occasion, says=draft.taken[-1].deed.step.value))
+    if closed:
+        await save(conn, desk, closed, now_ns)
+    return [change.draft.row for change in closed]
+
+
 def _follow(desk: Desk, draft: CaseDraft, says: DeviceSays, now_ns: int) -> None:
-    """What the system does by itself once a person has done a step."""
+    """What the system does by itself once a person has done a step, or the device has said something."""
     state = State(draft.row["state"])
     if state is State.FEEDBACK and says is DeviceSays.CLEAR and desk.policy.close_by_device:
         note = "the device reports that the fault is gone"

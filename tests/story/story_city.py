@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
-from cloud.alarms.announce import announce, tell
+from cloud.alarms.announce import Announcer, announce, tell
 from cloud.alarms.log import Recorded, record
 from cloud.alarms.ticking import ShelfTicker
 from cloud.cases.calendars import Calendars
@@ -125,9 +125,9 @@ class City:
         self._devices: dict[str, _Device] = {}
         self._watch = Watch(self.catalog, watch)
         parts = (self.engine, self.desk, self.feed, lambda: None)
-        jobs = [Job("cases", 1.0, CaseTicker(*parts).tick), Job("shelves", 1.0, ShelfTicker(*parts).tick)]
+        jobs = [Job("cases", 1.0, CaseTicker(*parts).tick), Job("shelves", 1.0, ShelfTicker(Announcer(*parts)).tick)]
         if watch.suppress:
-            jobs.append(Job("watch", 1.0, WatchTicker(*parts, self._watch).tick))
+            jobs.append(Job("watch", 1.0, WatchTicker(Announcer(*parts), self._watch).tick))
         self._ticker = Ticker(self.engine, self.clock, jobs)
 
     @property
@@ -148,8 +148,6 @@ class City:
         """A reading of this moment: judged at the edge, and what comes of it taken up by the cloud."""
         steps = self._judged(device, values)
         await self.take_up(steps)
-        async with writing(self.engine) as conn:
-            await conn.execute(update(devices).where(devices.c.id == device).values(last_reading_ns=self.now_ns))
         return steps
 
     def heard(self, device: str, **values: Value) -> list[Transition]:
