@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from cloud.accounts.accounts import AccountPolicy
+from cloud.alarms.announce import Announcer
 from cloud.alarms.ticking import ShelfTicker
 from cloud.api import open311, server
 from cloud.api.app import build_app
@@ -179,11 +180,11 @@ class _Parts:
             rules=rules,
             accounts=AccountPolicy(secure=base_url.startswith("https:")),
         )
-        told = (engine, desk, feed, self.sender.wake)
+        announcer = Announcer(engine, desk, feed, self.sender.wake)
         jobs = [
-            Job("cases", 1.0, CaseTicker(*told).tick),
-            Job("shelves", 1.0, ShelfTicker(*told).tick),
-            Job("watch", 5.0, WatchTicker(*told, self._watch).tick),
+            Job("cases", 1.0, CaseTicker(engine, desk, feed, self.sender.wake).tick),
+            Job("shelves", 1.0, ShelfTicker(announcer).tick),
+            Job("watch", 5.0, WatchTicker(announcer, self._watch).tick),
         ]
         self.ticker = Ticker(engine, clock, jobs)
         self.app = build_app(self.services)

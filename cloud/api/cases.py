@@ -16,12 +16,12 @@ from cloud.api.problems import ApiProblem, describe
 from cloud.api.services import Services
 from cloud.api.times import age_s, instant_ns, iso
 from cloud.cases.desk import Desk
-from cloud.cases.facts import device_says, matter_of
+from cloud.cases.facts import device_says, matter_of, timer_of
 from cloud.cases.opening import Report
 from cloud.cases.opening import report as report_case
 from cloud.cases.steps import take
 from cloud.cases.telling import case_news
-from cloud.clocks.clock import ClockKind, Hold, Timer, reckon
+from cloud.clocks.clock import reckon
 from cloud.relational.engine import reading, writing
 from cloud.relational.tables import alarms, case_alarms, case_clocks, case_steps, cases, devices, notifications
 from cloud.workflow.case import Deed
@@ -235,15 +235,7 @@ def _shown_step(step: RowMapping) -> dict[str, Any]:
 
 
 def _shown_clock(desk: Desk, row: RowMapping, now_ns: int) -> dict[str, Any]:
-    timer = Timer(
-        start_ns=row["start_ns"],
-        limit_ns=row["limit_ns"],
-        kind=ClockKind(row["kind"]),
-        calendar=row["calendar"],
-        holds=tuple(Hold(start, end) for start, end in row["holds"]),
-        extensions_ns=tuple(row["extensions"]),
-    )
-    stands = reckon(timer, desk.calendars.of(row["calendar"]), row["stopped_ns"] or now_ns)
+    stands = reckon(timer_of(dict(row)), desk.calendars.of(row["calendar"]), row["stopped_ns"] or now_ns)
     unknown = stands.unpublished[0] if stands.unpublished else None
     return {
         "clock": row["clock"],

@@ -12,7 +12,7 @@ from cloud.api import case_schemas as schemas
 from cloud.api.common import Given, Id, StrictQuery
 from cloud.api.times import iso
 from cloud.cases.calendars import Calendars
-from cloud.clocks.clock import ClockKind, Hold, Timer
+from cloud.cases.facts import timer_of
 from cloud.dispatch.watching import STANDING_WORDS, Standing, Watched, to_watch, watched
 from cloud.relational.engine import reading
 from cloud.relational.tables import case_clocks, cases
@@ -76,7 +76,7 @@ def _watched(rows: Sequence[Mapping[str, Any]], calendars: Calendars, only: Stan
             watched(
                 row["case_id"],
                 Clock(row["clock"]),
-                _timer(row),
+                timer_of(row),
                 calendars.of(row["calendar"]),
                 now_ns=now_ns,
                 supervised=row["supervisions"] > 0,
@@ -84,17 +84,6 @@ def _watched(rows: Sequence[Mapping[str, Any]], calendars: Calendars, only: Stan
             for row in rows
         ),
         only,
-    )
-
-
-def _timer(row: Mapping[str, Any]) -> Timer:
-    return Timer(
-        start_ns=row["start_ns"],
-        limit_ns=row["limit_ns"],
-        kind=ClockKind(row["kind"]),
-        calendar=row["calendar"],
-        holds=tuple(Hold(start, end) for start, end in row["holds"]),
-        extensions_ns=tuple(row["extensions"]),
     )
 
 

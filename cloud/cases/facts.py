@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.cases.desk import Desk
 from cloud.cases.draft import CaseDraft, CaseError
+from cloud.clocks.clock import ClockKind, Hold, Timer
 from cloud.relational.tables import alarms, case_alarms, case_clocks, cases
 from cloud.workflow.case import DeviceSays
 from cloud.workflow.states import Clock
@@ -15,7 +16,7 @@ from device_profiles.matter import Matter
 from telemetry.alarm_states import ACTIVE
 from telemetry.reason import Reason
 
-__all__ = ["device_says", "load", "load_many", "matter_of"]
+__all__ = ["device_says", "load", "load_many", "matter_of", "timer_of"]
 
 _MOST_AT_ONCE: Final = 500
 
@@ -51,6 +52,18 @@ def _known(desk: Desk, row: Mapping[str, Any]) -> Matter:
 def matter_of(desk: Desk, row: Mapping[str, Any]) -> Matter | None:
     """The line that a case goes by: the one in force when it was opened."""
     return desk.matters.find(row["matter"], row["opened_ns"])
+
+
+def timer_of(row: Mapping[str, Any]) -> Timer:
+    """A row of `case_clocks` as the clocks count it."""
+    return Timer(
+        start_ns=row["start_ns"],
+        limit_ns=row["limit_ns"],
+        kind=ClockKind(row["kind"]),
+        calendar=row["calendar"],
+        holds=tuple(Hold(start, end) for start, end in row["holds"]),
+        extensions_ns=tuple(row["extensions"]),
+    )
 
 
 async def device_says(conn: AsyncConnection, desk: Desk, row: Mapping[str, Any]) -> DeviceSays:

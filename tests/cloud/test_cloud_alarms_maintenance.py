@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cloud.alarms import maintenance, rebuild, suppressing
 from cloud.alarms.acts import AlarmError
-from cloud.alarms.announce import announce
+from cloud.alarms.announce import Announcer, announce
 from cloud.alarms.log import NOTHING, Recorded, record
 from cloud.alarms.maintenance import Window
 from cloud.alarms.ticking import ShelfTicker
@@ -143,7 +143,7 @@ async def test_what_was_forgotten_open_becomes_a_case_at_the_windows_end_and_onl
     async with writing(cloud_engine) as conn:
         opened = await record(conn, [OPENED], T0 + 20 * S)
         assert await announce(conn, opened, desk=desk, now_ns=T0 + 20 * S) == []
-    ticker = ShelfTicker(cloud_engine, desk, feed, lambda: woken.append(1))
+    ticker = ShelfTicker(Announcer(cloud_engine, desk, feed, lambda: woken.append(1)))
     await ticker.tick(T0 + 3599 * S)
     assert (await open_cases(cloud_engine), woken) == ([], [])
     await ticker.tick(T0 + 3600 * S)
@@ -159,7 +159,7 @@ async def test_what_was_closed_again_in_the_window_never_becomes_a_case(cloud_en
         async with writing(cloud_engine) as conn:
             done = await record(conn, [news], T0 + at_s * S)
             assert await announce(conn, done, desk=desk, now_ns=T0 + at_s * S) == []
-    await ShelfTicker(cloud_engine, desk, Feed(), lambda: None).tick(T0 + 4000 * S)
+    await ShelfTicker(Announcer(cloud_engine, desk, Feed(), lambda: None)).tick(T0 + 4000 * S)
     assert await open_cases(cloud_engine) == []
 
 

@@ -4,6 +4,7 @@ from cloud_cases import CREW, all_rows
 from cloud_records import T0, S
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cloud.alarms.announce import Announcer
 from cloud.cases.desk import Desk
 from cloud.feed import Feed
 from cloud.relational.engine import writing
@@ -33,7 +34,7 @@ async def city(engine: AsyncEngine) -> None:
 async def test_a_gateway_that_is_gone_is_one_case_with_its_children(cloud_engine: AsyncEngine) -> None:
     await city(cloud_engine)
     desk = Desk(catalog=CATALOG, channels=[CREW])
-    ticker = WatchTicker(cloud_engine, desk, Feed(), lambda: None, Watch(CATALOG, WatchRules()))
+    ticker = WatchTicker(Announcer(cloud_engine, desk, Feed(), lambda: None), Watch(CATALOG, WatchRules()))
     for second in range(0, 1500, 5):
         await ticker.tick(T0 + second * S)
     [case] = await all_rows(cloud_engine, cases)
