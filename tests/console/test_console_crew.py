@@ -10,7 +10,8 @@ from crew_phone import EXIF, HERE, PHONE, camera_photo, finish, open_task, outbo
 from picture import pixels
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
-from cloud.workflow.states import Role, Step
+from cloud.workflow.case import Case
+from cloud.workflow.states import Role, State, Step
 
 
 @pytest.fixture
@@ -180,6 +181,26 @@ class TestWork:
             ("call_help", "井内有气味，需要通风设备", None),
             ("return", None, "不属于我单位"),
         ]
+
+    def test_a_collector_answers_a_task_with_what_its_step_needs(
+        self, phone: BrowserContext, page: Page, desk: Desk, photo: bytes
+    ) -> None:
+        desk.cases[12] = Case(state=State.VERIFYING, assignee="li.wei")
+        desk.rows[12]["version"] += 1
+        phone.add_init_script("localStorage.setItem('citynerve.crew.role', 'collector')")
+        page.reload()
+        open_task(page)
+        expect(page.get_by_role("button", name="接单")).to_have_count(0)
+        page.get_by_role("button", name="核实属实", exact=True).click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("说明").fill("井盖确已移位")
+        expect(dialog.get_by_role("button", name="提交")).to_be_disabled()
+        dialog.locator("input[type=file]").set_input_files({"name": "x.jpg", "mimeType": "image/jpeg", "buffer": photo})
+        dialog.get_by_role("button", name="提交").click()
+        posted(page, desk, 1)
+        [found] = desk.steps_taken
+        assert (found["step"], found["role"], found["note"], len(found["photos"])) == ("found", "collector", "井盖确已移位", 1)
+        assert desk.cases[12].state == "reported"
 
     def test_the_device_is_heard_before_done(self, page: Page, desk: Desk) -> None:
         open_task(page)
@@ -367,6 +388,25 @@ class TestDisarming:
         assert (sent["code"], sent["note"], sent["actor"]) == ("4401060103000012", "案件 12 处置", "li.wei")
         place.get_by_role("button", name="现在布防").click()
         expect(place).to_contain_text("设备已布防")
+
+    def test_the_camera_reads_the_code_where_the_browser_can(self, phone: BrowserContext, page: Page) -> None:
+        # Headless Chromium on Linux has no detector: one that sees our code stands in for it, and a canvas for the camera.
+        phone.add_init_script(
+            """globalThis.BarcodeDetector = class { async detect() { return [{ rawValue: '4401060103000012' }]; } };
+            navigator.mediaDevices.getUserMedia = async () => {
+              const canvas = document.createElement('canvas');
+              const pen = canvas.getContext('2d');
+              setInterval(() => pen.fillRect(0, 0, Math.random() * 90, 9), 40);
+              return globalThis.camera = canvas.captureStream(25);
+            };"""
+        )
+        page.reload()
+        open_task(page)
+        page.get_by_role("button", name="我要打开它").click()
+        page.get_by_role("button", name="扫描编码").click()
+        expect(page.get_by_test_id("arming")).to_contain_text("编码相符")
+        expect(page.get_by_label("设备编码")).to_have_value("4401060103000012")
+        assert page.evaluate("() => camera.getTracks().every((track) => track.readyState === 'ended')")
 
     def test_what_did_not_arrive_is_not_disarmed_and_says_so(self, page: Page, desk: Desk, line: Line) -> None:
         open_task(page)

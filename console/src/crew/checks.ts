@@ -104,7 +104,7 @@ const BIN: Kind = {
 const OTHER: Kind = { says: [], checks: [must('safe', '现场安全，无遗留隐患', 'The place is safe, nothing dangerous is left'), may('clean', '现场已清理', 'Site cleared')], phrases: [text('已处置，恢复正常。', 'Done, back to normal.')], opens: false };
 
 const KINDS: Readonly<Record<string, Kind>> = {
-  manhole_cover: COVER, lamp_loop: LAMP, lamp_single: LAMP, environment_station: LAMP, cabinet_sensor: LAMP, toilet_sensor: TOILET, cubicle_sensor: TOILET, people_counter: TOILET,
+  manhole_cover: COVER, lamp_loop: LAMP, lamp_single: { ...LAMP, opens: false }, environment_station: LAMP, cabinet_sensor: LAMP, toilet_sensor: TOILET, cubicle_sensor: TOILET, people_counter: TOILET,
   drain_gauge: DRAIN, underpass_gauge: DRAIN, rain_gauge: DRAIN, vehicle_terminal: VEHICLE, waste_bin: BIN,
 };
 

@@ -25,7 +25,7 @@ export async function transact<T>(stores: StoreName[], mode: IDBTransactionMode,
     const tx = db.transaction(stores, mode, { durability: mode === 'readwrite' ? 'strict' : 'default' });
     let asked: IDBRequest<T> | void = undefined;
     tx.oncomplete = () => resolve(asked?.result as T);
-    tx.onerror = tx.onabort = () => reject(tx.error ?? new Error('the store on this phone refused'));
+    tx.onabort = () => reject(tx.error ?? new Error('the store on this phone refused'));
     asked = work((name) => tx.objectStore(name));
   });
 }

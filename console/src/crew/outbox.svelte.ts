@@ -49,6 +49,11 @@ const LONGEST_WAIT_MS = 60_000;
 
 export class OutboxFull extends Error {}
 
+/** What the browser has no room for is as full as our own limit. */
+function roomless(fault: unknown): never {
+  throw fault instanceof DOMException && fault.name === 'QuotaExceededError' ? new OutboxFull() : fault;
+}
+
 class Outbox {
   items = $state.raw<Item[]>([]);
   bytes = $state(0);
@@ -81,7 +86,7 @@ class Outbox {
   async addPhoto(photo: Photo): Promise<void> {
     if (this.bytes + photo.data.byteLength > MOST_BYTES) throw new OutboxFull();
     await this.#ask();
-    await put('photos', photo);
+    await put('photos', photo).catch(roomless);
     this.bytes += photo.data.byteLength;
   }
 
@@ -103,7 +108,7 @@ class Outbox {
     await transact(['outbox', 'drafts'], 'readwrite', (of) => {
       if (draft !== undefined) of('drafts').delete(draft);
       of('outbox').add(plain);
-    });
+    }).catch(roomless);
     await this.#changed();
     void this.pump();
   }
