@@ -86,16 +86,17 @@ class Actor:
     async def steps_on(self, conn: AsyncConnection, case: int, step: Step, said: str, role: str) -> tuple[str, Role]:
         """The name and the post for a step of this case, by its state, district and department. ApiProblem where not theirs.
 
-        Where the step is not of this state, any post of the step's will do: the workflow itself says what is wrong then, or
-        that it was done before.
+        Where the step is not of this state, or not for the post that is said, but that one is held here, it is for the
+        workflow to say what is wrong; or that it was done before.
         """
         wanted = select(cases.c.state, cases.c.district, cases.c.department).where(cases.c.id == case)
         row = (await conn.execute(wanted)).first()
         district, department = (None, None) if row is None else (row.district, row.department or None)
         now = None if row is None else TABLE.get((row.state, step))
-        if now is not None and (post := self.role_for(now.roles, district, department, role)) is not None:
-            return self.named(said), post
-        ever = frozenset().union(*(found.roles for found in ROWS if found.step is step))
+        ever = frozenset[Role]().union(*(found.roles for found in ROWS if found.step is step))
+        for posts in (now.roles if now else ever, ever, frozenset(Role) if role else ever):
+            if (post := self.role_for(posts, district, department, role)) is not None:
+                return self.named(said), post
         return self.steps(said, role, ever, district, department)
 
     def does(self, act: Act, said: str = "", district: str | None = None) -> str:
