@@ -16,14 +16,14 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cloud.alarms.log import NOTHING, SYSTEM, Recorded, Subject
+from cloud.alarms.log import NOTHING, SYSTEM, Recorded, Subject, chunks
 from cloud.alarms.suppressing import suppress
-from cloud.relational.tables import alarms, devices
+from cloud.relational.tables import alarms, devices, suppressions
 from cloud.watch.config import SilenceWatch
 from cloud.watch.gateways import Road, roads
 from cloud.watch.limits import silence_rules, silent_after, silent_after_s
-from cloud.watch.names import SILENT
-from cloud.watch.own import IS_ACTIVE, Raise, raise_all, return_all, rows_of
+from cloud.watch.names import GATEWAY, SILENT
+from cloud.watch.own import IS_ACTIVE, Raise, alarm_of, raise_all, return_all, rows_of
 from device_profiles.model import Profile
 from telemetry.alarm_states import ACTIVE, alarm_id
 from telemetry.clock import SECOND_NS
@@ -82,11 +82,25 @@ class Silences:
         for each, (_, road) in zip(raised, silent, strict=True):
             if road.alarm:
                 under.setdefault(road.alarm, []).append(each.subject)
+        return (await _keep(conn, under, now_ns)).and_then(await raise_all(conn, raised, now_ns))
+
+    async def gone_again(self, conn: AsyncConnection, recorded: Recorded, now_ns: int) -> Recorded:
+        """Gateways among what was just recorded that are gone again: what was kept back for the last time stays so.
+
+        What was told meanwhile, because the gateway was there, stays told.
+        """
+        gone = {row["device"]: name for name, row in recorded.alarms.items() if row["rule"] == GATEWAY and row["state"] in ACTIVE}
         done = NOTHING
-        for gone, subjects in under.items():
-            note = "its gateway is offline"
-            done = done.and_then(await suppress(conn, subjects, gone, actor=SYSTEM, note=note, now_ns=now_ns))
-        return done.and_then(await raise_all(conn, raised, now_ns))
+        own = and_(suppressions.c.device == alarms.c.device, suppressions.c.rule == alarms.c.rule, suppressions.c.by_design)
+        kept = select(alarms, devices.c.gateway, suppressions.c.suppressed_by).join(devices, devices.c.id == alarms.c.device)
+        kept = kept.join(suppressions, own).where(alarms.c.rule == SILENT, IS_ACTIVE).order_by(alarms.c.id)
+        for some in chunks(sorted(gone)):
+            under: dict[str, list[Subject]] = {}
+            for row in await rows_of(conn, kept.where(devices.c.gateway.in_(some))):
+                if any(by.startswith(f"{alarm_id(row['gateway'], GATEWAY)}/") for by in row["suppressed_by"]):
+                    under.setdefault(gone[row["gateway"]], []).append(alarm_of(row))
+            done = done.and_then(await _keep(conn, under, now_ns))
+        return done
 
     def _is_silent(self, row: Mapping[str, Any], road: Road, now_ns: int) -> bool:
         if not road.clock_is_sound:
@@ -129,6 +143,15 @@ class Silences:
     def _evidence(self, row: Mapping[str, Any], now_ns: int) -> dict[str, int | float]:
         limit_s = silent_after_s(self._catalog.get(row["profile"]))
         return {"heard_ns": row["heard_ns"], "silent_s": (now_ns - row["heard_ns"]) // SECOND_NS, "limit_s": limit_s}
+
+
+async def _keep(conn: AsyncConnection, under: Mapping[str, list[Subject]], now_ns: int) -> Recorded:
+    """Suppress what is under each gateway's alarm."""
+    done = NOTHING
+    for gone, subjects in sorted(under.items()):
+        note = "its gateway is offline"
+        done = done.and_then(await suppress(conn, subjects, gone, actor=SYSTEM, note=note, now_ns=now_ns))
+    return done
 
 
 def _from(after: str) -> Select[Any]:

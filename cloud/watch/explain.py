@@ -8,16 +8,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.alarms.log import NOTHING, SYSTEM, Recorded
 from cloud.alarms.suppressing import suppress
-from cloud.relational.tables import alarms
+from cloud.relational.tables import alarms, suppressions
 from cloud.watch.config import Parent, Planned
 from cloud.watch.groups import Groups
 from cloud.watch.names import planned_link
 from cloud.watch.own import IS_ACTIVE, active, alarm_of, rows_of
 from telemetry.alarm_states import ACTIVE
 
-__all__ = ["by_parent", "by_plan", "children_of"]
+__all__ = ["by_parent", "by_plan", "children_of", "explained_by"]
 
 Rows = Sequence[Mapping[str, Any]]
+
+
+async def explained_by(conn: AsyncConnection, alarm: str) -> list[dict[str, Any]]:
+    """What an occurrence, or a planned work, explains now: `id` (device/rule), `device` and `rule` of each alarm, by id."""
+    named = select(suppressions.c.id, suppressions.c.device, suppressions.c.rule, suppressions.c.suppressed_by)
+    rows = await rows_of(conn, named.where(suppressions.c.shown != "", suppressions.c.by_design).order_by(suppressions.c.id))
+    return [{name: row[name] for name in ("id", "device", "rule")} for row in rows if alarm in row["suppressed_by"]]
 
 
 async def by_plan(conn: AsyncConnection, planned: Planned, raised: Rows, now_ns: int) -> Recorded:

@@ -81,6 +81,7 @@ class Watch:
         if self._is_connected:
             watch = self._rules.gateway
             done, self._gateways_after = await judge_gateways(conn, watch, self._gateways_after, since_ns, now_ns)
+            done = done.and_then(await self._silences.gone_again(conn, done, now_ns))
         done = done.and_then(await self._silences.returned(conn, now_ns))
         if self._is_connected and now_ns - since_ns >= self._rules.silence.grace_s * SECOND_NS:
             done = done.and_then(await self._silences.raised(conn, now_ns))

@@ -48,6 +48,7 @@ class Oracle:
         if self._since is None or (self._ticked is not None and now - self._ticked >= PAUSE):
             self._since = now
         self._ticked = now
+        before = len(self.told)
         if self._up:
             self._judge_gateways(now, self._since)
         for name in [name for name in self.silent if self._speaks_within(name, now, self._devices[name][1])]:
@@ -55,20 +56,19 @@ class Oracle:
         if self._up and now - self._since >= GRACE:
             self._judge_devices(now)
         self._let_go(now)
+        self.told[before:] = sorted(self.told[before:])  # what is told at once is told by name
 
     def _judge_gateways(self, now: int, since: int) -> None:
-        news = []
         for name in sorted(self._back):
             # So many half minutes of listening in which it was not heard, or only said goodbye.
             is_left = name in self._left and min(now - self._left[name], now - since) >= LEFT
             is_gone = is_left or not any(now - k in self._heard[name] or now - k <= since for k in range(QUIET))
             if is_gone and name not in self.gone:
                 self.gone[name] = now
-                news.append(f"{name}/cloud.gateway_offline")
+                self.told.append(f"{name}/cloud.gateway_offline")
             elif name in self.gone and not is_gone and max(self._heard[name]) > self.gone[name]:
                 del self.gone[name]
                 self._back[name].add(now)
-        self.told += news
 
     def _judge_devices(self, now: int) -> None:
         for name, (gateway, limit) in sorted(self._devices.items()):

@@ -12,6 +12,7 @@ from cloud.alarms.suppressing import suppress
 from cloud.relational.engine import reading, writing
 from cloud.relational.tables import alarms
 from cloud.watch.config import Feeder, Group, Parent, Planned, Rule, SilenceWatch, Storm, WatchRules
+from cloud.watch.explain import explained_by
 from cloud.watch.feeder import most_within
 from cloud.watch.limits import silent_after_s
 from cloud.watch.names import FEEDER, GATEWAY, SILENT, STORM
@@ -73,7 +74,11 @@ async def test_when_most_lamps_of_a_feeder_go_dark_one_alarm_tells_it(cloud_engi
     place = {"longitude_deg": 121.5, "latitude_deg": 31.2}
     assert row["evidence"] == {"children": 6, "members": 10, "matter": "lamp_loop_out"} | place
     assert set(map(tuple, (await city.suppressed()).values())) == {(row["id"],)}
-    assert len(await city.suppressed()) == 8
+    async with reading(cloud_engine) as conn:
+        explained = await explained_by(conn, row["id"])
+        assert await explained_by(conn, "feeder-1/cloud.feeder/1") == []
+    assert len(explained) == 8
+    assert explained[7] == {"id": "lamp-7/lamp_failed", "device": "lamp-7", "rule": "lamp_failed"}
 
 
 async def test_fewer_are_told_one_by_one_when_the_time_is_over(cloud_engine: AsyncEngine) -> None:

@@ -30,16 +30,27 @@ Move = tuple[int, tuple[str, ...], str]
 _SAID = st.lists(st.sampled_from([*GATEWAYS, *GATEWAYS, *PROFILES, "-gw-a", "-gw-b"]), max_size=5, unique=True).map(tuple)
 _HAPPENS = st.sampled_from(["tick"] * 12 + ["restart", "down", "up", "nothing"])
 _STORIES = st.lists(st.tuples(st.sampled_from([1, 2, 3, 3, 4, 5, 8, 30]), _SAID, _HAPPENS), min_size=1, max_size=40)
-_ALIVE = [(4, GATEWAYS, "tick")] * 4
+_TICK = (4, (), "tick")
+_ALIVE = [(4, (*GATEWAYS, *PROFILES), "tick")] * 4
+_LEFT = [(1, ("-gw-a",), "tick"), (4, ("gw-b",), "tick"), *[_TICK] * 4]
+_BACK = (2, ("gw-a",), "tick")
+_THEN = [(5, GATEWAYS, "tick")] * 9
+_EXAMPLES = {
+    "a restart while a gateway is silent": [*_ALIVE, _BACK, *[_TICK] * 6, (4, (), "restart"), *[(4, ("gw-b",), "tick")] * 6],
+    "one gateway is there from the beginning, the other is not": [*[(4, ("gw-a",), "tick")] * 12, *_THEN],
+    "a gateway is gone and comes back": [*_ALIVE, *_LEFT, _BACK, *_THEN],
+    "a gateway comes back and is gone again": [*_ALIVE, *_LEFT, _BACK, *_LEFT, _BACK, *_THEN],
+    "the broker is away for an hour": [*_ALIVE, (4, (), "down"), *[_TICK] * 30, (4, (), "up"), *_ALIVE, *_THEN],
+}
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(story=_STORIES)
-@example(
-    story=[*_ALIVE, (4, ("gw-a",), "tick"), *[(4, (), "tick")] * 6, (4, (), "restart"), (4, (), "tick"), (4, ("gw-b",), "tick")]
-)
-@example(story=[*[(4, ("gw-a",), "tick")] * 12, *[(4, GATEWAYS, "tick")] * 3, *[(4, (*GATEWAYS, "b1"), "tick")] * 9])
-@example(story=[*_ALIVE, (4, ("-gw-a",), "tick"), (4, (), "tick"), (4, (), "tick"), (4, ("gw-a", "a1"), "tick"), *_ALIVE * 3])
+@example(story=_EXAMPLES["a restart while a gateway is silent"])
+@example(story=_EXAMPLES["one gateway is there from the beginning, the other is not"])
+@example(story=_EXAMPLES["a gateway is gone and comes back"])
+@example(story=_EXAMPLES["a gateway comes back and is gone again"])
+@example(story=_EXAMPLES["the broker is away for an hour"])
 def test_the_watch_says_what_a_slow_look_says(migrated_file: Path, story: list[Move]) -> None:
     oracle, seen = Oracle(DEVICES), []
     now = 0

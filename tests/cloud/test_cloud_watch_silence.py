@@ -211,6 +211,26 @@ async def test_a_thousand_children_of_a_dead_gateway_are_one_alarm(cloud_engine:
     assert await city.suppressed() == {}
 
 
+async def test_a_gateway_that_comes_and_goes_tells_nobody_of_its_devices(cloud_engine: AsyncEngine) -> None:
+    city = await listening(cloud_engine, device_row("loop-1", profile="lamp_loop"), device_row("loop-2", profile="lamp_loop"))
+    after_s = silent_after_s(CATALOG["lamp_loop"])
+    city.watch._ticked_ns = T0 + 590 * S
+    await city.tick(600)
+    first = (await city.suppressed())["loop-1"]
+    await step_to(city, 700)
+    await city.hear(710, "loop-2")
+    await city.report(720, "gw-1", online=False)
+    await city.ticks(725, 845)
+    assert await city.active(GATEWAY) == ["gw-1"]
+    assert (await city.suppressed())["loop-1"][:1] == first
+    await city.ticks(960, 700 + after_s + 10, 1200, 1300)
+    assert city.told == ["gw-1/cloud.gateway_offline"] * 2
+    await step_to(city, 1310)
+    await city.report(1310 + after_s, "gw-1")
+    await city.ticks(1480, 1600, 1310 + after_s)
+    assert city.told[2:] == ["loop-1/cloud.silent", "loop-2/cloud.silent"]
+
+
 async def test_between_the_last_word_of_a_gateway_and_its_alarm_its_devices_wait(cloud_engine: AsyncEngine) -> None:
     city = await listening(cloud_engine, device_row("loop-1", profile="lamp_loop"))
     after_s = silent_after_s(CATALOG["lamp_loop"])
