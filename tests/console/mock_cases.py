@@ -21,6 +21,7 @@ from telemetry.reason import Reason
 __all__ = ["MockCase", "MockClock", "Photos", "iso"]
 
 _LIMITS_S = {Clock.ACCEPT: 900.0, Clock.VERIFY: 1800.0, Clock.DISPATCH: 900.0, Clock.HANDLE: 7200.0, Clock.CHECK: 1800.0}
+_WORK_IS_DONE = {State.FEEDBACK, State.CHECKING, *ENDED}
 _FILED_WHEN = {"zh": "井盖缺失、移位或破损，有安全隐患", "en": "Cover missing, displaced or broken, and a hazard"}
 _CLOSES_WHEN = {"zh": "井盖复位并锁闭", "en": "Cover back on its seat and locked"}
 
@@ -110,7 +111,7 @@ class MockCase:
     @classmethod
     def reported(cls, number: int, about: dict[str, Any], *, opened: float, department: str, **more: Any) -> "MockCase":
         """A case as the report makes it; `more` are fields, and `note` and `actor` of the report."""
-        actor, role = more.pop("actor", "system"), more.pop("role", Role.SYSTEM)
+        actor, role = more.pop("actor", "system"), Role(more.pop("role", Role.SYSTEM))
         deed = Deed(step=Step.REPORT, actor=actor, role=role, at_ns=round(opened * 1e9), note=more.pop("note"))
         made = report(deed)
         assert isinstance(made, Case)
@@ -216,7 +217,7 @@ class MockCase:
             "opened": iso(self.opened),
             "age_s": now - self.opened,
             "due": None if due is None else iso(due),
-            "overdue": case.overdue or (not self.ended and due is not None and now > due),
+            "overdue": case.overdue or (case.state not in _WORK_IS_DONE and due is not None and now > due),
             "closed": ended_at if self.ended else None,
             "hold_until": None if case.hold_until_ns is None else iso(case.hold_until_ns / 1e9),
             "asked": case.asked.value,

@@ -165,25 +165,6 @@ class TestWork:
         dialog.get_by_role("button", name="提交").click()
         expect(row).to_contain_text("已派遣待指派")
 
-    def test_a_conflict_keeps_what_was_typed_and_shows_who_did_what_meanwhile(self, page: Page, city: City) -> None:
-        number = cover_opened(city)
-        page.goto(f"/cases/{number}")
-        page.get_by_role("button", name=re.compile("^作废")).click()
-        dialog = page.get_by_role("dialog")
-        dialog.get_by_label("操作人").fill("王芳")
-        dialog.get_by_label("职务").select_option("operator")
-        dialog.get_by_label("理由").fill("同一井盖已在另一案件中")
-        city.cases[number].do("join", "李伟", "collector", note="路人也看到了")
-        dialog.get_by_role("button", name="提交").click()
-        expect(dialog.get_by_role("alert")).to_contain_text("案件已被他人推进")
-        expect(page.get_by_test_id("meanwhile")).to_contain_text("并案 李伟 · 采集员（监督员）")
-        expect(page.get_by_test_id("meanwhile")).to_contain_text("路人也看到了")
-        expect(dialog.get_by_label("理由")).to_have_value("同一井盖已在另一案件中")
-        dialog.get_by_role("button", name="提交").click()
-        expect(dialog).to_be_hidden()
-        expect(page.get_by_test_id("timeline")).to_contain_text("同一井盖已在另一案件中")
-        assert city.posts[-1][1]["version"] == 2
-
     def test_an_alarm_is_acknowledged_by_keyboard_alone(self, page: Page, city: City) -> None:
         cover_opened(city)
         page.goto("/")
@@ -209,7 +190,7 @@ class TestWork:
     def test_an_overdue_case_says_by_how_much(self, page: Page, city: City) -> None:
         cover_opened(city, ago=3600 + 300, due_s=3600)
         page.goto("/cases")
-        expect(page.get_by_test_id("case-table")).to_contain_text("逾期 5分")
+        expect(page.get_by_test_id("case-table")).to_contain_text("超期 5分")
 
 
 class TestDevicePage:

@@ -55,7 +55,6 @@ export type CaseDetail = Case & {
   steps: CaseStep[]; clocks: CaseClock[]; may: CaseMay[]; device_says: DeviceSays; filed_when: Text | null; closes_when: Text | null; alarms: Alarm[];
   notifications: Notice[];
 };
-export type Session = { accounts: boolean; name: string | null; display: string; roles: { role: string; district: string; department: string }[] };
 export type LaneAccount = {
   epoch: string; lane: string; watermark: number; next_seq: number; stored: number; quarantined: number; lost: number; moved: number; missing: number;
   balanced: boolean; updated: string;
@@ -162,7 +161,6 @@ export const api = {
   takeStep: (id: number, body: StepBody) => post<CaseDetail>(`/api/cases/${id}/steps`, body),
   putPhoto: (data: Blob, actor: string) =>
     ask<{ id: string; size: number }>(`/api/evidence${query({ actor })}`, { method: 'POST', headers: { 'Content-Type': data.type }, body: data }),
-  session: () => ask<Session>('/api/session'),
   gateways: () => ask<Page<Gateway>>('/api/gateways'),
   ledger: (gateway: string) => ask<GatewayLedger>(`/api/gateways/${at(gateway)}/ledger`),
 };

@@ -98,4 +98,10 @@ export function clockOf(ms: number): string {
   return new Intl.DateTimeFormat(words.tag, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }).format(ms);
 }
 
+/** The API's words as they stand at the head of a line or on a button. */
+export function headOf(text: Text | null | undefined, otherwise: string): string {
+  const said = say(text, otherwise);
+  return said.charAt(0).toLocaleUpperCase(words.tag) + said.slice(1);
+}
+
 export { say, type Text };

@@ -1,7 +1,7 @@
 /** Whether this page has to log in, who it is then, and the way in and out. The token is the cookie's; no script ever sees it. */
 import { ApiError, whenUnknown } from './api';
 
-type Info = { accounts: boolean; name: string | null; display: string };
+type Info = { accounts: boolean; name: string | null; display: string; roles: { role: string }[] };
 /** asking: nothing is known yet; open: the page may be used; login: somebody has to log in first. */
 export type Door = 'asking' | 'open' | 'login';
 export type Answer = 'in' | { reason: string; wait_s: number };
@@ -11,6 +11,8 @@ class Session {
   /** The account's name; empty while nobody has an account. */
   name = $state('');
   display = $state('');
+  /** The roles that the account has anywhere. */
+  roles = $state.raw<readonly string[]>([]);
   /** It was open, and is not any more. */
   ended = $state(false);
 
@@ -57,6 +59,7 @@ class Session {
   #take(info: Info): void {
     this.name = info.name ?? '';
     this.display = info.display;
+    this.roles = [...new Set(info.roles.map((held) => held.role))];
     this.door = info.accounts && info.name === null ? 'login' : 'open';
   }
 

@@ -32,15 +32,31 @@ const WAY_ON: Readonly<Record<string, readonly string[]>> = {
 /** What waits for a decision comes before everything else. */
 const DECISIONS: readonly string[] = ['grant_extension', 'grant_hold', 'refuse', 'agree_appeal', 'grant_appeal', 'refuse_appeal'];
 
-/** What a list offers, where the steps that were taken are not at hand. */
+/** What a list offers, where the steps that were taken are not at hand: to whom the task is assigned, and to everybody else. */
+const OWN_USUAL: Readonly<Record<string, string>> = { verifying: 'found', handling: 'submit', checking: 'checked' };
 const USUAL: Readonly<Record<string, string>> = {
-  reported: 'file', verifying: 'found', filed: 'dispatch', dispatched: 'assign', handling: 'submit', department_review: 'confirm', feedback: 'check', checking: 'checked',
-  hold: 'end_hold',
+  reported: 'file', filed: 'dispatch', dispatched: 'assign', department_review: 'confirm', feedback: 'check', checking: 'pass', hold: 'end_hold',
 };
 
 /** The usual next step of a case in a list; what was asked for is decided on its own page. */
-export function usualStep(one: Case): string | null {
-  return one.asked === 'nothing' ? (USUAL[one.state] ?? null) : null;
+export function usualStep(one: Case, name: string): string | null {
+  if (one.asked !== 'nothing') return null;
+  return (one.assignee === name ? OWN_USUAL[one.state] : undefined) ?? USUAL[one.state] ?? null;
+}
+
+/** Who is logged in, and in which offices. */
+export type Me = { name: string; offices: readonly string[] };
+
+/** Steps of a task, which only the person does that it is assigned to; the desk, which sent it, may answer for it. */
+const OWN: Readonly<Record<string, readonly string[]>> = {
+  verifying: ['found', 'not_found'], handling: ['take', 'arrive', 'call_help', 'submit', 'return'], checking: ['checked', 'fail'],
+};
+const DESK: readonly string[] = ['operator', 'shift_lead'];
+
+function isMine(may: CaseMay, one: Case, me: Me): boolean {
+  const held = may.roles.filter((role) => me.offices.includes(role));
+  const own = OWN[one.state]?.includes(may.step) === true && one.assignee !== me.name;
+  return held.some((role) => !own || DESK.includes(role));
 }
 
 /** The steps since the last one that is named, that one left out. */
@@ -75,20 +91,24 @@ function makesSense(step: string, one: CaseDetail): boolean {
 
 export type Next = { main: CaseMay | null; ways: CaseMay[]; more: CaseMay[] };
 
-/** The steps of a case in the order in which they are offered: one first, the other ways on, and the rest.
- *
- * `offices` are those of who is logged in, null while everybody may say who they are. */
-export function nextSteps(one: CaseDetail, offices: readonly string[] | null = null): Next {
-  const may = one.may.filter((m) => makesSense(m.step, one) && (offices === null || m.roles.some((role) => offices.includes(role))));
+/** The steps of a case in the order in which they are offered: one first, the other ways on, and the rest. `me` is null while
+ * nobody has an account: everybody may say who they are then. */
+export function nextSteps(one: CaseDetail, me: Me | null): Next {
+  const may = one.may.filter((m) => makesSense(m.step, one) && (me === null || isMine(m, one, me)));
   const order = [...DECISIONS, ...(WAY_ON[one.state] ?? [])];
   const ways = order.flatMap((step) => may.find((m) => m.step === step) ?? []);
   const [main = null, ...others] = ways;
   return { main, ways: others, more: may.filter((m) => !ways.includes(m)) };
 }
 
+/** The department has confirmed: whether it was late is fixed, and nothing runs on against it. */
+export function workIsDone(one: Case): boolean {
+  return one.state === 'feedback' || one.state === 'checking';
+}
+
 /** From 0 when it was opened to 1 when it is due; null where no time runs. */
 export function usedOf(one: Case, now: number): number | null {
-  if (one.due === null || one.closed !== null) return null;
+  if (one.due === null || one.closed !== null || workIsDone(one)) return null;
   const [opened, due] = [Date.parse(one.opened), Date.parse(one.due)];
   return due <= opened ? 1 : (now - opened) / (due - opened);
 }
