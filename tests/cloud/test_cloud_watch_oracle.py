@@ -29,7 +29,7 @@ Move = tuple[int, tuple[str, ...], str]
 
 _SAID = st.lists(st.sampled_from([*GATEWAYS, *GATEWAYS, *PROFILES, "-gw-a", "-gw-b"]), max_size=5, unique=True).map(tuple)
 _HAPPENS = st.sampled_from(["tick"] * 12 + ["restart", "down", "up", "nothing"])
-_STORIES = st.lists(st.tuples(st.sampled_from([1, 2, 3, 3, 4, 5, 8, 30]), _SAID, _HAPPENS), min_size=1, max_size=40)
+_STORIES = st.lists(st.tuples(st.sampled_from([1, 2, 3, 3, 4, 5, 8, 30]), _SAID, _HAPPENS), min_size=1, max_size=30)
 _TICK = (4, (), "tick")
 _ALIVE = [(4, (*GATEWAYS, *PROFILES), "tick")] * 4
 _LEFT = [(1, ("-gw-a",), "tick"), (4, ("gw-b",), "tick"), *[_TICK] * 4]
@@ -44,7 +44,7 @@ _EXAMPLES = {
 }
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(story=_STORIES)
 @example(story=_EXAMPLES["a restart while a gateway is silent"])
 @example(story=_EXAMPLES["one gateway is there from the beginning, the other is not"])
