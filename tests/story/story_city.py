@@ -7,7 +7,7 @@ the clock is ours: it stands still until a story moves it, and stops at everythi
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,13 @@ from typing import Any
 import msgspec
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cloud.alarms.announce import Announcer, announce, tell
+from cloud.alarms.announce import Announcer
 from cloud.alarms.log import Recorded, record
 from cloud.alarms.ticking import ShelfTicker
 from cloud.cases.calendars import Calendars
 from cloud.cases.desk import Desk
-from cloud.cases.opening import Joined
 from cloud.cases.steps import take
 from cloud.cases.ticking import CaseTicker
 from cloud.dispatch.duty_file import load_duty
@@ -124,10 +124,13 @@ class City:
         self._zones = zones
         self._devices: dict[str, _Device] = {}
         self._watch = Watch(self.catalog, watch)
-        parts = (self.engine, self.desk, self.feed, lambda: None)
-        jobs = [Job("cases", 1.0, CaseTicker(*parts).tick), Job("shelves", 1.0, ShelfTicker(Announcer(*parts)).tick)]
-        if watch.suppress:
-            jobs.append(Job("watch", 1.0, WatchTicker(Announcer(*parts), self._watch).tick))
+        self._announcer = Announcer(self.engine, self.desk, self.feed, lambda: None)
+        by_case = CaseTicker(self.engine, self.desk, self.feed, lambda: None)
+        jobs = [
+            Job("cases", 1.0, by_case.tick),
+            Job("shelves", 1.0, ShelfTicker(self._announcer).tick),
+            Job("watch", 1.0, WatchTicker(self._announcer, self._watch).tick),
+        ]
         self._ticker = Ticker(self.engine, self.clock, jobs)
 
     @property
@@ -165,21 +168,18 @@ class City:
             found += judged.transitions
         return found
 
-    async def take_up(self, steps: Sequence[Transition]) -> list[Joined]:
+    async def take_up(self, steps: Sequence[Transition]) -> None:
         """The cloud's one transaction for what a gateway tells: recorded, explained, announced."""
-        if not steps:
-            return []
-        async with writing(self.engine) as conn:
-            recorded = await self._watch.seen(conn, await record(conn, steps, self.now_ns), self.now_ns)
-            joined = await announce(conn, recorded, desk=self.desk, now_ns=self.now_ns)
-        tell(self.feed, recorded, joined)
-        return joined
 
-    async def announce(self, recorded: Recorded) -> None:
-        """What somebody did to alarms in a transaction of their own is told."""
-        async with writing(self.engine) as conn:
-            joined = await announce(conn, recorded, desk=self.desk, now_ns=self.now_ns)
-        tell(self.feed, recorded, joined)
+        async def explained(conn: AsyncConnection) -> Recorded:
+            return await self._watch.seen(conn, await record(conn, steps, self.now_ns), self.now_ns)
+
+        if steps:
+            await self.act(explained)
+
+    async def act(self, does: Callable[[AsyncConnection], Awaitable[Recorded]]) -> Recorded:
+        """Something is done to alarms, and told."""
+        return await self._announcer.after(does, self.now_ns)
 
     async def until(self, text: str) -> None:
         """Time passes, and the ticker does what falls due in its own minute."""

@@ -8,7 +8,7 @@ from story_city import City, a_city, clock_time, instant, table
 
 from cloud.alarms.maintenance import disarm, window_of
 from cloud.cases.draft import CaseError
-from cloud.relational.engine import reading, writing
+from cloud.relational.engine import reading
 from cloud.relational.tables import transitions
 from cloud.workflow.states import Step
 
@@ -18,10 +18,10 @@ PLACE = (111.02, 35.03)
 async def opened_for_work(city: City) -> None:
     """At two in the afternoon chen.jie says that cover-7 will be open until five, and opens it."""
     await city.install("cover_nbiot", "cover-7", place=PLACE)
-    async with writing(city.engine) as conn:
-        why = {"actor": "chen.jie", "reason": "cable works", "now_ns": city.now_ns, "until_ns": instant("2026-10-20 17:00")}
-        recorded = await disarm(conn, city.catalog, "cover-7", **why)
-    await city.announce(recorded)
+    until_ns, why = instant("2026-10-20 17:00"), "cable works"
+    await city.act(
+        lambda conn: disarm(conn, city.catalog, "cover-7", until_ns=until_ns, actor="chen.jie", reason=why, now_ns=city.now_ns)
+    )
     await city.until("2026-10-20 14:10")
     await city.says("cover-7", cover_open=True, cover_moved=True, tilt_deg=80.0, water_level_cm=20.0)
 
