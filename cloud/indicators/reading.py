@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, exists, func, or_, select
+from sqlalchemy import ColumnElement, CompoundSelect, Select, case, func, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from cloud.indicators.history import CaseClock, CaseStep, History
@@ -33,36 +33,40 @@ async def report(engine: AsyncEngine, period: Period, by: By, made_ns: int, *, p
 
 
 async def histories(conn: AsyncConnection, span: Span, *, page: int = _PAGE) -> AsyncIterator[History]:
-    """Every case that was open in the period, or whose limit ended in it, by its number; `page` of them in memory."""
-    after, going = 0, True
-    while going:
-        rows = (await conn.execute(_cases(span).where(cases.c.id > after).order_by(cases.c.id).limit(page))).mappings().all()
-        going = len(rows) == page
-        ids = [row["id"] for row in rows]
-        after = ids[-1] if ids else after
-        steps, clocks = await _steps(conn, ids), await _clocks(conn, ids)
-        for row in rows:
-            held: dict[str, Any] = {name: row[name] for name in (*_CASE, "before_ns")}
-            yield History(**held, steps=tuple(steps[row["id"]]), clocks=tuple(clocks[row["id"]]))
+    """Every case open in the period, or of which a limit or a step lies in it, by its number; `page` of them in memory."""
+    async with conn.stream(_touched(span)) as numbers:
+        async for ids in numbers.scalars().partitions(page):
+            rows = (await conn.execute(_CASES.where(cases.c.id.in_(ids)).order_by(cases.c.id))).mappings().all()
+            steps, clocks = await _steps(conn, ids), await _clocks(conn, ids)
+            for row in rows:
+                held: dict[str, Any] = {name: row[name] for name in (*_CASE, "before_ns")}
+                yield History(**held, steps=tuple(steps[row["id"]]), clocks=tuple(clocks[row["id"]]))
 
 
-def _cases(span: Span) -> Select[Any]:
-    """Cases that can count: closed ones only where something of them lies in the period."""
+def _touched(span: Span) -> CompoundSelect[int]:
+    """Numbers of the cases that can count. Each part goes by an index of its own, so that old cases cost nothing."""
+    here = cases.c.opened_ns < span.until_ns
+    return union(
+        select(cases.c.id).where(here, cases.c.closed_ns.is_(None)),
+        select(cases.c.id).where(here, cases.c.closed_ns >= span.from_ns),
+        select(case_clocks.c.case_id).where(_within(case_clocks.c.deadline_ns, span)),
+        select(case_steps.c.case_id).where(_within(case_steps.c.at_ns, span)),
+    ).order_by("id")
+
+
+def _cases() -> Select[Any]:
     before = cases.alias("before")
+    # Only device and matter are asked for: without statistics SQLite would sooner look through all closed cases of the city.
+    was_closed = (before.c.state == State.CLOSED.value) & (before.c.closed_ns <= cases.c.opened_ns)
     closed_ns = (
-        select(func.max(before.c.closed_ns))
+        select(func.max(case((was_closed, before.c.closed_ns))))
         .where(before.c.device == cases.c.device, before.c.matter == cases.c.matter, before.c.id < cases.c.id)
-        .where(before.c.state == State.CLOSED.value, before.c.closed_ns <= cases.c.opened_ns)
         .scalar_subquery()
     )
-    touched = or_(
-        cases.c.closed_ns.is_(None),
-        cases.c.closed_ns >= span.from_ns,
-        exists().where(case_clocks.c.case_id == cases.c.id, _within(case_clocks.c.deadline_ns, span)),
-        exists().where(case_steps.c.case_id == cases.c.id, _within(case_steps.c.at_ns, span)),
-    )
-    named = select(cases.c.id, *(cases.c[name] for name in _CASE), closed_ns.label("before_ns"))
-    return named.where(cases.c.opened_ns < span.until_ns, touched)
+    return select(cases.c.id, *(cases.c[name] for name in _CASE), closed_ns.label("before_ns"))
+
+
+_CASES: Final = _cases()
 
 
 def _within(column: ColumnElement[int], span: Span) -> ColumnElement[bool]:
@@ -73,8 +77,8 @@ async def _steps(conn: AsyncConnection, ids: Sequence[int]) -> dict[int, list[Ca
     found: defaultdict[int, list[CaseStep]] = defaultdict(list)
     wanted = select(case_steps.c.case_id, *(case_steps.c[name] for name in _STEP))
     for row in await conn.execute(wanted.where(case_steps.c.case_id.in_(ids)).order_by(case_steps.c.id)):
-        case, *values = row
-        found[case].append(CaseStep(**dict(zip(_STEP, values, strict=True))))
+        number, *values = row
+        found[number].append(CaseStep(**dict(zip(_STEP, values, strict=True))))
     return found
 
 

@@ -249,3 +249,11 @@ def test_steps_of_before_the_workflow_count_for_nothing_but_the_case_itself() ->
     found = numbers(told)
     assert parts(found["unclosed_rate"]) == (1, 1)
     assert found["filing_rate"].value is None
+
+
+def test_what_happens_on_the_stroke_of_midnight_belongs_to_the_month_that_begins() -> None:
+    told = confirmed().then(Step.CHECK)
+    told.then(Step.CHECKED).then(Step.PASS, NOVEMBER - told.at)
+    october, november = numbers(told), numbers(told, period=NOV)
+    assert parts(october["closing_rate"]) == (0, 1)
+    assert (october["device_closing_rate"].denominator, november["device_closing_rate"].denominator) == (0, 1)

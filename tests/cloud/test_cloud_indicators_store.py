@@ -1,6 +1,9 @@
 """What is in the store is counted: all that touches the period, nothing twice, whatever the size of a page."""
 
 import random
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from cloud_indicators_histories import DAY, NOVEMBER, OCTOBER, Story, closed, many, reported, store
@@ -12,7 +15,7 @@ from cloud.indicators.period import month
 from cloud.indicators.reading import histories, report
 from cloud.indicators.tally import tally
 from cloud.indicators.words import By
-from cloud.relational.engine import reading, writing
+from cloud.relational.engine import make_engine, reading, writing
 from cloud.relational.tables import cases
 from cloud.workflow.states import Step
 
@@ -81,5 +84,27 @@ async def test_a_page_costs_three_questions_however_many_cases_it_holds(cloud_en
     await stored(cloud_engine, *many(random.Random(2), 20))  # noqa: S311 - repeatable stories, no secret
     asked: list[str] = []
     event.listen(cloud_engine.sync_engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
-    await report(cloud_engine, MONTH, By.CITY, MADE)
-    assert sum(statement.lstrip().startswith("SELECT") for statement in asked) == 3
+    for page, pages in ((500, 1), (5, 4)):
+        asked.clear()
+        await report(cloud_engine, MONTH, By.CITY, MADE, page=page)
+        assert sum("SELECT" in statement for statement in asked) == 1 + 3 * pages
+
+
+@pytest.fixture
+async def a_file(tmp_path: Path, migrated_file: Path) -> AsyncIterator[AsyncEngine]:
+    shutil.copy(migrated_file, tmp_path / "cloud.db")
+    engine = make_engine(f"sqlite+aiosqlite:///{tmp_path / 'cloud.db'}")
+    yield engine
+    await engine.dispose()
+
+
+async def test_the_case_before_is_looked_up_by_its_device(a_file: AsyncEngine) -> None:
+    """Not among all closed cases of the city, which made a month of a city's cases take minutes."""
+    await stored(a_file, reported())
+    asked: list[tuple[str, tuple[object, ...]]] = []
+    event.listen(a_file.sync_engine, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
+    await report(a_file, MONTH, By.CITY, MADE)
+    [(wanted, parameters)] = [(statement, given) for statement, given in asked if "max(" in statement]
+    async with reading(a_file) as conn:
+        plan = str((await conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {wanted}", parameters)).all())
+    assert "SEARCH before USING INDEX ix_cases_device" in plan
