@@ -3,6 +3,7 @@
 import asyncio
 import struct
 import zlib
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -61,6 +62,8 @@ class Crew:
             if seen["state"] == "closed":
                 return
             async with session.post(f"/api/cases/{case}/steps", json={**step, "version": seen["version"]}) as answer:
+                if answer.status == HTTPStatus.CONFLICT:
+                    return  # somebody at the page acts on this case: it is theirs
                 answer.raise_for_status()
                 seen = await answer.json()
 
