@@ -17,7 +17,8 @@ from cloud.workflow.states import State
 
 __all__ = ["histories", "report"]
 
-_PAGE: Final = 500
+_PAGE: Final = 50
+"""Cases at a time: some 15 ms of counting between two waits, so that the process stays prompt for everybody else."""
 
 _STEP: Final = ("step", "from_state", "to_state", "actor", "at_ns", "department", "assignee", "device_says")
 _CASE: Final = ("opened_ns", "device", "department", "district", "source", "longitude", "latitude")
