@@ -179,7 +179,7 @@ class MockCase:
                 "id": len(self.steps) + 1,
                 "step": deed.step.value,
                 "title": _words(STEP_WORDS[deed.step]),
-                "from_state": "" if before is None else before.value,
+                "from_state": (before or self.case.state).value,
                 "to_state": self.case.state.value,
                 "role": deed.role.value,
                 "at": iso(at),

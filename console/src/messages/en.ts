@@ -182,7 +182,7 @@ export const en: Catalogue = {
   'step.untaken': 'Task not taken',
   'step.alarmed_again': 'Alarmed again',
   'step.joined': 'Joined',
-  'step.opened': 'Opened',
+  'step.opened': 'New case',
   'step.reopened': 'Reopened',
   'step.digest': 'Digest',
   'step_fact.done': "{time} by the actor's own clock",

@@ -181,7 +181,7 @@ export const zh = {
   'step.untaken': '任务无人接单',
   'step.alarmed_again': '告警再次出现',
   'step.joined': '并入',
-  'step.opened': '立案',
+  'step.opened': '新案件',
   'step.reopened': '重开',
   'step.digest': '汇总',
   'step_fact.done': '本人时钟 {time}',
