@@ -307,7 +307,7 @@ class Line:
 
     `cut_photo_after`: that many bytes of the next photo get through, then the line is cut. `lose_answer_to`: the next request
     that begins with it arrives, then the line is cut before its answer does. (Cut, not only broken: on a connection that
-    breaks Chromium itself sends once more.)
+    breaks Chromium itself sends once more.) `hold`: no answer comes while it is set.
     """
 
     def __init__(self, port: int) -> None:
@@ -319,6 +319,7 @@ class Line:
         self._thread = threading.Thread(target=self._run, name="line", daemon=True)
         self.cut_photo_after = 0
         self.lose_answer_to = b""
+        self.hold = False
         self.cuts = 0
         self.url = ""
 
@@ -400,6 +401,8 @@ class Line:
         while data := await reader.read(65_536):
             if deaf.is_set():
                 self._break()
+            while self.hold:  # noqa: ASYNC110 - a test's own thread ends it
+                await asyncio.sleep(0.02)
             to.write(data)
             await to.drain()
         to.transport.abort()

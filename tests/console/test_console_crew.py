@@ -460,6 +460,36 @@ class TestLook:
                 assert {tuple(map(int, pixel)) for pixel in drawn.reshape(-1, 3)} >= {(0x10, 0x21, 0x2B), (0x5C, 0xC8, 0xE8)}
         assert page.request.get("/crew-worker.js").headers["cache-control"] == "no-cache"
 
+    def test_a_new_version_leaves_nothing_of_an_older_one(self, phone: BrowserContext) -> None:
+        page = phone.new_page()
+        page.goto("/licenses.txt")
+        page.evaluate("() => Promise.all(['crew-0123456789abcdef', 'other'].map((name) => caches.open(name))).then(() => true)")
+        page.goto("/crew")
+        kept = page.evaluate(
+            """async () => {
+              await navigator.serviceWorker.ready;
+              for (let i = 0; i < 250 && (await caches.keys()).includes('crew-0123456789abcdef'); i++) {
+                await new Promise((done) => setTimeout(done, 20));
+              }
+              const names = (await caches.keys()).sort();
+              const shell = await (await caches.open(names[0])).keys();
+              return [names, shell.map((request) => new URL(request.url).pathname)];
+            }"""
+        )
+        names, shell = kept
+        assert re.fullmatch(r"crew-[0-9a-f]{16},other", ",".join(names))
+        assert {"/crew", "/favicon.svg", "/crew.webmanifest", "/crew-192.png"} < set(shell)
+        assert all(page.request.get(path).ok for path in shell)
+
+    def test_a_line_that_says_nothing_does_not_keep_the_page_empty(self, phone: BrowserContext, page: Page, line: Line) -> None:
+        expect(page.get_by_test_id("tasks").get_by_role("listitem")).to_have_count(1)
+        page.close()
+        line.hold = True
+        later = phone.new_page()
+        later.goto("/crew")
+        expect(later.get_by_test_id("tasks").get_by_role("listitem")).to_have_count(1, timeout=10_000)
+        line.hold = False
+
     def test_the_page_may_use_camera_and_position_and_nothing_else(self, page: Page) -> None:
         policy = page.request.get("/crew").headers["permissions-policy"]
         assert policy == "geolocation=(self), camera=(self), microphone=()"

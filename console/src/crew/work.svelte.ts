@@ -21,7 +21,6 @@ class Work {
   #running = false;
 
   async begin(): Promise<void> {
-    await this.#remember();
     link.whenBack(() => void this.refresh());
     document.addEventListener('visibilitychange', () => void (document.visibilityState === 'visible' && this.refresh()));
     setInterval(() => void (document.visibilityState === 'visible' && this.refresh()), EVERY_MS);
@@ -86,7 +85,7 @@ class Work {
   }
 
   /** What an earlier life of the page kept. */
-  async #remember(): Promise<void> {
+  async remember(): Promise<void> {
     const tasks = await kept<Task[]>(`tasks/${me.actor}`);
     if (tasks === undefined) return;
     const details: Record<number, Detail> = {};
