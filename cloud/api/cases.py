@@ -9,6 +9,7 @@ from sqlalchemy import RowMapping, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.api import case_schemas as schemas
+from cloud.api.actor import Acting
 from cloud.api.alarms import alarm_select, shown_alarm
 from cloud.api.common import MAX_INT, Given, Id, NoQuery, PageQuery, text
 from cloud.api.cursors import Whole, next_cursor, read_cursor
@@ -52,9 +53,9 @@ class CaseQuery(PageQuery):
 
 
 @router.get("/cases", summary="Cases, newest first", response_model=schemas.CasePage)
-async def list_cases(given: Given, query: Annotated[CaseQuery, Query()]) -> dict[str, Any]:
+async def list_cases(given: Given, who: Acting, query: Annotated[CaseQuery, Query()]) -> dict[str, Any]:
     """In order of their number, newest first; at most 1000 a page."""
-    wanted = _select().order_by(cases.c.id.desc()).limit(query.limit + 1)
+    wanted = _select().where(who.seen(cases.c.district)).order_by(cases.c.id.desc()).limit(query.limit + 1)
     if query.state != "all":
         wanted = wanted.where(cases.c.closed_ns.is_(None) if query.state == "open" else cases.c.closed_ns.is_not(None))
     for name in ("device", "assignee", "department", "district", "matter"):
@@ -76,16 +77,21 @@ async def list_cases(given: Given, query: Annotated[CaseQuery, Query()]) -> dict
     response_model=schemas.CaseDetail,
     responses=describe(404),
 )
-async def get_case(given: Given, case: CaseId, _: NoQuery) -> dict[str, Any]:
-    """Steps and messages in the order they happened, alarms newest first; `may` is what its state allows next."""
+async def get_case(given: Given, who: Acting, case: CaseId, _: NoQuery) -> dict[str, Any]:
+    """Steps and messages in the order they happened, alarms newest first; `may` is what its state allows next. A case of a
+    district that is none of one's own is not there."""
     async with reading(given.engine) as conn:
-        return await _detail(conn, given, case)
+        detail = await _detail(conn, given, case)
+    if not who.sees(detail["district"]):
+        raise ApiProblem(Reason.NOT_FOUND, f"case {case}: there is none")
+    return detail
 
 
 @router.post("/cases", summary="Report a problem", response_model=schemas.CaseDetail, responses=_STEP_PROBLEMS)
-async def report_problem(given: Given, new: schemas.NewCase, _: NoQuery) -> dict[str, Any]:
+async def report_problem(given: Given, who: Acting, new: schemas.NewCase, _: NoQuery) -> dict[str, Any]:
     """The new case, or the open one that the report joined: of the same device, or the nearest of the same matter."""
     now_ns = given.clock.wall_ns()
+    name, role = who.reports(new.actor, new.role if who.free or "role" in new.model_fields_set else "")
     matter = given.desk.matters.find(new.matter, now_ns)
     if matter is None:
         raise ApiProblem(Reason.NOT_FOUND, f"matter {new.matter}: there is none")
@@ -94,13 +100,13 @@ async def report_problem(given: Given, new: schemas.NewCase, _: NoQuery) -> dict
             matter=matter,
             priority=matter.priority.value,
             source="person",
-            occasion=f"report/{new.actor}/{now_ns}",
+            occasion=f"report/{name}/{now_ns}",
             note=new.description or matter.title.zh,
-            actor=new.actor,
-            role=new.role,
+            actor=name,
+            role=role,
             address=new.address,
             description=new.description,
-            reporter=new.actor,
+            reporter=name,
             photos=tuple(new.photos),
             **await _place(conn, new.device, new.longitude, new.latitude),
         )
@@ -111,16 +117,17 @@ async def report_problem(given: Given, new: schemas.NewCase, _: NoQuery) -> dict
 
 
 @router.post("/cases/{id}/steps", summary="Take a step of a case", response_model=schemas.CaseDetail, responses=_STEP_PROBLEMS)
-async def take_step(given: Given, case: CaseId, step: schemas.StepTaken, _: NoQuery) -> dict[str, Any]:
+async def take_step(given: Given, who: Acting, case: CaseId, step: schemas.StepTaken, _: NoQuery) -> dict[str, Any]:
     """409 where the case has moved on since `version` or its state does not allow the step, 403 where the office does not."""
     if step.role is Role.SYSTEM:
         raise ApiProblem(Reason.NOT_ALLOWED, "role system: is nobody's office")
     async with writing(given.engine) as conn:
+        name, role = await who.steps_on(conn, case, step.step, step.actor, step.role)
         row = await take(
             conn,
             given.desk,
             case,
-            _deed(step),
+            _deed(step, name, role),
             now_ns=given.clock.wall_ns(),
             version=step.version,
             key=step.key,
@@ -131,11 +138,11 @@ async def take_step(given: Given, case: CaseId, step: schemas.StepTaken, _: NoQu
     return detail
 
 
-def _deed(step: schemas.StepTaken) -> Deed:
+def _deed(step: schemas.StepTaken, name: str, role: Role) -> Deed:
     return Deed(
         step=step.step,
-        actor=step.actor,
-        role=step.role,
+        actor=name,
+        role=role,
         at_ns=0,  # `take` says when
         note=step.note,
         reason=step.reason,
