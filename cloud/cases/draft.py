@@ -180,7 +180,7 @@ class CaseDraft:
                 return  # a case from before it had clocks
             self.clocks[turn.clock] = held = self._started(turn.clock, now_ns)
         match turn.does:
-            case Does.STOPS:
+            case Does.STOPS if held["state"] != "stopped":
                 held |= {"late": self._is_late(turn.clock, now_ns), "charged": assignee or deed.actor}
                 held |= {"state": "stopped", "stopped_ns": now_ns}
             case Does.PAUSES:
@@ -189,8 +189,8 @@ class CaseDraft:
                 held |= {"holds": _rested(held, now_ns), "state": "running", "stopped_ns": None, "late": None}
             case Does.EXTENDS:
                 held["extensions"] = [*held["extensions"], held["limit_ns"]]
-            case Does.STARTS:
-                pass
+            case Does.STARTS | Does.STOPS:
+                pass  # just made, or stopped before by whoever answered
         held["deadline_ns"] = self._deadline(held)
         self._turned[id(held)] = turn.clock, held
 

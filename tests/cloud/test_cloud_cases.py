@@ -137,6 +137,16 @@ async def test_a_case_whose_device_still_reports_the_fault_is_closed_by_a_superv
     assert row["state"] == "closed"
 
 
+async def test_a_check_that_was_answered_in_time_stays_so_however_long_the_desk_takes(cloud_engine: AsyncEngine) -> None:
+    case = await case_of(cloud_engine)
+    await walk(cloud_engine, case, [*HANDLED, Step.CHECK, Step.CHECKED])
+    [check] = [row for row in await all_rows(cloud_engine, case_clocks) if row["clock"] == "check"]
+    await do(cloud_engine, case, Step.OVERRIDE, T0 + 48 * HOUR)
+    [after] = [row for row in await all_rows(cloud_engine, case_clocks) if row["clock"] == "check"]
+    assert after == check
+    assert (after["late"], after["charged"]) == (False, "wang")
+
+
 async def test_an_alarm_that_comes_back_soon_reopens_its_case_as_rework(cloud_engine: AsyncEngine) -> None:
     case = await case_of(cloud_engine)
     await set_alarm(cloud_engine, "a1", "returned_unacknowledged")
