@@ -209,7 +209,9 @@ class TestWork:
         expect(said).to_contain_text("设备仍报告故障")
         desk.values["cover-12"] = {"cover_open": False, "tilt_deg": 1.2}
         expect(said).to_contain_text("井盖已闭合")
-        expect(said).to_contain_text(re.compile(r"倾角 1\.2° ?[34]秒前"))
+        expect(said).to_contain_text(re.compile(r"倾角 1\.2° ?\d秒前"))
+        expect(said).to_contain_text("设备报告已恢复正常")
+        expect(page.get_by_text("设备仍报告故障")).to_have_count(0)
 
     def test_a_draft_outlives_the_page(self, page: Page, photo: bytes) -> None:
         open_task(page)

@@ -6,6 +6,7 @@ import { link } from './link.svelte';
 import { me } from './me.svelte';
 
 const EVERY_MS = 30_000;
+const AGAIN_MS = 10_000;
 export type Aged<T> = { at: number; value: T };
 
 class Work {
@@ -19,6 +20,7 @@ class Work {
   problem = $state.raw<Problem | null>(null);
   loading = $state(true);
   #running = false;
+  #lookedAt = 0;
 
   async begin(): Promise<void> {
     link.whenBack(() => void this.refresh());
@@ -52,22 +54,34 @@ class Work {
   }
 
   learn(detail: Detail): void {
+    // Two answers may overtake each other; a version only grows.
+    if ((this.details[detail.id]?.version ?? 0) > detail.version) return;
     this.details = { ...this.details, [detail.id]: detail };
     this.tasks = this.tasks.map((task) => (task.id === detail.id ? detail : task));
     void keep(`case/${detail.id}`, clock.exact(), detail);
   }
 
-  async look(device: string): Promise<void> {
+  /** Ask the device of a task; and the task itself where the device says something else than before, or it is some time ago:
+   * what its word is worth for the case is the cloud's to say, and no step changes with it. */
+  async look(device: string, id: number): Promise<void> {
     try {
+      const before = this.#flags(device);
       const [said, arming] = await Promise.all([api.latest(device), api.arming(device).catch((fault: unknown) => this.#unless404(fault))]);
       const at = clock.exact();
       this.latest = { ...this.latest, [device]: { at, value: said } };
       void keep(`latest/${device}`, at, said);
       if (arming !== null) this.arming = { ...this.arming, [device]: { at, value: arming } };
       if (arming !== null) void keep(`arming/${device}`, at, arming);
+      if (this.#flags(device) === before && at - this.#lookedAt < AGAIN_MS) return;
+      this.#lookedAt = at;
+      this.learn(await api.detail(id));
     } catch (fault) {
       if (!(fault instanceof Problem)) throw fault;
     }
+  }
+
+  #flags(device: string): string {
+    return (this.latest[device]?.value ?? []).filter((one) => typeof one.value === 'boolean').map((one) => `${one.metric}=${String(one.value)}`).join();
   }
 
   #unless404(fault: unknown): null {
