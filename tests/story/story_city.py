@@ -74,12 +74,14 @@ _OFFICES: Mapping[str, tuple[str, str]] = {
     "pan.wei": ("department", "市政设施养护单位"),
     "he.ping": ("department", "路灯管理所"),
     "dong.mei": ("department", "环卫作业单位"),
+    "gao.feng": ("department", "环卫车队调度室"),
     "bai.xue": ("department", "物联网设备运维单位"),
     "chen.jie": ("assignee", ""),
     "liu.yang": ("assignee", ""),
     "li.wei": ("assignee", ""),
     "wu.gang": ("assignee", ""),
     "xu.tao": ("assignee", ""),
+    "tian.yu": ("assignee", ""),
 }
 
 
@@ -129,7 +131,7 @@ class City:
         jobs = [
             Job("cases", 1.0, by_case.tick),
             Job("shelves", 1.0, ShelfTicker(self._announcer).tick),
-            Job("watch", 1.0, WatchTicker(self._announcer, self._watch).tick),
+            Job("watch", 60.0, WatchTicker(self._announcer, self._watch).tick),
         ]
         self._ticker = Ticker(self.engine, self.clock, jobs)
 
@@ -183,13 +185,11 @@ class City:
 
     async def until(self, text: str) -> None:
         """Time passes, and the ticker does what falls due in its own minute."""
-        end_ns = instant(text)
-        while (due_ns := await self._next_due()) is not None and due_ns <= end_ns:
-            self.clock.set_wall(max(due_ns, self.now_ns + SECOND_NS))
-            await self._ticker.turn()
-        assert self.now_ns <= end_ns, f"it is later than {text} already"
-        self.clock.set_wall(end_ns)
-        await self._ticker.turn()
+        await self._pass(instant(text))
+
+    async def later(self, seconds: float) -> None:
+        """The same for so long."""
+        await self._pass(self.now_ns + round(seconds * SECOND_NS))
 
     async def does(self, who: str, step: Step, case: int, **more: Any) -> dict[str, Any]:
         """A person's step, at the case as it is now; `photo` is what they show."""
@@ -272,6 +272,14 @@ class City:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+    async def _pass(self, end_ns: int) -> None:
+        while (due_ns := await self._next_due()) is not None and due_ns <= end_ns:
+            self.clock.set_wall(max(due_ns, self.now_ns + SECOND_NS))
+            await self._ticker.turn()
+        assert self.now_ns <= end_ns, f"it is {clock_time(self.now_ns)} already"
+        self.clock.set_wall(end_ns)
+        await self._ticker.turn()
 
     async def _waits(self) -> int:
         pending = select(func.count()).select_from(notifications).where(notifications.c.state == "pending")
