@@ -2,11 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from citynerve.commands import cloud_alarms, cloud_channel, cloud_report, cloud_user
+from citynerve.commands.cloud_shared import fail, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,7 @@ def init(
     from importlib.resources import files
 
     if config.exists() and not force:
-        _fail(f"{config}: exists already; write --force to replace it")
+        fail(f"{config}: exists already; write --force to replace it")
     config.write_text(files("cloud").joinpath("sample.toml").read_text("utf-8"), "utf-8")
     print(f"{config}: written. Change it, then: citynerve cloud check {config}")
 
@@ -48,11 +49,11 @@ def check(config: ConfigFile) -> None:
     from cloud.plans import load_plans
     from device_profiles.mistakes import FileError
 
-    loaded = _load(config)
+    loaded = load(config)
     try:
         plans = load_plans(loaded, time.time_ns())
     except FileError as error:
-        _fail(str(error))
+        fail(str(error))
     if loaded.cases.duty:
         for department in plans.desk.duty.unknown(plans.desk.matters.all(time.time_ns())):
             print(f"{config}: nobody in the duty plan is called {department}; its cases wait for a dispatcher")
@@ -66,7 +67,7 @@ def migrate(config: ConfigFile) -> None:
     """Bring the relational store to the schema of this version; `run` does so, too."""
     import asyncio
 
-    loaded = _load(config)
+    loaded = load(config)
     asyncio.run(_migrate(loaded))
     print(f"{loaded.database_url}: up to date")
 
@@ -76,7 +77,7 @@ def rebuild_alarms(config: ConfigFile) -> None:
     """Make the current rows of the alarms anew from their log; the cloud may run meanwhile."""
     import asyncio
 
-    loaded = _load(config)
+    loaded = load(config)
     asyncio.run(_rebuild(loaded))
 
 
@@ -94,7 +95,7 @@ def run(
     from cloud.run import Cloud
     from device_profiles.mistakes import FileError
 
-    loaded = _load(config)
+    loaded = load(config)
     level = logging.DEBUG if verbose else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -106,7 +107,7 @@ def run(
     except* (FileError, OSError) as errors:
         faults = list(_told(errors))
     if faults:
-        _fail("\n".join(faults))
+        fail("\n".join(faults))
 
 
 async def _migrate(config: "CloudConfig") -> None:
@@ -166,17 +167,3 @@ def _told(errors: BaseException) -> "Iterator[str]":
             yield from _told(error)
     else:
         yield str(errors)
-
-
-def _load(config: Path) -> "CloudConfig":
-    from cloud.config import ConfigError, load_config
-
-    try:
-        return load_config(config)
-    except ConfigError as error:
-        _fail(str(error))
-
-
-def _fail(message: str) -> NoReturn:
-    print(message, file=sys.stderr)
-    raise typer.Exit(1)

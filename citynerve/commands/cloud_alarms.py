@@ -3,9 +3,11 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from citynerve.commands.cloud_shared import fail, load
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -43,11 +45,11 @@ def health(
     from cloud.health.shown import shown_report
     from device_profiles.mistakes import ProfileError
 
-    loaded = _load(config)
+    loaded = load(config)
     try:
         report = asyncio.run(_health(loaded, days, desk))
     except (UnknownDeskError, ProfileError) as error:
-        _fail(str(error))
+        fail(str(error))
     if as_json:
         print(json.dumps(shown_report(report), ensure_ascii=False, indent=2))
     else:
@@ -72,7 +74,7 @@ def try_rule(  # noqa: PLR0917 - typer reads the command line from them
     from cloud.series.store import StoreUnavailable
     from cloud.trial.shown import shown_trial
 
-    loaded = _load(config)
+    loaded = load(config)
     found = _profile(loaded, profile)
     tried = _rule(found, rule)
     places = _zones(zones, tried)
@@ -80,7 +82,7 @@ def try_rule(  # noqa: PLR0917 - typer reads the command line from them
         result = asyncio.run(_try(loaded, found, tried, places, names=device or [], days=days))
     except StoreUnavailable as error:
         host = f"{loaded.api.host}:{loaded.api.port}"
-        _fail(f"{error}\nA cloud that runs holds its store alone; ask it: POST http://{host}/api/alarms/try")
+        fail(f"{error}\nA cloud that runs holds its store alone; ask it: POST http://{host}/api/alarms/try")
     if as_json:
         print(json.dumps(shown_trial(result), ensure_ascii=False, indent=2))
     else:
@@ -128,7 +130,7 @@ async def _try(
             known = await devices_of(engine, profile.name)
             unknown = sorted(set(names) - set(known))
             if unknown:
-                _fail(f"no device {', '.join(unknown)} of the profile {profile.name}")
+                fail(f"no device {', '.join(unknown)} of the profile {profile.name}")
             trial = Trial(profile, rule, gateway_engine(zones), names=names or known, now_ns=SystemClock().wall_ns(), days=days)
             await _until_done(trial.run(engine, store, _progress))
             return trial.result()
@@ -171,9 +173,9 @@ def _profile(config: "CloudConfig", name: str) -> "Profile":
     try:
         catalog = load_catalog(*config.profile_dirs)
     except ProfileError as error:
-        _fail(str(error))
+        fail(str(error))
     if name not in catalog:
-        _fail(f"--profile {name!r}: want {did_you_mean(name, catalog)}")
+        fail(f"--profile {name!r}: want {did_you_mean(name, catalog)}")
     return catalog[name]
 
 
@@ -185,11 +187,11 @@ def _rule(profile: "Profile", text: str) -> "AlarmRule":
         return profile.alarms[text]
     file = Path(text)
     if not text or not file.is_file():
-        _fail(f"--rule {text!r}: want a YAML file, or a rule of {profile.name}: {did_you_mean(text, profile.alarms)}")
+        fail(f"--rule {text!r}: want a YAML file, or a rule of {profile.name}: {did_you_mean(text, profile.alarms)}")
     try:
         return read_rule(file.read_text("utf-8"), profile, str(file))
     except (ProfileError, OSError, UnicodeDecodeError) as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def _zones(file: Path | None, rule: "AlarmRule") -> "Mapping[str, Zone]":
@@ -201,10 +203,10 @@ def _zones(file: Path | None, rule: "AlarmRule") -> "Mapping[str, Zone]":
     try:
         known = {} if file is None else load_zones(file)
     except ConfigError as error:
-        _fail(str(error))
+        fail(str(error))
     missing = sorted(zones_of(rule.when) - known.keys())
     if missing:
-        _fail(f"the rule is about the place {', '.join(missing)}: want --zones FILE.geojson with it, as the gateway has it")
+        fail(f"the rule is about the place {', '.join(missing)}: want --zones FILE.geojson with it, as the gateway has it")
     return known
 
 
@@ -212,17 +214,3 @@ def _lang(asked: str) -> str:
     from citynerve.messages import LANGUAGES, language
 
     return asked if asked in LANGUAGES else language()
-
-
-def _load(config: Path) -> "CloudConfig":
-    from cloud.config import ConfigError, load_config
-
-    try:
-        return load_config(config)
-    except ConfigError as error:
-        _fail(str(error))
-
-
-def _fail(message: str) -> NoReturn:
-    print(message, file=sys.stderr)
-    raise typer.Exit(1)

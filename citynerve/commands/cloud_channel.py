@@ -1,10 +1,11 @@
 """`citynerve cloud channel test`: does a channel reach anybody, and if not, why."""
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from citynerve.commands.cloud_shared import fail
 
 if TYPE_CHECKING:
     from cloud.notify.config import ChannelConfig
@@ -34,15 +35,15 @@ def send_test(
     try:
         loaded = load_config(config)
     except (ConfigError, OSError) as error:
-        _fail(str(error))
+        fail(str(error))
     found = next((channel for channel in loaded.channels if channel.name == name), None)
     if found is None:
         known = ", ".join(channel.name for channel in loaded.channels) or "none is configured"
-        _fail(f"{config}: {name!r} is no channel; there are: {known}")
+        fail(f"{config}: {name!r} is no channel; there are: {known}")
     try:
         well = asyncio.run(_try(found, person))
     except (OSError, LookupError) as error:
-        _fail(str(error))
+        fail(str(error))
     raise typer.Exit(0 if well else 1)
 
 
@@ -55,8 +56,3 @@ async def _try(channel: "ChannelConfig", person: str) -> bool:
         well = well and result.ok
         print(f"{' / '.join(part for part in (channel.name, target) if part)}: {in_words(result, channel.lang)}")
     return well
-
-
-def _fail(text: str) -> NoReturn:
-    print(text, file=sys.stderr)
-    raise typer.Exit(1)

@@ -1,11 +1,11 @@
 """`citynerve cloud report`: the indicators of a period as CSV and as a page to print."""
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from citynerve.commands.cloud_shared import fail
 from cloud.indicators.texts import Language
 from cloud.indicators.words import By
 
@@ -48,7 +48,7 @@ def report(  # noqa: PLR0917 - typer reads the command line from them
         stem.with_suffix(".csv").write_bytes(csv_file(made, lang))
         stem.with_suffix(".html").write_text(page(made, lang), "utf-8")
     except (ConfigError, OSError, ValueError) as error:
-        _fail(str(error))
+        fail(str(error))
     print(f"{stem}.csv\n{stem}.html")
 
 
@@ -94,8 +94,3 @@ async def _report(config: "CloudConfig", period: "Period", by: By, now_ns: int) 
         return await counted(engine, period, by, now_ns)
     finally:
         await engine.dispose()
-
-
-def _fail(text: str) -> NoReturn:
-    print(text, file=sys.stderr)
-    raise typer.Exit(1)

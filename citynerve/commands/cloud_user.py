@@ -2,9 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from citynerve.commands.cloud_shared import fail, load
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -48,7 +50,7 @@ def add(
 ) -> None:
     """Give somebody an account. From the first one on, the API and the console want a login."""
     grants = _grants(role, district, department)
-    loaded, password = _load(config), _password(password_file)
+    loaded, password = load(config), _password(password_file)
 
     async def work(accounts: "Accounts") -> str:
         made = await accounts.add(name, password, grants, display)
@@ -67,7 +69,7 @@ def list_users(config: ConfigFile = _DEFAULT) -> None:
         lines = [f"{user.name:<20} {_state(user):<10} {_words(user)}" for user in found]
         return "\n".join(lines) or "nobody has an account: everybody who reaches the address may everything"
 
-    _run(_load(config), work)
+    _run(load(config), work)
 
 
 @app.command()
@@ -104,13 +106,13 @@ def roles(
         await _told(accounts, "user.roles", changed.name, roles=_plain(changed.grants))
         return f"{changed.name}: {_words(changed)}"
 
-    _run(_load(config), work)
+    _run(load(config), work)
 
 
 @app.command()
 def password(name: UserName, config: ConfigFile = _DEFAULT, password_file: PasswordFile = None) -> None:
     """Give somebody another password; every session of theirs ends."""
-    loaded, words = _load(config), _password(password_file)
+    loaded, words = load(config), _password(password_file)
 
     async def work(accounts: "Accounts") -> str:
         from cloud.accounts.users import Change
@@ -131,7 +133,7 @@ def sessions(name: UserName, config: ConfigFile = _DEFAULT) -> None:
         lines = [f"since {_time(one.created_ns)}, used {_time(one.used_ns)}, {one.user_agent or 'a program'}" for one in found]
         return "\n".join(lines) or f"{name}: is not logged in"
 
-    _run(_load(config), work)
+    _run(load(config), work)
 
 
 @app.command("end-sessions")
@@ -143,7 +145,7 @@ def end_sessions(name: UserName, config: ConfigFile = _DEFAULT) -> None:
         await _told(accounts, "user.end_sessions", name, sessions=count)
         return f"{name}: {count} sessions ended"
 
-    _run(_load(config), work)
+    _run(load(config), work)
 
 
 def _change(name: str, config: Path, action: str, said: str, *, disabled: bool) -> None:
@@ -154,7 +156,7 @@ def _change(name: str, config: Path, action: str, said: str, *, disabled: bool) 
         await _told(accounts, action, changed.name)
         return f"{changed.name}: {said}"
 
-    _run(_load(config), work)
+    _run(load(config), work)
 
 
 async def _told(accounts: "Accounts", action: str, target: str, **detail: Any) -> None:
@@ -174,7 +176,7 @@ def _run(config: "CloudConfig", work: "Callable[[Accounts], Awaitable[str]]") ->
     try:
         print(asyncio.run(_over(config, work)))
     except (AccountError, OSError) as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 async def _over(config: "CloudConfig", work: "Callable[[Accounts], Awaitable[str]]") -> str:
@@ -196,10 +198,10 @@ def _grants(names: list[str], district: str, department: str) -> "tuple[Grant, .
 
     known = ", ".join(AccountRole)
     if not names:
-        _fail(f"no role is said; write --role with one of {known}")
+        fail(f"no role is said; write --role with one of {known}")
     for word in names:
         if word not in list(AccountRole):
-            _fail(f"--role {word}: there is none; there are {known}")
+            fail(f"--role {word}: there is none; there are {known}")
     return tuple(Grant(AccountRole(word), district.strip(), department.strip()) for word in names)
 
 
@@ -208,9 +210,9 @@ def _password(file: Path | None) -> str:
         try:
             return file.read_text("utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
-            _fail(f"{file}: cannot be read: {error}")
+            fail(f"{file}: cannot be read: {error}")
     if not sys.stdin.isatty():
-        _fail("no terminal to ask for the password; write --password-file")
+        fail("no terminal to ask for the password; write --password-file")
     said: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     return said
 
@@ -235,18 +237,3 @@ def _time(time_ns: int) -> str:
     from datetime import UTC, datetime
 
     return datetime.fromtimestamp(time_ns // 1_000_000_000, UTC).isoformat().removesuffix("+00:00") + "Z"
-
-
-def _load(config: Path) -> "CloudConfig":
-    from cloud.config import load_config
-    from device_profiles.mistakes import ConfigError
-
-    try:
-        return load_config(config)
-    except (ConfigError, OSError) as error:
-        _fail(str(error))
-
-
-def _fail(text: str) -> NoReturn:
-    print(text, file=sys.stderr)
-    raise typer.Exit(1)
