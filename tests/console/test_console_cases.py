@@ -230,6 +230,34 @@ class TestWalk:
         expect(last).to_contain_text("当时设备称：故障仍在")
         assert (city.posts[0][1]["role"], city.posts[0][1]["standard"]) == ("supervisor", "井盖复位并锁闭")
 
+    def test_a_step_is_taken_by_keyboard_alone_and_the_focus_is_never_lost(self, desk: Page, case: MockCase) -> None:
+        summary = desk.get_by_test_id("actions").locator("summary")
+        summary.focus()
+        desk.keyboard.press("Enter")
+        join = desk.get_by_role("button", name=re.compile("^并案"))
+        expect(join).to_be_visible()
+        desk.keyboard.press("Escape")
+        expect(join).to_be_hidden()
+        expect(summary).to_be_focused()
+        for _ in range(2):
+            desk.keyboard.press("Enter")
+            expect(join).to_be_visible()
+            join.focus()
+            desk.keyboard.press("Enter")
+            expect(desk.get_by_label("操作人")).to_be_focused()
+            desk.keyboard.press("Escape")
+            expect(desk.get_by_role("dialog")).to_have_count(0)
+            expect(summary).to_be_focused()
+        desk.keyboard.press("Enter")
+        expect(join).to_be_visible()
+        join.focus()
+        desk.keyboard.press("Enter")
+        expect(desk.get_by_label("操作人")).to_be_focused()
+        for keys in ("李伟", "Tab", "ArrowDown", "Tab", "路人也看到了", "Tab", "Tab", "Enter"):
+            desk.keyboard.press(keys) if keys.isascii() else desk.keyboard.type(keys)
+        expect(desk.get_by_test_id("timeline")).to_contain_text("路人也看到了")
+        expect(desk.get_by_role("heading", level=1)).to_be_focused()
+
 
 class TestNotDone:
     def test_a_conflict_keeps_what_was_typed_and_shows_who_did_what_meanwhile(
