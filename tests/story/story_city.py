@@ -25,6 +25,7 @@ from cloud.cases.desk import Desk
 from cloud.cases.steps import take
 from cloud.cases.ticking import CaseTicker
 from cloud.dispatch.duty_file import load_duty
+from cloud.dispatch.people import Person as Worker
 from cloud.evidence import EvidenceFolder
 from cloud.feed import Feed
 from cloud.indicators.period import month
@@ -42,6 +43,7 @@ from cloud.relational.tables import alarms, case_alarms, case_clocks, case_steps
 from cloud.relational.tables import suppressions as suppressed
 from cloud.ticker import Job, Ticker
 from cloud.watch.config import WatchRules
+from cloud.watch.explain import explained_by
 from cloud.watch.ticking import WatchTicker
 from cloud.watch.watch import Watch
 from cloud.workflow.case import Deed
@@ -66,24 +68,6 @@ _DUTY = Path(__file__).with_name("story_duty.toml")
 _JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00"
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
-_OFFICES: Mapping[str, tuple[str, str]] = {
-    # name: the office in which messages reach them, and the department to which that is limited
-    "zhao.min": ("supervisor", ""),
-    "sun.li": ("shift_lead", ""),
-    "ma.chao": ("operator", ""),
-    "pan.wei": ("department", "市政设施养护单位"),
-    "he.ping": ("department", "路灯管理所"),
-    "dong.mei": ("department", "环卫作业单位"),
-    "gao.feng": ("department", "环卫车队调度室"),
-    "bai.xue": ("department", "物联网设备运维单位"),
-    "chen.jie": ("assignee", ""),
-    "liu.yang": ("assignee", ""),
-    "li.wei": ("assignee", ""),
-    "wu.gang": ("assignee", ""),
-    "xu.tao": ("assignee", ""),
-    "tian.yu": ("assignee", ""),
-}
-
 
 def instant(text: str) -> int:
     """What the clocks of the city show, "2026-10-01 02:10" or with seconds, as nanoseconds UTC."""
@@ -107,20 +91,17 @@ class _Device(msgspec.Struct):
 
 
 class City:
-    """A desk, its people, and what hangs on its gateway. `now` is what its clocks show."""
+    """A desk, its people, and what hangs on its gateway."""
 
     def __init__(self, folder: Path, starts: str, watch: WatchRules, zones: Mapping[str, Zone]) -> None:
         self.engine = make_engine(f"sqlite+aiosqlite:///{folder / 'cloud.db'}")
         self.clock = ManualClock(wall_ns=instant(starts))
         self.catalog = dict(CATALOG)
         calendars = Calendars()
-        self.people = ChannelConfig(name="people", kind=ChannelKind.WECOM_APP, people=tuple(map(_person, _OFFICES)))
-        self.desk = Desk(
-            catalog=self.catalog,
-            channels=(self.people,),
-            calendars=calendars,
-            duty=load_duty(_DUTY, calendars.current),
-        )
+        duty = load_duty(_DUTY, calendars.current)
+        people = tuple(map(_on_the_phone, duty.people.values()))
+        self.people = ChannelConfig(name="people", kind=ChannelKind.WECOM_APP, people=people)
+        self.desk = Desk(catalog=self.catalog, channels=(self.people,), calendars=calendars, duty=duty)
         self.feed = Feed()
         self._photos = EvidenceFolder(folder / "evidence")
         self._zones = zones
@@ -149,15 +130,19 @@ class City:
             await conn.execute(devices.insert(), [{"id": name, **row} for name in names])
         self._devices |= {name: _Device(known, self.now_ns) for name in names}
 
-    async def says(self, device: str, **values: Value) -> list[Transition]:
+    async def says(self, device: str, **values: Value) -> None:
         """A reading of this moment: judged at the edge, and what comes of it taken up by the cloud."""
-        steps = self._judged(device, values)
-        await self.take_up(steps)
-        return steps
+        await self.take_up(self.heard(device, **values))
 
-    def heard(self, device: str, **values: Value) -> list[Transition]:
+    def heard(self, name: str, **values: Value) -> list[Transition]:
         """The same at the edge alone: what the gateway has to tell."""
-        return self._judged(device, values)
+        device = self._devices[name]
+        heard = Heard(device=name, profile=device.profile, received_ns=self.now_ns, decoded=Decoded(values=values))
+        work = process(Work(heard=heard, memory=device.memory, zones=self._zones))
+        assert work.reading is not None, f"{name}: nothing in it could be used"
+        assert not work.doubts, work.doubts
+        device.memory, device.heard_ns = work.memory, self.now_ns
+        return list(work.transitions)
 
     def silent(self, names: Sequence[str]) -> list[Transition]:
         """The gateway looks who has been silent for too long."""
@@ -196,13 +181,11 @@ class City:
         photo = more.pop("photo", None)
         if photo is not None:
             more["photos"] = (await self.photo(who, photo),)
-        role = more.pop("role", None) or next(role for role in _ROLES if role in self.desk.duty.people[who].roles)
-        version = (await self.case(case))["version"]
+        [role] = self.desk.duty.people[who].roles
+        deed = Deed(step=step, actor=who, role=role, at_ns=self.now_ns, **more)
+        sent = {"version": (await self.case(case))["version"], "key": f"{case}/{step}/{self.now_ns}"}
         async with writing(self.engine) as conn:
-            deed = Deed(step=step, actor=who, role=role, at_ns=self.now_ns, **more)
-            return await take(
-                conn, self.desk, case, deed, now_ns=self.now_ns, version=version, key=f"{case}/{step}/{self.now_ns}"
-            )
+            return await take(conn, self.desk, case, deed, now_ns=self.now_ns, **sent)
 
     async def photo(self, who: str, of: str) -> str:
         """A photo that shows `of`, kept as the cloud keeps them."""
@@ -230,9 +213,9 @@ class City:
         return await self._rows(ours.order_by(alarms.c.raised_ns, alarms.c.id))
 
     async def children_of(self, alarm: str) -> list[str]:
-        """The devices whose alarms are suppressed by this one."""
-        rows = await self._rows(select(suppressed).where(suppressed.c.by_design).order_by(suppressed.c.device))
-        return [row["device"] for row in rows if alarm in row["suppressed_by"]]
+        """The devices whose alarms this one explains."""
+        async with reading(self.engine) as conn:
+            return [row["device"] for row in await explained_by(conn, alarm)]
 
     async def steps(self, case: int) -> list[tuple[str, ...]]:
         """(when, who, step) of a case."""
@@ -259,7 +242,7 @@ class City:
     async def deliver(self) -> list[tuple[str, str]]:
         """The sender empties the outbox; (person, title) of all that really reaches somebody."""
         pocket = _Pocket()
-        news = self.feed.subscribe()
+        news = self.feed.subscribe(after=self.feed.last_id)
         sender = Sender(self.engine, [self.people], self.clock, self.feed, poll_s=0.05)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("cloud.notify.sender.open_channel", lambda config, session: pocket)
@@ -296,15 +279,6 @@ class City:
         async with reading(self.engine) as conn:
             return [dict(row) for row in (await conn.execute(wanted)).mappings()]
 
-    def _judged(self, name: str, values: Mapping[str, Value]) -> list[Transition]:
-        device = self._devices[name]
-        heard = Heard(device=name, profile=device.profile, received_ns=self.now_ns, decoded=Decoded(values=dict(values)))
-        work = process(Work(heard=heard, memory=device.memory, zones=self._zones))
-        assert work.reading is not None, f"{name}: nothing in it could be used"
-        assert not work.doubts, work.doubts
-        device.memory, device.heard_ns = work.memory, self.now_ns
-        return list(work.transitions)
-
 
 class _Pocket:
     """Where messages end: everybody's phone."""
@@ -320,12 +294,11 @@ class _Pocket:
         return SendResult()
 
 
-_ROLES = tuple(Role)
-
-
-def _person(name: str) -> Person:
-    office, department = _OFFICES[name]
-    return Person(name=name, address=name, offices=(office,), departments=(department,) if department else ())
+def _on_the_phone(person: Worker) -> Person:
+    """Somebody of the duty plan as messages reach them: what concerns their office and department, and their own tasks."""
+    offices = tuple("assignee" if role in {Role.CREW, Role.COLLECTOR} else role.value for role in person.roles)
+    departments = (person.department,) if person.department else ()
+    return Person(name=person.name, address=person.name, offices=offices, departments=departments)
 
 
 @asynccontextmanager
