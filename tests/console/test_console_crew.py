@@ -350,6 +350,48 @@ class TestConflict:
         expect(row).to_have_count(0)
         assert desk.steps_taken[0]["key"] == desk.steps_taken[1]["key"]
 
+    def test_two_taps_at_once_keep_their_order(self, page: Page, desk: Desk, line: Line) -> None:
+        open_task(page)
+        expect(page.get_by_test_id("device-says")).to_contain_text("井盖打开")
+        line.hold = True
+        page.get_by_role("button", name="接单").click()
+        page.get_by_role("button", name="我已到场").click()
+        expect(page.get_by_test_id("outbox-link")).to_have_text("待发箱 2")
+        line.hold = False
+        posted(page, desk, 2)
+        assert [(step["step"], step["version"]) for step in desk.steps_taken] == [("take", 4), ("arrive", 5)]
+
+    def test_photos_of_tasks_long_gone_are_forgotten(self, page: Page) -> None:
+        page.evaluate(
+            """() => new Promise((done) => {
+              const asked = indexedDB.open('citynerve.crew', 1);
+              asked.onsuccess = () => {
+                const tx = asked.result.transaction('photos', 'readwrite');
+                const week = 7 * 86400e3;
+                for (const [id, of, age] of [['gone', 99, week + 60e3], ['fresh', 99, week - 60e3], ['mine', 12, 9 * week]]) {
+                  const photo = { id, case: of, when: 'after', data: new ArrayBuffer(9), type: 'image/jpeg' };
+                  tx.objectStore('photos').put({ ...photo, taken: Date.now() - age });
+                }
+                tx.oncomplete = () => { asked.result.close(); done(true); };
+              };
+            })"""
+        )
+        page.reload()
+        left = page.evaluate(
+            """() => new Promise((done) => {
+              const asked = indexedDB.open('citynerve.crew', 1);
+              asked.onsuccess = async () => {
+                const keys = () => new Promise((got) => {
+                  const request = asked.result.transaction('photos').objectStore('photos').getAllKeys();
+                  request.onsuccess = () => got(request.result);
+                });
+                for (let i = 0; i < 100 && (await keys()).includes('gone'); i++) await new Promise((on) => setTimeout(on, 50));
+                done(await keys());
+              };
+            })"""
+        )
+        assert sorted(left) == ["fresh", "mine"]
+
     def test_a_full_outbox_says_so_and_keeps_what_it_has(self, page: Page) -> None:
         page.evaluate(
             """() => new Promise((done) => {

@@ -30,6 +30,12 @@ export async function transact<T>(stores: StoreName[], mode: IDBTransactionMode,
   });
 }
 
+/** Everything in a store, within a transaction that goes on. */
+export function inside<T>(store: IDBObjectStore, work: (rows: T[]) => void): void {
+  const asked: IDBRequest<T[]> = store.getAll();
+  asked.onsuccess = () => work(asked.result);
+}
+
 export const all = <T>(store: StoreName): Promise<T[]> => transact<T[]>([store], 'readonly', (of) => of(store).getAll());
 export const get = <T>(store: StoreName, key: IDBValidKey): Promise<T | undefined> => transact<T | undefined>([store], 'readonly', (of) => of(store).get(key));
 export const put = (store: StoreName, value: unknown): Promise<unknown> => transact([store], 'readwrite', (of) => of(store).put(value));

@@ -2,7 +2,7 @@
  * it is answered, with the same key each time so that the cloud does it once. Survives reload and closing. */
 import { clock } from '../lib/clock.svelte';
 import { api, Problem, type Arming, type Detail } from './api';
-import { all, get, put, transact, uuid } from './db';
+import { all, get, inside, put, transact, uuid } from './db';
 import { link } from './link.svelte';
 
 export type Photo = { id: string; case: number; when: 'before' | 'after'; data: ArrayBuffer; type: string; taken: number };
@@ -44,6 +44,8 @@ export type Deed = Pick<Item, 'lane' | 'what' | 'subject' | 'title' | 'step' | '
 
 export const MOST_ITEMS = 500;
 export const MOST_BYTES = 200 * 1000 * 1000;
+/** How long a photo waits that goes with nothing. */
+const KEPT_MS = 7 * 86_400_000;
 const FIRST_WAIT_MS = 1000;
 const LONGEST_WAIT_MS = 60_000;
 
@@ -62,6 +64,8 @@ class Outbox {
   #pumping = false;
   #again = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** What a lane's last step made of its case: a deed may begin before the page shows it. */
+  #reached = new Map<string, { base: number; seen: number }>();
   #others = new BroadcastChannel('citynerve.crew');
   #done: (answer: Detail | Arming) => void = () => undefined;
 
@@ -99,15 +103,20 @@ class Outbox {
   async add(deed: Deed, draft?: number): Promise<void> {
     if (this.items.length >= MOST_ITEMS) throw new OutboxFull();
     await this.#ask();
-    const before = this.of(deed.lane).at(-1);
     const item: Omit<Item, 'n'> = {
-      ...deed, key: uuid(), sent: {}, follows: before?.key ?? '', made: clock.exact(), state: 'waiting', attempts: 0, unsure: false, next: 0, problem: null, now: null,
+      ...deed, key: uuid(), sent: {}, follows: '', made: clock.exact(), state: 'waiting', attempts: 0, unsure: false, next: 0, problem: null, now: null,
     };
     // A plain copy: what is shown may be wrapped for watching, and that cannot be stored.
-    const plain: unknown = JSON.parse(JSON.stringify(item));
+    const plain = JSON.parse(JSON.stringify(item)) as typeof item;
     await transact(['outbox', 'drafts'], 'readwrite', (of) => {
       if (draft !== undefined) of('drafts').delete(draft);
-      of('outbox').add(plain);
+      // Looked at here and not before: the item ahead may be answered at this very moment.
+      inside<Item>(of('outbox'), (items) => {
+        const ahead = items.filter((one) => one.lane === deed.lane).at(-1);
+        const reached = this.#reached.get(deed.lane);
+        const own = ahead === undefined && reached !== undefined && reached.base > deed.base ? reached : {};
+        of('outbox').add({ ...plain, ...own, follows: ahead?.key ?? '' });
+      });
     }).catch(roomless);
     await this.#changed();
     void this.pump();
@@ -116,12 +125,13 @@ class Outbox {
   async drop(n: number): Promise<void> {
     const item = this.items.find((one) => one.n === n);
     if (item === undefined) return;
-    const after = this.items.filter((one) => one.follows === item.key);
     await transact(['outbox', 'photos'], 'readwrite', (of) => {
       of('outbox').delete(n);
       for (const id of item.photos) of('photos').delete(id);
       // What was done on top of it stands on nothing now: its owner decides.
-      for (const one of after) of('outbox').put({ ...one, follows: '', state: item.what === 'step' ? 'conflict' : one.state, now: item.now });
+      inside<Item>(of('outbox'), (items) => {
+        for (const one of items.filter((each) => each.follows === item.key)) of('outbox').put({ ...one, follows: '', state: item.what === 'step' ? 'conflict' : one.state, now: item.now });
+      });
     });
     await this.#changed();
     void this.pump();
@@ -235,11 +245,13 @@ class Outbox {
     // One step makes one version. An answer to a repeated attempt may tell of what others did since, which nobody here saw.
     const base = item.unsure || detail === null ? item.base + 1 : detail.version;
     const seen = detail?.steps.at(-1)?.id ?? item.seen;
-    const after = this.items.filter((one) => one.follows === item.key);
+    this.#reached.set(item.lane, { base, seen });
     await transact(['outbox', 'photos'], 'readwrite', (of) => {
       of('outbox').delete(item.n);
       for (const id of item.photos) of('photos').delete(id);
-      for (const one of after) of('outbox').put({ ...one, follows: '', base, seen });
+      inside<Item>(of('outbox'), (items) => {
+        for (const one of items.filter((each) => each.follows === item.key)) of('outbox').put({ ...one, follows: '', base, seen });
+      });
     });
     if (detail !== null) this.#done(detail);
   }
@@ -268,6 +280,20 @@ class Outbox {
     this.#done(now);
     await this.#save({ ...item, now });
     await this.#changed();
+  }
+
+  /** Forget photos that were taken long ago for a task that is no longer mine and that no item holds. */
+  async tidy(mine: ReadonlySet<number>): Promise<void> {
+    const old = clock.exact() - KEPT_MS;
+    await transact(['outbox', 'photos'], 'readwrite', (of) => {
+      inside<Item>(of('outbox'), (items) => {
+        const held = new Set(items.flatMap((item) => item.photos));
+        inside<Photo>(of('photos'), (photos) => {
+          for (const photo of photos) if (photo.taken < old && !mine.has(photo.case) && !held.has(photo.id)) of('photos').delete(photo.id);
+        });
+      });
+    });
+    await this.load();
   }
 
   async #save(item: Item): Promise<Item> {

@@ -4,6 +4,7 @@ import { api, Problem, type Arming, type Detail, type Device, type Said, type Ta
 import { keep, kept } from './db';
 import { link } from './link.svelte';
 import { me } from './me.svelte';
+import { outbox } from './outbox.svelte';
 
 const EVERY_MS = 30_000;
 const AGAIN_MS = 10_000;
@@ -38,6 +39,7 @@ class Work {
       this.problem = null;
       await keep(`tasks/${me.actor}`, this.at, this.tasks);
       for (const task of this.tasks) await this.#know(task);
+      await outbox.tidy(new Set(this.tasks.map((task) => task.id)));
     } catch (fault) {
       if (!(fault instanceof Problem)) throw fault;
       this.problem = fault;
