@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from crew_mock import Desk, Line, Served, build
+from crew_line import Line, Served
+from crew_mock import Desk, build
 from crew_phone import EXIF, HERE, PHONE, camera_photo, finish, open_task, outbox, quiet, sent_all, size_of, take_photo
 from picture import pixels
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
-from crew_mock import Line
+from crew_line import Line
 from crew_phone import HERE, PHONE, camera_photo, finish, outbox, sent_all, take_photo
 from playwright.sync_api import Browser, Page, expect
 
