@@ -15,6 +15,7 @@ from crew_line import Line
 from crew_phone import HERE, PHONE, camera_photo, finish, outbox, sent_all, take_photo
 from playwright.sync_api import Browser, Page, expect
 
+from cloud.accounts.roles import AccountRole, Grant
 from cloud.api.app import build_app
 from cloud.api.server import listen, serve
 from cloud.api.services import Services
@@ -62,11 +63,16 @@ class Cloud:
         self._thread.join(20)
         assert not self._thread.is_alive()
 
-    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
+    def ask(self, path: str, body: dict[str, Any] | None = None, **headers: str) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = Request(f"http://127.0.0.1:{self.port}{path}", data, {"Content-Type": "application/json"})
+        request = Request(f"http://127.0.0.1:{self.port}{path}", data, {"Content-Type": "application/json", **headers})
         with urlopen(request, timeout=10) as answer:  # noqa: S310 - our own
             return json.load(answer)
+
+    def give_account(self, name: str, password: str) -> None:
+        """The first account, a crew's: from now on nobody else gets in."""
+        made = self._app.state.accounts.add(name, password, (Grant(AccountRole.CREW),), "李伟")
+        asyncio.run_coroutine_threadsafe(made, self._loop).result(20)
 
     def assigned_case(self) -> int:
         """The number of a case that has come all the way to li.wei."""
@@ -93,7 +99,7 @@ class Cloud:
             evidence=EvidenceFolder(self.folder),
             stop=self._stop,
         )
-        app = build_app(services)
+        self._app = app = build_app(services)
         mount_console(app)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(serve(app, self._bound, self._stop, ready.set))
@@ -226,3 +232,19 @@ def test_the_cover_is_disarmed_by_the_code_that_stands_on_it(page: Page, cloud: 
     place.get_by_role("button", name="现在布防").click()
     expect(place).to_contain_text("设备已布防")
     assert cloud.ask("/api/devices/cover-1/arming")["armed"] is True
+
+
+def test_once_there_are_accounts_what_waits_goes_out_after_signing_in(page: Page, cloud: Cloud, number: int) -> None:
+    page.get_by_test_id("tasks").get_by_role("link").click()
+    expect(page.get_by_test_id("task")).to_contain_text("井盖移位")
+    cloud.give_account("li.wei", "a long enough secret")
+    page.get_by_role("button", name="接单").click()
+    page.reload()
+    page.get_by_role("button", name="去登录").click()
+    page.get_by_label("密码").fill("a long enough secret")
+    page.get_by_role("button", name="进入").click()
+    sent_all(page)
+    expect(page.get_by_text("✓ 已接单")).to_be_visible()
+    token = cloud.ask("/api/session", {"name": "li.wei", "password": "a long enough secret"})["token"]
+    case = cloud.ask(f"/api/cases/{number}", Authorization=f"Bearer {token}")
+    assert [(step["step"], step["actor"], step["role"]) for step in case["steps"]][-1] == ("take", "li.wei", "crew")
