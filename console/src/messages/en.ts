@@ -442,6 +442,7 @@ export const en: Catalogue = {
   'position.asking': 'Locating',
   'position.denied': 'The browser may not tell the position; type it',
   'position.none': 'No position was found; type it',
+  'photo.add': 'Add photos',
   'photo.number': 'Photo {n}',
   'photo.of': 'Photo {n}: {step}, {actor}',
   'photo.sending': 'Uploading',

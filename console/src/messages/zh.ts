@@ -441,6 +441,7 @@ export const zh = {
   'position.asking': '定位中',
   'position.denied': '浏览器未获定位许可，请手工填写',
   'position.none': '无法定位，请手工填写',
+  'photo.add': '添加照片',
   'photo.number': '照片 {n}',
   'photo.of': '照片 {n}：{step}，{actor}',
   'photo.sending': '上传中',
