@@ -8,7 +8,7 @@ the clock is ours: it stands still until a story moves it, and stops at everythi
 import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ from firmware_bridge.values import Decoded
 from telemetry.clock import SECOND_NS, ManualClock
 from telemetry.records import Transition, Value
 
-__all__ = ["CATALOG", "CHINA", "MINUTE_NS", "City", "a_city", "clock_time", "instant", "table"]
+__all__ = ["MINUTE_NS", "City", "Town", "a_city", "clock_time", "instant", "table"]
 
 CATALOG = load_catalog()
 CHINA = Calendars().current.zone
@@ -93,8 +93,8 @@ class _Device(msgspec.Struct):
 class City:
     """A desk, its people, and what hangs on its gateway."""
 
-    def __init__(self, folder: Path, starts: str, watch: WatchRules, zones: Mapping[str, Zone]) -> None:
-        self.engine = make_engine(f"sqlite+aiosqlite:///{folder / 'cloud.db'}")
+    def __init__(self, folder: Path, store: str, starts: str, *, watch: WatchRules, zones: Mapping[str, Zone]) -> None:
+        self.engine = make_engine(store)
         self.clock = ManualClock(wall_ns=instant(starts))
         self.catalog = dict(CATALOG)
         calendars = Calendars()
@@ -303,10 +303,10 @@ def _on_the_phone(person: Worker) -> Person:
 
 @asynccontextmanager
 async def a_city(
-    folder: Path, starts: str, *, watch: WatchRules | None = None, zones: Mapping[str, Zone] | None = None
+    folder: Path, store: str, starts: str, *, watch: WatchRules | None = None, zones: Mapping[str, Zone] | None = None
 ) -> AsyncIterator[City]:
-    """A city at that time, with nothing in it yet."""
-    city = City(folder, starts, watch or WatchRules(), zones or {})
+    """A city at that time, with nothing in it yet: its relational store is at the address `store`, its photos in `folder`."""
+    city = City(folder, store, starts, watch=watch or WatchRules(), zones=zones or {})
     await migrate(city.engine)
     async with writing(city.engine) as conn:
         await city.desk.calendars.keep(conn)
@@ -314,3 +314,7 @@ async def a_city(
         yield city
     finally:
         await city.close()
+
+
+Town = Callable[..., AbstractAsyncContextManager[City]]
+"""`a_city` in a store of the test's own."""

@@ -1,10 +1,8 @@
 """A crew disarms a cover for its work and forgets to close it: at the end of its window the cover is armed again, by itself."""
 
-from pathlib import Path
-
 import pytest
 from sqlalchemy import select
-from story_city import City, a_city, clock_time, instant, table
+from story_city import City, Town, clock_time, instant, table
 
 from cloud.alarms.maintenance import disarm, window_of
 from cloud.cases.draft import CaseError
@@ -31,8 +29,8 @@ async def is_armed(city: City) -> bool:
         return await window_of(conn, "cover-7") is None
 
 
-async def test_a_cover_that_is_forgotten_open_alarms_at_the_end_of_its_window(tmp_path: Path) -> None:
-    async with a_city(tmp_path, "2026-10-20 14:00") as city:
+async def test_a_cover_that_is_forgotten_open_alarms_at_the_end_of_its_window(town: Town) -> None:
+    async with town("2026-10-20 14:00") as city:
         await opened_for_work(city)
 
         # Its opening is logged, and nobody is called.
@@ -79,8 +77,8 @@ async def test_a_cover_that_is_forgotten_open_alarms_at_the_end_of_its_window(tm
         assert numbers["against_device_rate"] == (0, 1)
 
 
-async def test_a_cover_that_is_closed_in_time_arms_itself_and_is_nobodys_case(tmp_path: Path) -> None:
-    async with a_city(tmp_path, "2026-10-20 14:00") as city:
+async def test_a_cover_that_is_closed_in_time_arms_itself_and_is_nobodys_case(town: Town) -> None:
+    async with town("2026-10-20 14:00") as city:
         await opened_for_work(city)
         await city.until("2026-10-20 15:30")
         await city.says("cover-7", cover_open=False, cover_moved=False, tilt_deg=1.0)
@@ -93,8 +91,8 @@ async def test_a_cover_that_is_closed_in_time_arms_itself_and_is_nobodys_case(tm
         assert (await city.the_case())["priority"] == "critical"
 
 
-async def test_water_in_the_well_calls_the_crew_out_though_the_cover_is_disarmed(tmp_path: Path) -> None:
-    async with a_city(tmp_path, "2026-10-20 14:00") as city:
+async def test_water_in_the_well_calls_the_crew_out_though_the_cover_is_disarmed(town: Town) -> None:
+    async with town("2026-10-20 14:00") as city:
         await opened_for_work(city)
         await city.says("cover-7", water_level_cm=190.0)
         assert [case["matter"] for case in await city.cases()] == ["drain_overflow"]

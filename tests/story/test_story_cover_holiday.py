@@ -1,16 +1,14 @@
 """A manhole cover is stolen at ten past two in the night of National Day, and the first who should go does not answer."""
 
-from pathlib import Path
-
-from story_city import MINUTE_NS, a_city, clock_time, table
+from story_city import MINUTE_NS, Town, clock_time, table
 
 from cloud.workflow.states import Step
 
 PLACE = (111.02, 35.03)
 
 
-async def test_a_cover_stolen_on_a_holiday_night_is_back_in_time_and_closes_its_case_by_itself(tmp_path: Path) -> None:
-    async with a_city(tmp_path, "2026-10-01 02:00") as city:
+async def test_a_cover_stolen_on_a_holiday_night_is_back_in_time_and_closes_its_case_by_itself(town: Town) -> None:
+    async with town("2026-10-01 02:00") as city:
         await city.install("cover_nbiot", "cover-7", place=PLACE)
 
         await city.until("2026-10-01 02:10")

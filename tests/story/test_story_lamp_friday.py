@@ -1,17 +1,15 @@
 """A lamp goes out on a Friday evening, when nobody repairs lamps: the limit of two working days knows that."""
 
-from pathlib import Path
-
 import pytest
-from story_city import a_city, clock_time, table
+from story_city import Town, clock_time, table
 
 from cloud.workflow.states import Step
 
 PLACE = (111.01, 35.02)
 
 
-async def test_a_lamp_out_on_friday_evening_is_done_on_tuesday_and_another_lamp_too_late(tmp_path: Path) -> None:
-    async with a_city(tmp_path, "2026-10-16 19:30") as city:
+async def test_a_lamp_out_on_friday_evening_is_done_on_tuesday_and_another_lamp_too_late(town: Town) -> None:
+    async with town("2026-10-16 19:30") as city:
         await city.install("lamp_single_lwm2m", "lamp-1", "lamp-2", place=PLACE)
 
         await city.says("lamp-1", lamp_failure=True)
@@ -84,6 +82,7 @@ async def test_a_lamp_out_on_friday_evening_is_done_on_tuesday_and_another_lamp_
         assert numbers["device_closing_rate"] == (2, 2)
 
 
+@pytest.mark.parametrize("town", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("friday", "over"),
     [
@@ -93,8 +92,8 @@ async def test_a_lamp_out_on_friday_evening_is_done_on_tuesday_and_another_lamp_
         pytest.param("2026-09-30", "10-09 18:00", id="the evening before National Day: until the second day after the holidays"),
     ],
 )
-async def test_two_working_days_are_those_of_the_calendar(tmp_path: Path, friday: str, over: str) -> None:
-    async with a_city(tmp_path, f"{friday} 19:30") as city:
+async def test_two_working_days_are_those_of_the_calendar(town: Town, friday: str, over: str) -> None:
+    async with town(f"{friday} 19:30") as city:
         await city.install("lamp_single_lwm2m", "lamp-1")
         await city.says("lamp-1", lamp_failure=True)
         assert clock_time((await city.the_case())["due_ns"]) == over

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from story_city import City, a_city, clock_time, table
+from story_city import City, Town, clock_time, table
 
 from cloud.workflow.states import Step
 from edge_agent.alarms.zones import load_zones
@@ -62,8 +62,8 @@ async def worked_off(city: City, number: int, who: str, desk: str) -> None:
     await city.does("ma.chao", Step.PASS, number, standard="the spill is cleared and the vehicle known")
 
 
-async def test_a_truck_that_unloads_in_a_field_is_a_case_at_the_field(tmp_path: Path) -> None:
-    async with a_city(tmp_path, "2026-10-20 21:00", zones=load_zones(the_map(tmp_path))) as city:
+async def test_a_truck_that_unloads_in_a_field_is_a_case_at_the_field(town: Town, tmp_path: Path) -> None:
+    async with town("2026-10-20 21:00", zones=load_zones(the_map(tmp_path))) as city:
         await city.install("vehicle_muck_truck", "truck-3")  # it has no registered place: it drives
         await drives(city, "2026-10-20 21:40", QUARRY, 5, speed_kmh=0.0, body_lifted=True)
         await drives(city, "2026-10-20 21:50", ROAD, 5)
@@ -121,8 +121,8 @@ async def test_a_truck_that_unloads_in_a_field_is_a_case_at_the_field(tmp_path: 
         assert numbers["device_closing_rate"] == (0, 2)
 
 
-async def test_a_truck_that_keeps_to_its_road_and_its_sites_is_nobodys_business(tmp_path: Path) -> None:
-    async with a_city(tmp_path, "2026-10-20 21:00", zones=load_zones(the_map(tmp_path))) as city:
+async def test_a_truck_that_keeps_to_its_road_and_its_sites_is_nobodys_business(town: Town, tmp_path: Path) -> None:
+    async with town("2026-10-20 21:00", zones=load_zones(the_map(tmp_path))) as city:
         await city.install("vehicle_muck_truck", "truck-3")
         await drives(city, "2026-10-20 21:40", ROAD, 4)
         # A fix that jumps over the edge and back is no detour, and unloading at the tip is what it is for.
@@ -134,8 +134,8 @@ async def test_a_truck_that_keeps_to_its_road_and_its_sites_is_nobodys_business(
         assert await city.cases() == []
 
 
-async def test_without_a_fix_nobody_is_accused(tmp_path: Path) -> None:
-    async with a_city(tmp_path, "2026-10-20 21:00", zones=load_zones(the_map(tmp_path))) as city:
+async def test_without_a_fix_nobody_is_accused(town: Town, tmp_path: Path) -> None:
+    async with town("2026-10-20 21:00", zones=load_zones(the_map(tmp_path))) as city:
         await city.install("vehicle_muck_truck", "truck-3")
         await drives(city, "2026-10-20 22:00", FIELD, 6, position_fixed=False, body_lifted=True, speed_kmh=0.0)
         assert await city.cases() == []

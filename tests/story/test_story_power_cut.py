@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from story_city import City, a_city, clock_time, instant, table
+import pytest
+from story_city import City, Town, clock_time, instant, table
 
 from cloud.cases.desk import Matters
 from cloud.watch.config import load_watch
@@ -39,10 +40,11 @@ async def lit(city: City, lamps: Sequence[str]) -> None:
         await city.later(60)
 
 
-async def test_a_districts_power_cut_is_one_case_and_those_that_stay_dark_have_their_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("town", ["sqlite"], indirect=True)  # three thousand lamps take their time
+async def test_a_districts_power_cut_is_one_case_and_those_that_stay_dark_have_their_own(town: Town, tmp_path: Path) -> None:
     (tmp_path / "watch.toml").write_text(FEEDERS)
     rules = load_watch(tmp_path / "watch.toml", load_catalog(), Matters().codes(instant("2026-10-20 19:00")))
-    async with a_city(tmp_path, "2026-10-20 19:55", watch=rules) as city:
+    async with town("2026-10-20 19:55", watch=rules) as city:
         await city.install("lamp_single_lwm2m", *LAMPS, place=(111.05, 35.05))
         await lit(city, LAMPS)
 
