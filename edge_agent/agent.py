@@ -154,6 +154,8 @@ class Agent:
 
     async def _assemble(self, outbox: Outbox, catalog: Mapping[str, Profile]) -> "_Parts":
         config = self.config
+        for sentence in config.asleep:
+            logger.warning("%s", sentence, extra={"event": "agent.rule_asleep"})
         committer = Committer(outbox, config.outbox)
         desk = Desk(self.clock, catalog, committer, config.zones)
         self.clock.attach(outbox, desk.refuse)

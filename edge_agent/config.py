@@ -8,7 +8,7 @@ import msgspec
 
 from device_profiles.mistakes import ConfigError, Findings, Mistake, ProfileError, did_you_mean
 from device_profiles.model import Profile, zones_of
-from device_profiles.shelf import load_catalog
+from device_profiles.shelf import catalog_path, load_catalog, profile_folders
 from device_profiles.toml_table import Table, read_toml
 from edge_agent.alarms.zones import Zone, load_zones
 from edge_agent.link_kinds import LINK_KINDS, Admit, CoapOptions, DriverName, Jt808Options, Options, read_broker
@@ -71,7 +71,10 @@ class UplinkLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything an agent needs to know before it connects to anything."""
+    """Everything an agent needs to know before it connects to anything.
+
+    `asleep` tells, a sentence each, which rules of built-in models are never raised here: those about places without a zone.
+    """
 
     gateway: str
     data_dir: Path
@@ -81,6 +84,7 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     firmware_key_file: Path | None = None
     profile_dirs: tuple[Path, ...] = ()
     zones: Mapping[str, Zone] = {}
+    asleep: tuple[str, ...] = ()
     links: tuple[LinkConfig, ...] = ()
     outbox: OutboxLimits = OutboxLimits()
     uplink: UplinkLimits = UplinkLimits()
@@ -99,12 +103,11 @@ def load_config(path: Path) -> AgentConfig:
     catalog, foreign = _catalog(profile_dirs)
     zones, misplaced = _zones(root.file("zones", path.parent))
     config = _agent(root, path.parent, profile_dirs, catalog)
-    if catalog is not None and not misplaced:
-        _check_zones(root, config, catalog, zones)
+    asleep = () if catalog is None or misplaced else _check_zones(root, config, catalog, zones)
     root.finish()
     if len(findings) or foreign or misplaced:
         raise ConfigError((*findings.in_order(), *foreign, *misplaced))
-    return msgspec.structs.replace(config, zones=zones)
+    return msgspec.structs.replace(config, zones=zones, asleep=asleep)
 
 
 def _catalog(profile_dirs: tuple[Path, ...]) -> tuple[Mapping[str, Profile] | None, tuple[Mistake, ...]]:
@@ -123,15 +126,22 @@ def _zones(file: Path | None) -> tuple[Mapping[str, Zone], tuple[Mistake, ...]]:
         return {}, error.mistakes
 
 
-def _check_zones(root: Table, config: AgentConfig, catalog: Mapping[str, Profile], zones: Mapping[str, Zone]) -> None:
-    """Every zone that a rule of a device of ours names is there: an alarm about no place would never be raised."""
+def _check_zones(root: Table, config: AgentConfig, catalog: Mapping[str, Profile], zones: Mapping[str, Zone]) -> tuple[str, ...]:
+    """Every zone that a rule of the site's own models names is there: an alarm about no place would never be raised. What
+    built-in models have of such rules sleeps, for they cannot know the site; a sentence for each of these."""
     used = {device.profile for link in config.links for device in link.devices}
     used |= {link.options.default_profile for link in config.links if isinstance(link.options, Jt808Options)}
+    built_in = {folder.name for folder in profile_folders(catalog_path())}
+    asleep = []
     for name in sorted(used & catalog.keys()):
         for rule in catalog[name].alarms.values():
             for zone in sorted(zones_of(rule.when) - zones.keys()):
                 what = f"the rule {rule.name} of {name} is about the zone {zone!r}, which is not there"
-                root.wrong("zones", what, "the path of a GeoJSON file with a feature of this name")
+                if name in built_in:
+                    asleep.append(f"{what}: it is never raised")
+                else:
+                    root.wrong("zones", what, "the path of a GeoJSON file with a feature of this name")
+    return tuple(asleep)
 
 
 def _agent(root: Table, folder: Path, profile_dirs: tuple[Path, ...], catalog: Mapping[str, Profile] | None) -> AgentConfig:

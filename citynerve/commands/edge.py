@@ -51,9 +51,12 @@ def check(config: ConfigFile, as_json: AsJson = False) -> None:
         raise typer.Exit(1) from error
     devices = sum(len(link.devices) for link in loaded.links)
     if as_json:
-        print(json.dumps({"ok": True, "gateway": loaded.gateway, "links": len(loaded.links), "devices": devices}))
+        told = {"gateway": loaded.gateway, "links": len(loaded.links), "devices": devices, "asleep": loaded.asleep}
+        print(json.dumps({"ok": True, **told}))
     else:
         print(f"{config}: good. Gateway {loaded.gateway}, {len(loaded.links)} links, {devices} devices.")
+        for sentence in loaded.asleep:
+            print(sentence)
 
 
 @app.command()

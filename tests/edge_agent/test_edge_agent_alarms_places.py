@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -324,3 +325,34 @@ def test_a_site_without_zones_is_told_so_and_mistakes_in_its_zones_are_mistakes_
     geojson(tmp_path / "b", feature("School", "Polygon", [square(1000)]))
     with pytest.raises(ConfigError, match=r"zones\.geojson:1: features\[0\]\.properties\.name"):
         load_config(file)
+
+
+FLEET = """\
+gateway = "gw-1"
+data_dir = "data"
+broker = "mqtt://localhost"
+%s
+[[links]]
+name = "fleet"
+driver = "jt808"
+host = "127.0.0.1"
+[[links.devices]]
+id = "truck-1"
+profile = "vehicle_muck_truck"
+address = "013912345670"
+"""
+
+
+def test_a_built_in_models_rules_about_places_sleep_where_the_site_has_no_such_place(tmp_path: Path) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_text(FLEET % "", encoding="utf-8")
+    missing = {re.findall(r"the rule (\w+) .* the zone '(\w+)'", sentence)[0] for sentence in load_config(file).asleep}
+    assert missing == {
+        ("dumped_outside_sites", "muck_sites"),
+        ("off_muck_roads", "muck_roads"),
+        ("off_muck_roads", "muck_sites"),
+    }
+    sites = [feature(name, "Polygon", [square(1000)]) for name in ("muck_sites", "muck_roads")]
+    geojson(tmp_path, *sites)
+    file.write_text(FLEET % 'zones = "zones.geojson"', encoding="utf-8")
+    assert load_config(file).asleep == ()
