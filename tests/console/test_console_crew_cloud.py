@@ -239,6 +239,7 @@ def test_once_there_are_accounts_what_waits_goes_out_after_signing_in(page: Page
     expect(page.get_by_test_id("task")).to_contain_text("井盖移位")
     cloud.give_account("li.wei", "a long enough secret")
     page.get_by_role("button", name="接单").click()
+    expect(page.get_by_test_id("outbox-link")).to_have_text("待发箱 1")
     page.reload()
     page.get_by_role("button", name="去登录").click()
     page.get_by_label("密码").fill("a long enough secret")

@@ -89,8 +89,8 @@ class Outbox {
 
   async addPhoto(photo: Photo): Promise<void> {
     if (this.bytes + photo.data.byteLength > MOST_BYTES) throw new OutboxFull();
-    await this.#ask();
     await put('photos', photo).catch(roomless);
+    void this.#ask();
     this.bytes += photo.data.byteLength;
   }
 
@@ -102,7 +102,6 @@ class Outbox {
   /** Keep a deed, on disk before this returns, and send it when its turn comes. `draft` is the case whose draft it was. */
   async add(deed: Deed, draft?: number): Promise<void> {
     if (this.items.length >= MOST_ITEMS) throw new OutboxFull();
-    await this.#ask();
     const item: Omit<Item, 'n'> = {
       ...deed, key: uuid(), sent: {}, follows: '', made: clock.exact(), state: 'waiting', attempts: 0, unsure: false, next: 0, problem: null, now: null,
     };
@@ -118,6 +117,7 @@ class Outbox {
         of('outbox').add({ ...plain, ...own, follows: ahead?.key ?? '' });
       });
     }).catch(roomless);
+    void this.#ask();
     await this.#changed();
     void this.pump();
   }
@@ -306,6 +306,7 @@ class Outbox {
     this.#others.postMessage('changed');
   }
 
+  /** After the first write and never before: a browser may ask its owner, and nothing waits for that. */
   async #ask(): Promise<void> {
     this.safe ??= (await navigator.storage?.persist?.().catch(() => false)) ?? false;
   }
