@@ -44,8 +44,9 @@ def _address(said: Path, process: "subprocess.Popen[bytes]") -> str:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that throws nothing and breaks no content policy."""
+def page(browser: Browser, demo: str) -> Iterator[Page]:
+    """A page that throws nothing and breaks no content policy; closed before the demo ends, which it would miss."""
+    del demo
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()
     wrong: list[str] = []
