@@ -85,7 +85,7 @@ async def test_a_lamp_out_on_friday_evening_is_done_on_tuesday_and_another_lamp_
 async def test_a_lamp_that_waits_for_a_part_is_on_hold_and_its_clock_waits_with_it(town: Town) -> None:
     async with town("2026-10-16 19:30") as city:
         await city.install("lamp_single_lwm2m", "lamp-1", place=PLACE)
-        await city.says("lamp-1", gear_failure=True)
+        await city.says("lamp-1", gear_failure=True, gear_link_lost=False)
         number = (await city.the_case())["id"]
 
         # Two hours of Monday have run when the department asks, and somebody else grants, two days for the part.
@@ -102,7 +102,7 @@ async def test_a_lamp_that_waits_for_a_part_is_on_hold_and_its_clock_waits_with_
         await city.does("he.ping", Step.ASSIGN, number, assignee="li.wei")
         await city.does("li.wei", Step.TAKE, number)
         await city.until("2026-10-22 15:00")
-        await city.says("lamp-1", gear_failure=False)
+        await city.says("lamp-1", gear_failure=False, gear_link_lost=False)
         await city.does("li.wei", Step.SUBMIT, number, note="new driver", photo="the lamp is lit")
         await city.does("he.ping", Step.CONFIRM, number, note="lit")
 
