@@ -40,6 +40,7 @@ BLANK: Final[Mapping[str, Any]] = {
     name: _plain(value) for name, value in asdict(Case(state=State.REPORTED)).items() if name in _PLAIN and name != "department"
 }
 """The columns of a case to which nothing has been done yet."""
+_RANK: Final = {Priority.LOW.value: 0, Priority.MEDIUM.value: 1, Priority.HIGH.value: 2, Priority.CRITICAL.value: 3}
 _WORDS: Final = {"state": State, "asked": Asked, "appeal": Appeal}
 
 
@@ -80,6 +81,7 @@ class CaseDraft:
         self.clocks = dict(clocks or {})
         self.taken: list[Taken] = []
         self._before = dict(row)
+        self._lifted = False
         self._turned: dict[int, tuple[Clock, dict[str, Any]]] = {}
 
     @property
@@ -94,7 +96,7 @@ class CaseDraft:
 
     def saved(self) -> None:
         """Everything so far is in the store."""
-        self._before = dict(self.row)
+        self._before, self._lifted = dict(self.row), False
         self.taken, self._turned = [], {}
 
     def turned_rows(self) -> list[dict[str, Any]]:
@@ -146,10 +148,28 @@ class CaseDraft:
         over = set(SILENT.values()) if steps & _ANSWERED or self.row["state"] != State.HANDLING.value else set()
         return frozenset(over if self.row["hold_until_ns"] is not None else over | {Due.HOLD_OVER})
 
+    @property
+    def is_lifted(self) -> bool:
+        """Whether a case that was there got a higher priority."""
+        return self._lifted
+
+    def lift(self, priority: str) -> None:
+        """Raise the priority, where it is higher. What falls due from then on is what the higher one's plan says."""
+        if _RANK[priority] <= _RANK[self.row["priority"]]:
+            return
+        self.row["priority"] = priority
+        handling = self.clocks.get(Clock.HANDLE)
+        if handling is not None:
+            self._turned[id(handling)] = Clock.HANDLE, handling
+        self._lifted = not self.is_new
+
     def told(self) -> frozenset[Told]:
-        """Who must hear of the steps just taken: of several, it is the last one that matters."""
+        """Who must hear of the steps just taken: of several, it is the last one that matters; of a higher priority, whose work
+        it is."""
         steps = [taken for taken in self.taken if taken.deed.step is not Step.JOIN]
-        return frozenset(steps[-1].row.tells) if steps else frozenset()
+        if steps:
+            return frozenset(steps[-1].row.tells)
+        return frozenset({Told.ASSIGNEE, Told.DEPARTMENT, Told.DISPATCHER}) if self._lifted else frozenset()
 
     def _moved(self, row: Row, deed: Deed, after: Case | Refused, assignee: str) -> None:
         if isinstance(after, Refused):

@@ -25,11 +25,9 @@ from cloud.workflow.case import Deed
 from cloud.workflow.states import Role, State, Step
 from device_profiles.matter import Matter
 from telemetry.clock import SECOND_NS
-from telemetry.records import Priority
 
 __all__ = ["Joined", "Report", "open_or_join", "report"]
 
-_RANK: Final = {Priority.LOW.value: 0, Priority.MEDIUM.value: 1, Priority.HIGH.value: 2, Priority.CRITICAL.value: 3}
 _MOST_AT_ONCE: Final = 400
 
 
@@ -77,7 +75,7 @@ async def report(conn: AsyncConnection, desk: Desk, told: Report, now_ns: int) -
     else:
         [draft] = await load_many(conn, desk, [held])
         _join(draft, told, now_ns)
-        change = Change(draft=draft, occasion=told.occasion, says="")
+        change = Change(draft=draft, occasion=told.occasion, says="joined" if draft.is_lifted else "")
     await save(conn, desk, [change], now_ns)
     return Joined(draft.row, held is None)
 
@@ -124,7 +122,7 @@ def _entered(desk: Desk, draft: CaseDraft | None, some: Sequence[Report], now_ns
         draft, says = _begun(desk, first, now_ns, desk.policy.auto), "opened"
     elif draft.row["state"] == State.CLOSED.value:
         draft.do(Deed(step=Step.REOPEN, actor=SYSTEM, role=Role.SYSTEM, at_ns=now_ns, reason=f"the alarm is back: {first.note}"))
-        _lift(draft, first)
+        draft.lift(first.priority)
         _go_on(desk, draft, now_ns, desk.policy.auto)
         says = "reopen"
     else:
@@ -132,7 +130,7 @@ def _entered(desk: Desk, draft: CaseDraft | None, some: Sequence[Report], now_ns
         says = ""
     for told in more:
         _join(draft, told, now_ns)
-    return draft, says
+    return draft, says or ("joined" if draft.is_lifted else "")
 
 
 def _begun(desk: Desk, told: Report, now_ns: int, auto: Auto) -> CaseDraft:
@@ -172,11 +170,7 @@ def _join(draft: CaseDraft, told: Report, now_ns: int) -> None:
     draft.do(Deed(step=Step.JOIN, actor=told.actor, role=role, at_ns=now_ns, note=note, photos=told.photos))
     if draft.row["device"] is None and told.device is not None:
         draft.row["device"] = told.device
-    _lift(draft, told)
-
-
-def _lift(draft: CaseDraft, told: Report) -> None:
-    draft.row["priority"] = max(draft.row["priority"], told.priority, key=_RANK.__getitem__)
+    draft.lift(told.priority)
 
 
 def _is_back(draft: CaseDraft, told: Report) -> bool:

@@ -94,7 +94,9 @@ async def test_a_second_alarm_of_the_matter_joins_and_lifts_the_priority(cloud_e
     assert third is not None
     assert {joined.case["id"] for joined in (first, second, third)} == {first.case["id"]}
     assert (second.opened, third.case["priority"], third.case["version"]) == (False, "critical", 2)
-    assert len(await all_rows(cloud_engine, notifications)) == 1
+    assert [row["step"] for row in await all_rows(cloud_engine, notifications)] == ["opened", "joined"]
+    waiting = sorted((row["due_ns"] - T0, row["what"]) for row in await all_rows(cloud_engine, deadlines))
+    assert waiting[0] == (HOUR, "reminder"), "critical cases are reminded of at half of the limit, low ones at four fifths"
     assert {row["alarm"] for row in await all_rows(cloud_engine, case_alarms)} == {"a1", "a2", "a3"}
 
 
