@@ -106,9 +106,9 @@ async def test_no_watermark_is_committed_before_the_series_store_has_answered(
     held: list[int] = []
     plain = ingest_effects.apply
 
-    async def watched(conn: Any, draft: Any, *rest: Any) -> ingest_effects.Effects:
+    async def watched(conn: Any, draft: Any, *rest: Any, **more: Any) -> ingest_effects.Effects:
         held.append(await road.series.count() - draft.accounts["gw-1", "e1", Lane.READINGS].watermark)
-        return await plain(conn, draft, *rest)
+        return await plain(conn, draft, *rest, **more)
 
     monkeypatch.setattr(ingest_effects, "apply", watched)
     road.series.longest_s = 0.02
@@ -133,10 +133,10 @@ async def test_at_most_three_groups_are_under_way(road: Overlapping) -> None:
 async def test_a_commit_refused_for_good_takes_no_later_group_with_it(road: Overlapping, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = ingest_effects.apply
 
-    async def picky(conn: Any, draft: Any, *rest: Any) -> ingest_effects.Effects:
+    async def picky(conn: Any, draft: Any, *rest: Any, **more: Any) -> ingest_effects.Effects:
         if any(each.first_seq == 1 for each in draft.batches):
             raise StatementError("cannot be kept", None, None, ValueError("cannot be kept"))
-        return await plain(conn, draft, *rest)
+        return await plain(conn, draft, *rest, **more)
 
     monkeypatch.setattr(ingest_effects, "apply", picky)
     road.series.shut(1, 2)

@@ -122,10 +122,10 @@ async def test_a_record_that_the_database_never_takes_is_kept_aside_and_its_neig
 ) -> None:
     plain = ingest_effects.apply
 
-    async def picky(conn: Any, draft: Any, *rest: Any) -> ingest_effects.Effects:
+    async def picky(conn: Any, draft: Any, *rest: Any, **more: Any) -> ingest_effects.Effects:
         if any(step.n == 2 for step in draft.transitions):
             raise StatementError("cannot be kept\0", None, None, ValueError("cannot be kept"))
-        return await plain(conn, draft, *rest)
+        return await plain(conn, draft, *rest, **more)
 
     monkeypatch.setattr(ingest_effects, "apply", picky)
     message = encode(events(*(msgspec.structs.replace(raised("cover-1"), n=n) for n in (1, 2, 3))))

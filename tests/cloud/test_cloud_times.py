@@ -112,7 +112,7 @@ async def test_no_alarm_is_suppressed_because_its_gateways_clock_is_not_set(benc
     said = EventsBatch(gateway="gw-1", epoch="e1", first_seq=1, events=[full], clock=UNSYNCED)
     bench.say(said)
     await bench.until(lambda: any(ack.cumulative == 1 for ack in bench.acks))
-    assert [row["state"] for row in await bench.rows(cases)] == ["open"]
+    assert [row["state"] for row in await bench.rows(cases)] == ["dispatched"]
     [alarm] = await bench.rows(alarms)
     assert alarm["evidence"]["clock"] == "unsynced"
     assert alarm["raised_ns"] == full.event_time_ns

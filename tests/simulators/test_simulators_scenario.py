@@ -8,7 +8,7 @@ from typing import assert_never
 
 import pytest
 
-from device_profiles.model import Above, All, AnyCondition, AnyOf, Below, Bit, Equals, Not, Profile, Speed, Stale
+from device_profiles.model import Above, All, AnyCondition, AnyOf, Below, Bit, Equals, Not, Place, Profile, Speed, Stale
 from device_profiles.shelf import load_catalog
 from simulators.city import City
 from simulators.devices.base import Device
@@ -122,8 +122,8 @@ def _holds(condition: AnyCondition, values: dict[str, Value]) -> bool:  # noqa: 
             return any(_holds(part, values) for part in parts)
         case Not(of=part):
             return not _holds(part, values)
-        case Stale():
-            return False
+        case Stale() | Place():
+            return False  # it speaks, and where places are says a gateway
     assert_never(condition)
 
 
