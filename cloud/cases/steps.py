@@ -83,9 +83,8 @@ def _follow(desk: Desk, draft: CaseDraft, says: DeviceSays, now_ns: int) -> None
     """What the system does by itself once a person has done a step, or the device has said something."""
     state = State(draft.row["state"])
     if state is State.FEEDBACK and says is DeviceSays.CLEAR and desk.policy.close_by_device:
-        note = "the device reports that the fault is gone"
         standard = draft.matter.device.says.zh if draft.matter.device else ""
-        draft.do(_system(Step.PASS, now_ns, note=note, standard=standard, device_says=says))
+        draft.do(_system(Step.PASS, now_ns, standard=standard, device_says=says))
 
 
 def _system(step: Step, now_ns: int, **more: Any) -> Deed:
