@@ -13,15 +13,16 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from cloud.alarms.acts import RANK
-from cloud.alarms.log import Recorded, alarm_news, chunks, logs, transition_news
+from cloud.alarms.log import SYSTEM, Recorded, alarm_news, logs, transition_news
 from cloud.alarms.projection import hidden, ordered
 from cloud.cases.desk import Desk
 from cloud.cases.opening import Joined, Report, open_or_join
-from cloud.cases.steps import SYSTEM, hear_devices
+from cloud.cases.steps import hear_devices
 from cloud.cases.telling import case_news
 from cloud.feed import Feed
 from cloud.notify import outbox
 from cloud.notify.config import ChannelConfig
+from cloud.relational.chunks import chunks
 from cloud.relational.engine import writing
 from cloud.relational.tables import alarms, devices, suppressions
 from cloud.relational.tables import cases as case_table

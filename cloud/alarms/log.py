@@ -5,7 +5,7 @@ time, all steps of a log are put in the order of (event time, origin, n) and gon
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.alarms.closing import closed_again, returned_devices
 from cloud.alarms.projection import alarm_row, ordered, settled, suppression_row
+from cloud.relational.chunks import chunks
 from cloud.relational.tables import alarms, suppressions, transitions
 from telemetry.alarm_states import Shelf, alarm_id
 from telemetry.records import Cause, Origin, Priority, Transition, Value
@@ -24,7 +25,6 @@ __all__ = [
     "Recorded",
     "Subject",
     "alarm_news",
-    "chunks",
     "logs",
     "record",
     "settle",
@@ -35,8 +35,6 @@ __all__ = [
 
 SYSTEM = "system"
 """The actor of what the cloud does by itself."""
-_MOST_AT_ONCE = 500
-"""Alarms asked for in one statement; SQLite binds 32,766 values at most."""
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -136,12 +134,6 @@ async def logs(conn: AsyncConnection, ids: Sequence[str]) -> dict[str, dict[tupl
         for row in (await conn.execute(select(transitions).where(transitions.c.alarm.in_(some)))).mappings():
             found.setdefault(row["alarm"], {})[row["origin"], row["n"]] = dict(row)
     return found
-
-
-def chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """As many as one statement may ask for, at a time."""
-    for start in range(0, len(ids), _MOST_AT_ONCE):
-        yield ids[start : start + _MOST_AT_ONCE]
 
 
 def alarm_news(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.alarms.acts import AlarmError
-from cloud.alarms.log import NOTHING, SYSTEM, Recorded, Subject, chunks, subject_of, write
+from cloud.alarms.log import NOTHING, SYSTEM, Recorded, Subject, subject_of, write
 from cloud.alarms.projection import REVIEW, UNTIL
+from cloud.relational.chunks import chunks
 from cloud.relational.tables import alarms, devices, suppressions
 from device_profiles.model import Profile
 from telemetry.alarm_states import LINK, AlarmState, Shelf, alarm_id

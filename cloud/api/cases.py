@@ -219,7 +219,7 @@ def _shown(row: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
         **{name: row[name] for name in _SAME},
         "device_name": row["device_name"] or "",
         "title": {"zh": row["title_zh"], "en": row["title_en"]},
-        "state_title": _words(STATE_WORDS[State(row["state"])]),
+        "state_title": text(STATE_WORDS[State(row["state"])]),
         "opened": iso(row["opened_ns"]),
         "age_s": age_s(row["opened_ns"], now_ns),
         "due": iso(row["due_ns"]),
@@ -234,7 +234,7 @@ def _shown_step(step: RowMapping) -> dict[str, Any]:
     title = STEP_WORDS[Step(step["step"])] if step["step"] in list(Step) else Text(step["step"], step["step"])
     return {
         **{name: step[name] for name in (*same, "device_says", "photos", "longitude", "latitude")},
-        "title": _words(title),
+        "title": text(title),
         "at": iso(step["at_ns"]),
         "done": iso(step["done_ns"]),
         "until": iso(step["until_ns"]),
@@ -246,7 +246,7 @@ def _shown_clock(desk: Desk, row: RowMapping, now_ns: int) -> dict[str, Any]:
     unknown = stands.unpublished[0] if stands.unpublished else None
     return {
         "clock": row["clock"],
-        "title": _words(CLOCK_WORDS[Clock(row["clock"])]),
+        "title": text(CLOCK_WORDS[Clock(row["clock"])]),
         "state": row["state"],
         "kind": row["kind"],
         "started": iso(row["start_ns"]),
@@ -264,7 +264,7 @@ def _may(state: State) -> list[dict[str, Any]]:
     return [
         {
             "step": step.value,
-            "title": _words(STEP_WORDS[step]),
+            "title": text(STEP_WORDS[step]),
             "roles": [role.value for role in Role if role in row.roles and role is not Role.SYSTEM],
             "needs": [need.value for need in Need if need in row.needs],
             "to": row.after.value,
@@ -272,10 +272,6 @@ def _may(state: State) -> list[dict[str, Any]]:
         for step, row in steps_from(state).items()
         if row.roles - {Role.SYSTEM}
     ]
-
-
-def _words(words: Text) -> dict[str, str]:
-    return {"zh": words.zh, "en": words.en}
 
 
 def _shown_notice(notice: RowMapping) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from sqlalchemy import Select, or_, select
 
 from cloud.api import case_schemas as schemas
 from cloud.api.actor import Acting
-from cloud.api.common import Given, Id, StrictQuery
+from cloud.api.common import Given, Id, StrictQuery, text
 from cloud.api.times import iso
 from cloud.cases.calendars import Calendars
 from cloud.cases.facts import timer_of
@@ -18,7 +18,6 @@ from cloud.dispatch.watching import STANDING_WORDS, Standing, Watched, to_watch,
 from cloud.relational.engine import reading
 from cloud.relational.tables import case_clocks, cases
 from cloud.workflow.states import CLOCK_WORDS, STATE_WORDS, Clock, State
-from device_profiles.quantities import Text
 from telemetry.clock import SECOND_NS
 
 __all__ = ["router"]
@@ -98,17 +97,13 @@ def _shown(each: Watched, row: Mapping[str, Any]) -> dict[str, Any]:
         "district": row["district"],
         "assignee": row["assignee"],
         "state": row["case_state"],
-        "state_title": _words(STATE_WORDS[State(row["case_state"])]),
+        "state_title": text(STATE_WORDS[State(row["case_state"])]),
         "standing": each.standing.value,
-        "standing_title": _words(STANDING_WORDS[each.standing]),
+        "standing_title": text(STANDING_WORDS[each.standing]),
         "clock": each.clock.value,
-        "clock_title": _words(CLOCK_WORDS[each.clock]),
+        "clock_title": text(CLOCK_WORDS[each.clock]),
         "deadline": iso(each.deadline_ns),
         "limit_s": each.limit_ns / SECOND_NS,
         "left_s": round(each.left_ns / SECOND_NS, 1),
         "late": each.late,
     }
-
-
-def _words(words: Text) -> dict[str, str]:
-    return {"zh": words.zh, "en": words.en}

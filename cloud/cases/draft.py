@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import asdict
 
+from cloud.alarms.acts import RANK
 from cloud.cases.desk import Desk
 from cloud.cases.policy import SILENT, SPENT, Due
 from cloud.clocks.calendar import WorkCalendar
@@ -40,7 +41,6 @@ BLANK: Final[Mapping[str, Any]] = {
     name: _plain(value) for name, value in asdict(Case(state=State.REPORTED)).items() if name in _PLAIN and name != "department"
 }
 """The columns of a case to which nothing has been done yet."""
-_RANK: Final = {Priority.LOW.value: 0, Priority.MEDIUM.value: 1, Priority.HIGH.value: 2, Priority.CRITICAL.value: 3}
 _WORDS: Final = {"state": State, "asked": Asked, "appeal": Appeal}
 
 
@@ -155,7 +155,7 @@ class CaseDraft:
 
     def lift(self, priority: str) -> None:
         """Raise the priority, where it is higher. What falls due from then on is what the higher one's plan says."""
-        if _RANK[priority] <= _RANK[self.row["priority"]]:
+        if RANK[Priority(priority)] <= RANK[Priority(self.row["priority"])]:
             return
         self.row["priority"] = priority
         handling = self.clocks.get(Clock.HANDLE)

@@ -1,7 +1,7 @@
 """What the store knows of a case beside its own row: its clocks, what its device reports, its matter."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cloud.cases.desk import Desk
 from cloud.cases.draft import CaseDraft, CaseError
 from cloud.clocks.clock import ClockKind, Hold, Timer
+from cloud.relational.chunks import chunks
 from cloud.relational.tables import alarms, case_alarms, case_clocks, cases
 from cloud.workflow.case import DeviceSays
 from cloud.workflow.states import Clock
@@ -17,8 +18,6 @@ from telemetry.alarm_states import ACTIVE
 from telemetry.reason import Reason
 
 __all__ = ["device_says", "load", "load_many", "matter_of", "timer_of"]
-
-_MOST_AT_ONCE: Final = 500
 
 
 async def load(conn: AsyncConnection, desk: Desk, case_id: int) -> CaseDraft:
@@ -33,9 +32,8 @@ async def load(conn: AsyncConnection, desk: Desk, case_id: int) -> CaseDraft:
 async def load_many(conn: AsyncConnection, desk: Desk, rows: Sequence[Mapping[str, Any]]) -> list[CaseDraft]:
     """Rows of `cases` with their clocks, at most some thousand. CaseError where no table knows a matter any longer."""
     clocks: dict[int, dict[Clock, dict[str, Any]]] = {row["id"]: {} for row in rows}
-    ids = list(clocks)
-    for start in range(0, len(ids), _MOST_AT_ONCE):
-        ours = select(case_clocks).where(case_clocks.c.case_id.in_(ids[start : start + _MOST_AT_ONCE]))
+    for some in chunks(list(clocks)):
+        ours = select(case_clocks).where(case_clocks.c.case_id.in_(some))
         for each in (await conn.execute(ours.order_by(case_clocks.c.id))).mappings():
             clocks[each["case_id"]][Clock(each["clock"])] = dict(each)  # the newest of each stays
     await desk.calendars.know(conn, {each["calendar"] for held in clocks.values() for each in held.values()})

@@ -4,9 +4,9 @@ One problem at one place is one case. Of a device's alarms: the open case of its
 closed just now, which is reopened as rework, else a new one. Of people's reports: the nearest open case of the matter.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from sqlalchemy import and_, bindparam, insert, or_, select, update
@@ -17,8 +17,9 @@ from cloud.cases.draft import BLANK, CaseDraft
 from cloud.cases.facts import load_many
 from cloud.cases.policy import Auto
 from cloud.cases.saving import Change, save
-from cloud.cases.steps import SYSTEM
+from cloud.cases.steps import system_deed
 from cloud.dispatch.nearest import distance_m, nearest
+from cloud.relational.chunks import chunks
 from cloud.relational.tables import alarms as alarm_table
 from cloud.relational.tables import case_alarms, cases
 from cloud.workflow.case import Deed
@@ -27,8 +28,6 @@ from device_profiles.matter import Matter
 from telemetry.clock import SECOND_NS
 
 __all__ = ["Joined", "Report", "open_or_join", "report"]
-
-_MOST_AT_ONCE: Final = 400
 
 
 class Joined(msgspec.Struct, frozen=True):
@@ -121,7 +120,7 @@ def _entered(desk: Desk, draft: CaseDraft | None, some: Sequence[Report], now_ns
     if draft is None:
         draft, says = _begun(desk, first, now_ns, desk.policy.auto), "opened"
     elif draft.row["state"] == State.CLOSED.value:
-        draft.do(Deed(step=Step.REOPEN, actor=SYSTEM, role=Role.SYSTEM, at_ns=now_ns, reason=f"the alarm is back: {first.note}"))
+        draft.do(system_deed(Step.REOPEN, now_ns, reason=f"the alarm is back: {first.note}"))
         draft.lift(first.priority)
         _go_on(desk, draft, now_ns, desk.policy.auto)
         says = "reopen"
@@ -148,9 +147,9 @@ def _begun(desk: Desk, told: Report, now_ns: int, auto: Auto) -> CaseDraft:
         )
     )
     if auto.reach >= Auto.FILE.reach:
-        draft.do(_system(Step.FILE, now_ns, standard=told.matter.filed_when.zh))
+        draft.do(system_deed(Step.FILE, now_ns, standard=told.matter.filed_when.zh))
     if auto.reach >= Auto.DISPATCH.reach:
-        draft.do(_system(Step.DISPATCH, now_ns, department=draft.row["department"]))
+        draft.do(system_deed(Step.DISPATCH, now_ns, department=draft.row["department"]))
     _go_on(desk, draft, now_ns, auto)
     return draft
 
@@ -160,7 +159,7 @@ def _go_on(desk: Desk, draft: CaseDraft, now_ns: int, auto: Auto) -> None:
     if auto is Auto.ASSIGN and draft.row["state"] == State.DISPATCHED.value:
         crew = desk.duty.crew(draft.row["department"], draft.row["district"], now_ns)
         if crew:
-            draft.do(_system(Step.ASSIGN, now_ns, assignee=crew))
+            draft.do(system_deed(Step.ASSIGN, now_ns, assignee=crew))
 
 
 def _join(draft: CaseDraft, told: Report, now_ns: int) -> None:
@@ -215,13 +214,9 @@ def _position(told: Report) -> tuple[float, float] | None:
     return None if told.longitude is None or told.latitude is None else (told.longitude, told.latitude)
 
 
-def _system(step: Step, now_ns: int, **more: Any) -> Deed:
-    return Deed(step=step, actor=SYSTEM, role=Role.SYSTEM, at_ns=now_ns, **more)
-
-
 async def _not_in_cases(conn: AsyncConnection, reports: Sequence[Report]) -> list[Report]:
     known: set[str] = set()
-    for some in _chunks([told.alarm for told in reports]):
+    for some in chunks([told.alarm for told in reports]):
         known |= set((await conn.scalars(select(case_alarms.c.alarm).where(case_alarms.c.alarm.in_(some)))).all())
     return [told for told in reports if told.alarm not in known]
 
@@ -234,7 +229,7 @@ async def _held(
     closed: dict[tuple[str | None, str], dict[str, Any]] = {}
     found: dict[tuple[str | None, str], dict[str, Any]] = {}
     just = and_(cases.c.state == State.CLOSED.value, cases.c.closed_ns >= since_ns)
-    for some in _chunks(sorted({device for device, _ in groups if device is not None})):
+    for some in chunks(sorted({device for device, _ in groups if device is not None})):
         wanted = select(cases).where(cases.c.device.in_(some), or_(cases.c.closed_ns.is_(None), just)).order_by(cases.c.id)
         for row in (await conn.execute(wanted)).mappings():
             key = row["device"], row["matter"]
@@ -296,8 +291,3 @@ async def _open_one(conn: AsyncConnection, desk: Desk, told: Report, now_ns: int
         within_s=policy.join_within_s,
         device=told.device,
     )
-
-
-def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(values), _MOST_AT_ONCE):
-        yield values[start : start + _MOST_AT_ONCE]

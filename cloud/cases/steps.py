@@ -1,26 +1,24 @@
 """A person's step, or the system's, on a case that is there."""
 
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cloud.alarms.log import SYSTEM
 from cloud.cases.desk import Desk
 from cloud.cases.draft import CaseDraft, CaseError
 from cloud.cases.facts import device_says, load, load_many
 from cloud.cases.saving import Change, save
+from cloud.relational.chunks import chunks
 from cloud.relational.tables import case_steps, cases, evidence
 from cloud.workflow.case import Deed, DeviceSays
 from cloud.workflow.states import Role, State, Step
 from telemetry.reason import Reason
 
-__all__ = ["SYSTEM", "hear_devices", "take"]
-
-SYSTEM = "system"
-"""The actor of what the cloud does by itself."""
-_MOST_AT_ONCE: Final = 500
+__all__ = ["hear_devices", "system_deed", "take"]
 
 
 async def take(
@@ -63,10 +61,8 @@ async def take(
 async def hear_devices(conn: AsyncConnection, desk: Desk, numbers: Collection[int], now_ns: int) -> list[dict[str, Any]]:
     """Close those of these cases whose work is confirmed already and which waited for their device's word; their rows."""
     rows: list[dict[str, Any]] = []
-    ours = sorted(numbers)
-    for start in range(0, len(ours), _MOST_AT_ONCE):
-        some = cases.c.id.in_(ours[start : start + _MOST_AT_ONCE])
-        waiting = select(cases).where(some, cases.c.state == State.FEEDBACK.value).order_by(cases.c.id)
+    for some in chunks(sorted(numbers)):
+        waiting = select(cases).where(cases.c.id.in_(some), cases.c.state == State.FEEDBACK.value).order_by(cases.c.id)
         rows += [dict(row) for row in (await conn.execute(waiting)).mappings()]
     closed = []
     for draft in await load_many(conn, desk, rows):
@@ -84,10 +80,11 @@ def _follow(desk: Desk, draft: CaseDraft, says: DeviceSays, now_ns: int) -> None
     state = State(draft.row["state"])
     if state is State.FEEDBACK and says is DeviceSays.CLEAR and desk.policy.close_by_device:
         standard = draft.matter.device.says.zh if draft.matter.device else ""
-        draft.do(_system(Step.PASS, now_ns, standard=standard, device_says=says))
+        draft.do(system_deed(Step.PASS, now_ns, standard=standard, device_says=says))
 
 
-def _system(step: Step, now_ns: int, **more: Any) -> Deed:
+def system_deed(step: Step, now_ns: int, **more: Any) -> Deed:
+    """A step that the cloud takes by itself."""
     return Deed(step=step, actor=SYSTEM, role=Role.SYSTEM, at_ns=now_ns, **more)
 
 

@@ -10,14 +10,14 @@ from cloud.cases.desk import Desk
 from cloud.cases.facts import load
 from cloud.cases.policy import Due
 from cloud.cases.saving import Change, save
-from cloud.cases.steps import SYSTEM
+from cloud.cases.steps import system_deed
 from cloud.cases.telling import case_news, who_hears
 from cloud.feed import Feed
 from cloud.notify import outbox
 from cloud.relational.engine import reading, writing
 from cloud.relational.tables import cases, deadlines
 from cloud.workflow.case import Deed
-from cloud.workflow.states import ENDED, Role, State, Step
+from cloud.workflow.states import ENDED, State, Step
 from cloud.workflow.terms import Told
 
 __all__ = ["CaseTicker"]
@@ -76,7 +76,7 @@ class CaseTicker:
         """Do what one deadline asks for; the case's row where that changed it."""
         match what:
             case Due.HOLD_OVER:
-                return await self._step(conn, case_id, State.HOLD, _system(Step.HOLD_OVER, now_ns), "hold_over")
+                return await self._step(conn, case_id, State.HOLD, system_deed(Step.HOLD_OVER, now_ns), "hold_over")
             case Due.UNTAKEN | Due.PASS_ON:
                 return await self._pass_on(conn, case_id, what, deadline, now_ns)
             case _:
@@ -93,7 +93,7 @@ class CaseTicker:
         if not following or following == row["assignee"]:
             await self._say(conn, row, what, hears=_DEPARTMENT, occasion=f"deadline/{deadline}", now_ns=now_ns)
             return None
-        deed = _system(Step.ASSIGN, now_ns, assignee=following, note=f"after {row['assignee']}: {what}")
+        deed = system_deed(Step.ASSIGN, now_ns, assignee=following, note=f"after {row['assignee']}: {what}")
         return await self._step(conn, case_id, State.HANDLING, deed, what.value)
 
     async def _step(self, conn: AsyncConnection, case_id: int, state: State, deed: Deed, says: str) -> dict[str, Any] | None:
@@ -122,7 +122,3 @@ class CaseTicker:
 
 def _tasks(row: Any) -> Sequence[str]:
     return [row["assignee"]] if row["assignee"] else []
-
-
-def _system(step: Step, now_ns: int, **more: Any) -> Deed:
-    return Deed(step=step, actor=SYSTEM, role=Role.SYSTEM, at_ns=now_ns, **more)

@@ -6,11 +6,11 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Table, and_, case, func, literal, not_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from cloud.alarms.log import chunks
 from cloud.health.count_log import Carried, Kind, LogCount, Step
 from cloud.health.desks import AlarmDesk, DeskKind, FindMatter, departments, find_desk
 from cloud.health.rates import INTERVAL_NS
 from cloud.health.report import HealthReport, report_of
+from cloud.relational.chunks import chunks
 from cloud.relational.engine import reading
 from cloud.relational.tables import alarms, cases, gateways, suppressions, transitions
 from device_profiles.model import Profile

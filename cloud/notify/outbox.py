@@ -3,20 +3,19 @@
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.notify.config import ChannelConfig
+from cloud.relational.chunks import chunks
 from cloud.relational.tables import devices, notifications
 
 __all__ = ["Due", "NotificationState", "enqueue", "enqueue_all", "new_token"]
 
 _t = notifications.c
-_MOST_AT_ONCE: Final = 500
-"""Values in one statement."""
 
 _FACTS = (
     "id",
@@ -102,10 +101,8 @@ def _targets(due: Due, channels: Sequence[ChannelConfig]) -> list[tuple[str, str
 
 async def _seen(conn: AsyncConnection, occasions: Sequence[str]) -> set[tuple[str, str, str, str]]:
     found: set[tuple[str, str, str, str]] = set()
-    for start in range(0, len(occasions), _MOST_AT_ONCE):
-        wanted = select(_t.occasion, _t.step, _t.channel, _t.target).where(
-            _t.occasion.in_(occasions[start : start + _MOST_AT_ONCE])
-        )
+    for some in chunks(occasions):
+        wanted = select(_t.occasion, _t.step, _t.channel, _t.target).where(_t.occasion.in_(some))
         found |= {(row.occasion, row.step, row.channel, row.target) for row in await conn.execute(wanted)}
     return found
 
@@ -113,8 +110,8 @@ async def _seen(conn: AsyncConnection, occasions: Sequence[str]) -> set[tuple[st
 async def _places(conn: AsyncConnection, ids: Sequence[str]) -> dict[str, str]:
     """device -> the name that people know it by."""
     found: dict[str, str] = {}
-    for start in range(0, len(ids), _MOST_AT_ONCE):
-        wanted = select(devices.c.id, devices.c.name).where(devices.c.id.in_(ids[start : start + _MOST_AT_ONCE]))
+    for some in chunks(ids):
+        wanted = select(devices.c.id, devices.c.name).where(devices.c.id.in_(some))
         found |= {row.id: row.name for row in await conn.execute(wanted)}
     return found
 

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from cloud.alarms.acts import RANK
 from telemetry.records import Cause, Priority, Transition
 
 __all__ = ["Occurrence", "Occurrences", "overlapping"]
 
-_RANK = {Priority.LOW: 0, Priority.MEDIUM: 1, Priority.HIGH: 2, Priority.CRITICAL: 3}
 _ENDS = frozenset({Cause.RETURN, Cause.RETURN_LATCHED, Cause.CONFIG})
 
 
@@ -47,7 +47,7 @@ class Occurrences:
                 last.returned_ns = step.event_time_ns
             elif step.cause is Cause.BECAME_UNCERTAIN:
                 last.uncertain = True
-            elif _RANK[step.priority] > _RANK[last.priority]:
+            elif RANK[step.priority] > RANK[last.priority]:
                 last.priority = step.priority
 
     def _begin(self, step: Transition, last: Occurrence | None) -> None:

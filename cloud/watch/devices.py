@@ -16,8 +16,9 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cloud.alarms.log import NOTHING, SYSTEM, Recorded, Subject, chunks
+from cloud.alarms.log import NOTHING, SYSTEM, Recorded, Subject
 from cloud.alarms.suppressing import suppress
+from cloud.relational.chunks import chunks
 from cloud.relational.tables import alarms, devices, suppressions
 from cloud.watch.config import SilenceWatch
 from cloud.watch.gateways import Road, roads

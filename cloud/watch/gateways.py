@@ -13,7 +13,8 @@ import msgspec
 from sqlalchemy import case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cloud.alarms.log import Recorded, chunks
+from cloud.alarms.log import Recorded
+from cloud.relational.chunks import chunks
 from cloud.relational.tables import alarms, devices, gateways, lanes
 from cloud.watch.config import GatewayWatch
 from cloud.watch.names import GATEWAY

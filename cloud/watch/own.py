@@ -7,7 +7,8 @@ import msgspec
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cloud.alarms.log import NOTHING, SYSTEM, Recorded, Subject, chunks, record, subject_of, write
+from cloud.alarms.log import NOTHING, SYSTEM, Recorded, Subject, record, subject_of, write
+from cloud.relational.chunks import chunks
 from cloud.relational.tables import alarms, devices
 from cloud.watch.names import PROFILE, occurrence
 from device_profiles.model import LATITUDE, LONGITUDE

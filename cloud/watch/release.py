@@ -15,8 +15,9 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cloud.alarms.log import NOTHING, SYSTEM, Recorded, Subject, chunks, subject_of
+from cloud.alarms.log import NOTHING, SYSTEM, Recorded, Subject, subject_of
 from cloud.alarms.suppressing import unsuppress
+from cloud.relational.chunks import chunks
 from cloud.relational.tables import alarms, suppressions
 from cloud.watch.config import Feeder, Parent, Planned, Storm, WatchRules
 from cloud.watch.limits import silent_after_s
