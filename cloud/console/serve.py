@@ -17,7 +17,7 @@ __all__ = ["BUNDLE", "CREW", "PAGES", "mount_console"]
 BUNDLE: Final = Path(__file__).parent / "dist"
 
 PAGES: Final = ("/", "/devices/{id}", "/cases", "/cases/{id}", "/gateways")
-"""The routes of the page; `placeOf` in console/src/lib/router.svelte.ts knows the same."""
+"""The routes of the page; console/src/lib/places.ts knows the same, which a test holds."""
 
 CREW: Final = "/crew"
 """The crew's page, an entry of its own: a phone loads nothing of the desk's."""

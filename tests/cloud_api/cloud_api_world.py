@@ -18,6 +18,7 @@ from cloud.api.app import build_app
 from cloud.api.server import listen, serve
 from cloud.api.services import Services
 from cloud.cases.desk import Desk
+from cloud.console.serve import mount_console
 from cloud.counts import CloudCounts
 from cloud.feed import Feed
 from cloud.notify.config import ChannelConfig, ChannelKind
@@ -85,8 +86,8 @@ async def _counts() -> CloudCounts:
 
 
 @contextlib.asynccontextmanager
-async def world(folder: Path) -> AsyncIterator[World]:
-    """The city, served until the block ends."""
+async def world(folder: Path, *, console: bool = False) -> AsyncIterator[World]:
+    """The city, served until the block ends; with the console beside it if wanted."""
     clock = ManualClock(NOW_NS)
     engine = make_engine(f"sqlite+aiosqlite:///{folder / 'cloud.db'}")
     store = DuckStore(folder / "series.duckdb")
@@ -111,7 +112,10 @@ async def world(folder: Path) -> AsyncIterator[World]:
             await conn.run_sync(metadata.create_all)
         await _fill(services)
         async with asyncio.TaskGroup() as tasks:
-            serving = tasks.create_task(serve(build_app(services), bound, stop, ready.set))
+            app = build_app(services)
+            if console:
+                mount_console(app)
+            serving = tasks.create_task(serve(app, bound, stop, ready.set))
             await ready.wait()
             base = f"http://127.0.0.1:{port}"
             async with aiohttp.ClientSession(base) as session:

@@ -1,6 +1,7 @@
 """What the cloud's HTTP server gives for the console: the real routes over a bundle on disk."""
 
 import gzip
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -127,3 +128,9 @@ def test_a_missing_bundle_says_make_console_and_works_once_it_is_built(ask: Ask,
     assert answer.headers["cache-control"] == "no-store"
     make_bundle(folder)
     assert ask("/")[0].status == 200
+
+
+def test_the_page_and_the_server_know_the_same_addresses() -> None:
+    places = (Path(__file__).resolve().parents[2] / "console" / "src" / "lib" / "places.ts").read_text(encoding="utf-8")
+    known = re.findall(r"page: '\w+', path: '([^']+)'", places)
+    assert [re.sub(r":(\w+)", r"{\1}", path) for path in known] == list(PAGES)

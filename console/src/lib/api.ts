@@ -94,7 +94,8 @@ export function whenUnknown(tell: () => void): void {
   tellUnknown = tell;
 }
 
-async function ask<T>(path: string, init: RequestInit = {}): Promise<T> {
+/** The JSON of an answer; ApiError where there is none or it is a problem. */
+export async function ask<T>(path: string, init: RequestInit = {}): Promise<T> {
   let response: Response;
   try {
     response = await fetch(path, { ...init, headers: { Accept: 'application/json', ...init.headers } });
@@ -108,7 +109,8 @@ async function ask<T>(path: string, init: RequestInit = {}): Promise<T> {
   return (await response.json()) as T;
 }
 
-function query(values: Record<string, string | number | readonly string[] | null | undefined>): string {
+/** `?name=value&...`; a list says its name again for each, what is empty is left out. */
+export function query(values: Record<string, string | number | readonly string[] | null | undefined>): string {
   const params = new URLSearchParams();
   for (const [name, value] of Object.entries(values)) {
     if (value === null || value === undefined || value === '') continue;
@@ -118,7 +120,7 @@ function query(values: Record<string, string | number | readonly string[] | null
   return text === '' ? '' : `?${text}`;
 }
 
-const at = encodeURIComponent;
+export const at = encodeURIComponent;
 export const hrefOfPhoto = (id: string): string => `/api/evidence/${at(id)}`;
 /** The most devices the page holds at once; above this the server must aggregate. */
 export const MOST_DEVICES = 20_000;
@@ -141,7 +143,7 @@ export type StepBody = {
 };
 export type CaseFilter = { state?: string; device?: string; assignee?: string; department?: string; district?: string; limit?: number; cursor?: string | null };
 
-function post<T>(path: string, body: NoteBody | StepBody): Promise<T> {
+export function post<T>(path: string, body: object): Promise<T> {
   return ask<T>(path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) });
 }
 

@@ -1,23 +1,5 @@
 /** The address bar and the page, held together with the History API. */
-
-export type Place =
-  | { page: 'operations' }
-  | { page: 'device'; id: string }
-  | { page: 'cases' }
-  | { page: 'case'; id: string }
-  | { page: 'gateways' }
-  | { page: 'missing' };
-
-function placeOf(path: string): Place {
-  const parts = path.split('/').filter((p) => p !== '').map(decodeURIComponent);
-  const [first, second, ...more] = parts;
-  if (first === undefined) return { page: 'operations' };
-  if (more.length > 0) return { page: 'missing' };
-  if (first === 'devices' && second !== undefined) return { page: 'device', id: second };
-  if (first === 'cases') return second === undefined ? { page: 'cases' } : { page: 'case', id: second };
-  if (first === 'gateways' && second === undefined) return { page: 'gateways' };
-  return { page: 'missing' };
-}
+import { placeOf, type Place } from './places';
 
 class Router {
   path = $state(location.pathname);

@@ -32,7 +32,19 @@ document.documentElement.lang = words.tag;
 
 /** The text of `key` in the page's language, `{name}` replaced by its value. */
 export function t(key: Key, values: Record<string, string | number> = {}): string {
-  return CATALOGUES[words.lang][key].replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+  return fill(CATALOGUES[words.lang][key], values);
+}
+
+/** What a page of its own chunk says: its words in both languages, the same keys in each. */
+export type PageWords<K extends string> = Readonly<Record<Lang, Readonly<Record<K, string>>>>;
+
+/** `t` for the keys of a page's own words, and for all that every page knows. */
+export function speak<K extends string>(own: PageWords<K>): (key: K | Key, values?: Record<string, string | number>) => string {
+  return (key, values = {}) => (key in own.zh ? fill(own[words.lang][key as K], values) : t(key as Key, values));
+}
+
+function fill(text: string, values: Record<string, string | number>): string {
+  return text.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }
 
 /** The word for a code that the API gave (`state.normal`), or the code itself where the catalogue has none. */

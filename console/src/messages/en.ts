@@ -6,9 +6,13 @@ export const en: Catalogue = {
   'nav.operations': 'Operations',
   'nav.cases': 'Cases',
   'nav.gateways': 'Gateways',
+  'nav.alarms': 'Alarms',
+  'nav.admin': 'Admin',
   'nav.label': 'Main',
   'page.not_found': 'No such page',
   'page.not_found_text': 'The address {path} leads to no page.',
+  'page.not_loaded': 'This page was not loaded; the server may just have been updated.',
+  'page.reload': 'Reload',
   'page.home': 'Back to operations',
 
   'header.as_of': 'As of',

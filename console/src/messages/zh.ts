@@ -5,9 +5,13 @@ export const zh = {
   'nav.operations': '运行总览',
   'nav.cases': '案件',
   'nav.gateways': '网关',
+  'nav.alarms': '报警',
+  'nav.admin': '管理',
   'nav.label': '主导航',
   'page.not_found': '没有这个页面',
   'page.not_found_text': '地址 {path} 不对应任何页面。',
+  'page.not_loaded': '这一页没有载入，可能是服务器刚更新过。',
+  'page.reload': '重新载入',
   'page.home': '回到运行总览',
 
   'header.as_of': '数据截至',
