@@ -113,14 +113,16 @@ class DuckFile:
         self._names.saved()
         return refused
 
-    def points(self, device: str, metric: str, start_ns: int, end_ns: int, limit: int) -> list[Point]:
-        """The first `limit` points of the interval, each time once."""
+    def points(
+        self, device: str, metric: str, start_ns: int, end_ns: int, limit: int, *, newest_first: bool = False
+    ) -> list[Point]:
+        """The first `limit` points of the interval, or its last ones from the latest back, each time once."""
         key = self._key(device, metric)
         if key is None:
             return []
         union = " UNION ALL ".join(_select(table) for table in _TABLES)
         rows = self._questions.execute(
-            f"SELECT DISTINCT ON (time_ns) * FROM ({union}) ORDER BY time_ns LIMIT ?",
+            f"SELECT DISTINCT ON (time_ns) * FROM ({union}) ORDER BY time_ns {'DESC' if newest_first else 'ASC'} LIMIT ?",
             [*((*key, start_ns, end_ns) * len(_TABLES)), limit],
         ).fetchall()
         return [self._point(time_ns, table, value, flaw) for time_ns, table, *value, flaw in rows]

@@ -72,10 +72,22 @@ class DuckStore:
     async def latest(self, devices: Sequence[str]) -> dict[str, dict[str, Point]]:
         return {device: self._latest.get(device) for device in devices}
 
-    async def range(self, device: str, metrics: Sequence[str], start_ns: int, end_ns: int, limit: int) -> dict[str, list[Point]]:
+    async def range(
+        self,
+        device: str,
+        metrics: Sequence[str],
+        start_ns: int,
+        end_ns: int,
+        limit: int,
+        *,
+        newest_first: bool = False,
+    ) -> dict[str, list[Point]]:
         return await self._run(
             self._reader,
-            lambda: {metric: self._file.points(device, metric, start_ns, end_ns, limit) for metric in metrics},
+            lambda: {
+                metric: self._file.points(device, metric, start_ns, end_ns, limit, newest_first=newest_first)
+                for metric in metrics
+            },
         )
 
     async def buckets(  # noqa: PLR0917 - the protocol's

@@ -85,10 +85,20 @@ class InfluxStore:
     async def latest(self, devices: Sequence[str]) -> dict[str, dict[str, Point]]:
         return {device: self._latest.get(device) for device in devices}
 
-    async def range(self, device: str, metrics: Sequence[str], start_ns: int, end_ns: int, limit: int) -> dict[str, list[Point]]:
+    async def range(
+        self,
+        device: str,
+        metrics: Sequence[str],
+        start_ns: int,
+        end_ns: int,
+        limit: int,
+        *,
+        newest_first: bool = False,
+    ) -> dict[str, list[Point]]:
         await self._know(metrics)
         where = _where(device, start_ns, end_ns)
-        asked = [f"{_select(metric)} {where} ORDER BY time ASC LIMIT {limit}" for metric in metrics]
+        order = "DESC" if newest_first else "ASC"
+        asked = [f"{_select(metric)} {where} ORDER BY time {order} LIMIT {limit}" for metric in metrics]
         answers = await self._client.query(asked) if asked else []
         return {
             metric: [point for series in answer for point in self._points(metric, series)]

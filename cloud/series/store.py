@@ -88,8 +88,20 @@ class SeriesStore(Protocol):
         """device -> metric -> the point with the latest event time; a device without values has an empty mapping."""
         ...
 
-    async def range(self, device: str, metrics: Sequence[str], start_ns: int, end_ns: int, limit: int) -> dict[str, list[Point]]:
-        """metric -> its first `limit` points of the interval in order of time; an empty list where there are none."""
+    async def range(
+        self,
+        device: str,
+        metrics: Sequence[str],
+        start_ns: int,
+        end_ns: int,
+        limit: int,
+        *,
+        newest_first: bool = False,
+    ) -> dict[str, list[Point]]:
+        """metric -> its first `limit` points of the interval in order of time; an empty list where there are none.
+
+        With `newest_first` its last `limit` points, from the latest back.
+        """
         ...
 
     async def buckets(  # noqa: PLR0917 - one question, asked in one way everywhere

@@ -76,6 +76,12 @@ async def test_writing_again_changes_nothing(store: SeriesStore) -> None:
     assert [len(points) for points in (await store.range("cover-1", ["a", "b", "c"], 0, FOREVER, 10)).values()] == [2, 2, 2]
 
 
+async def test_the_last_points_of_an_interval_come_from_the_latest_back(store: SeriesStore) -> None:
+    await store.write([batch(*(reading(at_ns=T0 + step * S, values={"m": float(step)}) for step in range(6)))])
+    found = await store.range("cover-1", ["m", "other"], T0 + S, T0 + 5 * S, 3, newest_first=True)
+    assert found == {"m": [Point(T0 + step * S, float(step)) for step in (4, 3, 2)], "other": []}
+
+
 async def test_flawed_values_keep_their_quality_and_reason(store: SeriesStore) -> None:
     await store.write(
         [

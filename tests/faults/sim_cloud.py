@@ -147,7 +147,16 @@ class _Series:
     async def latest(self, devices: Sequence[str]) -> dict[str, dict[str, Point]]:
         return {device: self._memory.latest.get(device) for device in devices}
 
-    async def range(self, device: str, metrics: Sequence[str], start_ns: int, end_ns: int, limit: int) -> dict[str, list[Point]]:
+    async def range(
+        self,
+        device: str,
+        metrics: Sequence[str],
+        start_ns: int,
+        end_ns: int,
+        limit: int,
+        *,
+        newest_first: bool = False,
+    ) -> dict[str, list[Point]]:
         raise NotImplementedError
 
     async def buckets(
