@@ -78,4 +78,5 @@ class Reason(StrEnum):
     CONFLICT = "conflict"
     NOT_FOUND = "not_found"
     INVALID = "invalid"
+    NOT_SUPPORTED = "not_supported"
     INTERNAL = "internal"
