@@ -24,6 +24,7 @@ from cloud.evidence import EvidenceFolder
 from cloud.feed import Feed
 from cloud.ingest.ingest import Ingest
 from cloud.ingest.link import BrokerLink
+from cloud.meters import Meters
 from cloud.notify.outbox import NotificationState
 from cloud.notify.sender import Sender
 from cloud.plans import Plans, load_plans
@@ -175,6 +176,7 @@ class _Parts:
             feed=feed,
             clock=clock,
             counts=counts,
+            meters=self._meters,
             notify=self.sender.wake,
             evidence=EvidenceFolder(config.data_dir / "evidence", told=self._refuse_photo),
             rules=rules,
@@ -199,6 +201,25 @@ class _Parts:
             await self._refusals.load(conn)
         async with writing(self._engine) as conn:
             await self._desk.calendars.keep(conn)
+
+    def _meters(self) -> Meters:
+        heard, told = self.ingest.counts, self.sender.counts()
+        return Meters(
+            messages=heard.messages,
+            stored_readings=heard.stored_readings,
+            transitions=heard.transitions,
+            quarantined=heard.quarantined,
+            lost_readings=heard.lost_readings,
+            store_waits=heard.waited,
+            queue_records=self.ingest.waiting,
+            lag_s=heard.lag_s,
+            broker_connected=self.link.connected,
+            sent=told.sent,
+            send_failures=told.failed,
+            send_attempts=told.attempts,
+            ticker_leads=self.ticker.leading,
+            ticker_failures=self.ticker.failures,
+        )
 
     def _link_changed(self) -> None:
         self._watch.link(up=self.link.connected, now_ns=self._clock.wall_ns())

@@ -8,8 +8,9 @@ import msgspec
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from cloud.accounts import sessions, users
+from cloud.accounts import keys, sessions, users
 from cloud.accounts.errors import AccountError
+from cloud.accounts.keys import ApiKey
 from cloud.accounts.passwords import Cost, Hasher, check_password
 from cloud.accounts.roles import Grant
 from cloud.accounts.sessions import Session
@@ -95,6 +96,24 @@ class Accounts:
         """Whether it is still good, without using it. False where the store does not answer: whoever asks comes again."""
         try:
             return await self._find(token) is not None
+        except DBAPIError:
+            return False
+
+    async def key(self, token: str) -> ApiKey | None:
+        """The key of a program's `token` if it is good; used from now on, to the minute."""
+        now_ns = self._clock.wall_ns()
+        async with reading(self._engine) as conn:
+            found = await keys.find(conn, token, now_ns)
+        if found is not None and now_ns - (found.used_ns or 0) >= _TOUCH_NS:
+            async with writing(self._engine) as conn:
+                await keys.touch(conn, found.name, now_ns)
+        return found
+
+    async def key_alive(self, token: str) -> bool:
+        """Whether it is still good, without using it. False where the store does not answer."""
+        try:
+            async with reading(self._engine) as conn:
+                return await keys.find(conn, token, self._clock.wall_ns()) is not None
         except DBAPIError:
             return False
 

@@ -12,6 +12,7 @@ from cloud.accounts.accounts import Accounts
 from cloud.api import (
     accounts,
     alarm_health,
+    alarm_many,
     alarms,
     cases,
     devices,
@@ -19,8 +20,10 @@ from cloud.api import (
     gateways,
     history,
     indicators,
+    keys,
     ledger,
     maintenance,
+    metrics,
     opened,
     problems,
     session,
@@ -36,9 +39,9 @@ from cloud.api.services import Services
 
 __all__ = ["Services", "build_app"]
 
-_PEOPLE = (session, accounts)
+_PEOPLE = (session, accounts, keys)
 # /alarms/health stands before what takes any id.
-_ALARMS = (alarm_health, alarms, suppressions, maintenance)
+_ALARMS = (alarm_health, alarm_many, alarms, suppressions, maintenance)
 _CITY = (devices, history, *_ALARMS, cases, watchlist, evidence, indicators, gateways, ledger, stream, system)
 
 _DESCRIPTION = """\
@@ -72,6 +75,8 @@ def build_app(services: Services) -> FastAPI:
         app.include_router(module.router, prefix="/api", responses=problems.describe(422))
     # Short, for it ends an SMS.
     app.include_router(opened.router, responses=problems.describe(422))
+    # Where Prometheus looks for it.
+    app.include_router(metrics.router, responses=problems.describe(422))
     problems.install(app)
     # The last one added stands outermost.
     app.add_middleware(Gate)

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud.accounts.accounts import Accounts, Caller
+from cloud.accounts.keys import PREFIX
 from cloud.accounts.sessions import Session
 from cloud.accounts.trail import Entry
 from cloud.api.actor import Actor, Heard
@@ -27,6 +28,9 @@ _log = logging.getLogger(__name__)
 
 OPEN: Final = frozenset({"/api/health", "/api/version"})
 """What anybody may ask, and what is asked for without the store: whether it is there."""
+
+GUARDED: Final = ("/api", "/metrics")
+"""What stands behind the gate, by how its path begins."""
 
 LOGIN: Final = "/api/session"
 """Where a session is got: open to who has none, but not deaf to who has one."""
@@ -64,14 +68,14 @@ def token_of(request: Request) -> str:
 
 
 class Gate:
-    """Lets a request through to the routes with its `actor`, or answers 401. Everything below /api is behind it."""
+    """Lets a request through to the routes with its `actor`, or answers 401. Everything that is `GUARDED` is behind it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        if scope["type"] != "http" or path in OPEN or not (path == "/api" or path.startswith("/api/")):
+        if scope["type"] != "http" or path in OPEN or not path.startswith(GUARDED):
             await self._app(scope, receive, send)
             return
         request = Request(scope)
@@ -120,7 +124,12 @@ async def _admit(request: Request) -> Response | None:
     """Leave in the request's state who asks, or the answer that they get instead."""
     accounts, token, state = accounts_of(request), token_of(request), request.state
     state.actor, state.session, state.heard = None, None, Heard()
-    if token and (session := await accounts.session(token)) is not None:
+    if token.startswith(PREFIX) and (key := await accounts.key(token)) is not None:
+        if key.reads_only and request.method not in _SAFE:
+            return _reads_only(request.scope["path"], key.name)
+        state.actor = Actor(name=f"key:{key.name}", grants=key.grants, heard=state.heard)
+        state.alive = lambda: accounts.key_alive(token)
+    elif token and (session := await accounts.session(token)) is not None:
         state.actor, state.session, state.alive = _actor(session, state.heard), session, lambda: accounts.alive(token)
     elif not await accounts.exist():
         state.actor, state.alive = Actor(free=True, heard=state.heard), lambda: _free(accounts)
@@ -161,6 +170,10 @@ def _unknown(path: str) -> Response:
     detail = "nobody is logged in: POST /api/session first"
     headers = {"WWW-Authenticate": "Bearer"}
     return problem_answer(401, Reason.NOT_AUTHENTICATED.value, detail, instance=path, headers=headers)
+
+
+def _reads_only(path: str, name: str) -> Response:
+    return problem_answer(403, Reason.NOT_ALLOWED.value, f"key {name} reads and changes nothing", instance=path)
 
 
 def _unavailable(path: str) -> Response:

@@ -11,6 +11,7 @@ from cloud.cases.desk import Desk
 from cloud.counts import CloudCounts
 from cloud.evidence import EvidenceFolder
 from cloud.feed import Feed
+from cloud.meters import Meters
 from cloud.series.store import SeriesStore
 from cloud.trial.engine import Engine
 from device_profiles.model import Profile
@@ -23,7 +24,7 @@ __all__ = ["Services"]
 class Services:
     """The stores and streams behind the API. Setting `stop` ends every open event stream at once.
 
-    `counts` gives the cloud's account of itself; `channels` are those that case steps tell of. Without
+    `counts` gives the cloud's account of itself, `meters` that of the running process. Without
     `evidence` no photos are kept; without `rules`, the gateways' alarm engine, none is tried on history.
     """
 
@@ -33,6 +34,7 @@ class Services:
     feed: Feed
     clock: Clock
     counts: Callable[[], Awaitable[CloudCounts]]
+    meters: Callable[[], Meters] = Meters
     notify: Callable[[], None] = lambda: None
     evidence: EvidenceFolder | None = None
     rules: Engine | None = None

@@ -61,7 +61,7 @@ async def change_password(
     session: Session | None = request.state.session
     if session is None:
         actor_of(request)
-        raise ApiProblem(Reason.NOT_ALLOWED, "there are no accounts, so there is no password")
+        raise ApiProblem(Reason.NOT_ALLOWED, "who asks has no session, so there is no password to change")
     token, begun = await door.change_password(session, words.old, words.new, caller_of(request))
     return _begun(door, response, token, begun)
 

@@ -30,10 +30,12 @@ __all__ = ["Broken", "Delivery", "Greeting", "Incoming", "Refusal", "decode", "d
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """A batch and the fingerprint of its bytes. Values whose time nobody can believe are marked as uncertain in it."""
+    """A batch and the fingerprint of its bytes, and when it came, by our clock; 0 where nobody looked. Values whose time
+    nobody can believe are marked as uncertain in it."""
 
     batch: ReadingsBatch | EventsBatch
     digest: bytes
+    came_ns: int = 0
 
     @property
     def gateway(self) -> str:
@@ -128,7 +130,7 @@ def _read(what: Channel, message: bytes, now_ns: int) -> Incoming:
         batch = decode_events(message, decompress) if lane is Lane.EVENTS else decode_readings(message, decompress)
     except WireError as error:
         return Broken(envelope(message, lane, error), message)
-    return Delivery(doubted(batch, now_ns) if isinstance(batch, ReadingsBatch) else batch, digest(message))
+    return Delivery(doubted(batch, now_ns) if isinstance(batch, ReadingsBatch) else batch, digest(message), now_ns)
 
 
 def decompress(data: bytes, limit: int) -> bytes:

@@ -31,7 +31,7 @@ from cloud.refusals import Refusals
 from cloud.registry import Registry
 from cloud.relational.engine import writing
 from cloud.series.store import SeriesStore
-from telemetry.clock import Clock
+from telemetry.clock import SECOND_NS, Clock
 from telemetry.reason import Reason
 from telemetry.wire import Ack, GatewayStatus, Hello
 
@@ -84,6 +84,11 @@ class Ingest:
         )
         self._crash = CrashPlan.from_environment()
         self._readings_turn = False
+
+    @property
+    def waiting(self) -> int:
+        """Records that are here and not done."""
+        return self._queue.records
 
     def offer(self, topic: str, payload: bytes) -> None:
         """Take a message from the broker; never waits. What cannot be used, or is too much, is refused and counted."""
@@ -182,6 +187,8 @@ class Ingest:
         self._crash.at(CrashPoint.AFTER_COMMIT)
         for stored in draft.batches:
             self._registry.heard(stored, now_ns)
+        came_ns = min(delivery.came_ns or now_ns for delivery in deliveries)
+        self.counts.lag_s = max(0, self._clock.wall_ns() - came_ns) / SECOND_NS
         self._conclude(draft, effects)
 
     async def _apply(self, draft: Draft, now_ns: int) -> ingest_effects.Effects:

@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 __all__ = [
     "alarms",
+    "api_keys",
     "audit",
     "calendars",
     "case_alarms",
@@ -456,6 +457,23 @@ sessions = Table(
     Column("used_ns", _ns, nullable=False),
     Column("expires_ns", _ns, nullable=False, index=True),
     Column("user_agent", String(100), nullable=False),
+)
+
+# Keys of programs; `key` is the SHA-256 of the token, `roles` are like those of `users`. A key is revoked, never deleted.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("name", _id, primary_key=True),
+    Column("key", String(64), nullable=False),
+    Column("begins", String(16), nullable=False),
+    Column("roles", JSON, nullable=False),
+    Column("reads_only", Boolean, nullable=False),
+    Column("made_by", String(128), nullable=False),
+    Column("created_ns", _ns, nullable=False),
+    Column("used_ns", _ns),
+    Column("expires_ns", _ns),
+    Column("revoked_ns", _ns),
+    Index(None, "key", unique=True),
 )
 
 # Who did what to what and how it ended. A row is written before the act; its `outcome` is "begun" until the act is over.

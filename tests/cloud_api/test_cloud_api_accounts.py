@@ -57,7 +57,7 @@ async def test_without_accounts_everybody_is_who_they_say(city: World) -> None:
     await city.post(ACKNOWLEDGE, {"actor": "anybody"})
     assert await rows(city) == [("anybody", "", "acknowledge_alarm", ALARM, "200")]
     told = await city.post("/api/session/password", {"old": "x", "new": "y"}, status=403)
-    assert "no accounts" in told["detail"]
+    assert "no session" in told["detail"]
 
 
 async def test_the_first_account_is_not_made_by_whoever_comes_first(city: World) -> None:
