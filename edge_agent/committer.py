@@ -28,12 +28,14 @@ _RETRY_S = (0.1, 0.5, 2.0, 5.0)
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """What belongs into one transaction: a reading, the events that it led to, what is to be remembered after it.
 
-    `stamp` is the clock segment of every time in it that was the gateway's own.
+    `stamp` is the clock segment of every time in it that was the gateway's own. `frames` is the record of the bytes that the
+    reading was made of, where somebody wants to see them.
     """
 
     device: str
     stamp: ClockStamp
     reading: Reading | None = None
+    frames: Reading | None = None
     events: Sequence[Event] = ()
     state: bytes | None = None
 
@@ -166,7 +168,7 @@ class Committer:
         """A reading too large for the outbox must not take along the alarm that it raised."""
         if isinstance(error, OversizedError) and entry.reading is not None and entry.events:
             try:
-                await self._persist([msgspec.structs.replace(entry, reading=None)])
+                await self._persist([msgspec.structs.replace(entry, reading=None, frames=None)])
             except OversizedError as still:
                 error = still
         extra = {"event": "outbox.entry_failed", "device": entry.device, "error": str(error)}
@@ -188,10 +190,11 @@ class Committer:
                 waiting.done.set_exception(error)
 
     async def _persist(self, entries: Sequence[Entry]) -> None:
-        readings: list[Reading] = [entry.reading for entry in entries if entry.reading is not None]
+        said = [(reading, entry.stamp) for entry in entries for reading in (entry.reading, entry.frames) if reading is not None]
+        readings: list[Reading] = [reading for reading, _ in said]
         events: list[Event] = [event for entry in entries for event in entry.events]
         states = {entry.device: entry.state for entry in entries if entry.state is not None}
-        stamps = [entry.stamp for entry in entries if entry.reading is not None]
+        stamps = [stamp for _, stamp in said]
         stamps += [entry.stamp for entry in entries for _ in entry.events]
         attempt = 0
         while True:

@@ -23,7 +23,8 @@ class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One device behind a link.
 
     `address` is what its link knows it by: a Modbus or serial unit number, the identity in a document, a topic part,
-    a JT/T 808 phone number. `position` is (longitude, latitude), WGS-84 degrees.
+    a JT/T 808 phone number. `position` is (longitude, latitude), WGS-84 degrees. With `frames` every frame that it sends is
+    kept in the cloud as it came.
     """
 
     id: str
@@ -32,6 +33,7 @@ class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     position: tuple[float, float] | None = None
     component_code: str = ""
+    frames: bool = False
 
 
 class LinkConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -228,6 +230,7 @@ def _device(table: Table, driver: DriverName, catalog: Mapping[str, Profile] | N
         name=table.checked("name", lambda value: check_text(value, "name", 200), "a shorter name", ""),
         position=_position(table),
         component_code=table.checked("component_code", _component_code, "16 digits", ""),
+        frames=table.flag("frames", default=False),
     )
     table.finish()
     return device

@@ -13,6 +13,7 @@ from edge_agent.alarms.state import DeviceState, pack, unpack
 from edge_agent.alarms.zones import Zone
 from edge_agent.committer import Committer, Entry
 from edge_agent.config import DeviceConfig
+from edge_agent.frames import FrameRings, frame_reading
 from edge_agent.heard import Heard, Verdict
 from edge_agent.outbox.clocks import ClockStamp
 from edge_agent.outbox.outbox import OversizedError
@@ -85,6 +86,7 @@ class Desk:
         self._admitted = 0
         self.refusals = Refusals(clock)
         self.counts = DeskCounts()
+        self.frames = FrameRings()
         self.on_admitted: Callable[[], None] = lambda: None
         """Called when a device was admitted: the cloud must hear of it before it hears its readings."""
 
@@ -171,14 +173,19 @@ class Desk:
         moved = work.memory.alarms.rules != device.memory.alarms.rules or work.memory.alarms.held != device.memory.alarms.held
         device.memory = work.memory
         device.own_time = not _is_told(work.reading.time_ns, heard.decoded.time_ns)
+        self.frames.keep(heard, work.reading.time_ns)
+        frames = None
+        if device.config.frames:
+            frames = frame_reading(heard, device.profile, work.reading.time_ns, self.frames.counts)
         verdict = Verdict.COMMITTED if work.send else Verdict.HELD_BACK
-        if not work.send and not moved:
+        if not work.send and not moved and frames is None:
             return verdict, None
         return verdict, Entry(
             device=heard.device,
             stamp=stamp,
             reading=work.reading if work.send else None,
-            events=work.transitions,
+            frames=frames,
+            events=self.frames.evidence(work.transitions),
             state=pack(work.memory.alarms) if heard.profile.alarms else None,
         )
 

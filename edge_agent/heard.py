@@ -9,6 +9,7 @@ from device_profiles.model import Profile
 from edge_agent.config import DeviceConfig
 from firmware_bridge.values import Decoded
 from telemetry.clock import Clock
+from telemetry.raw_frames import RawFrame
 from telemetry.reason import Reason
 
 __all__ = ["Heard", "Inlet", "Verdict"]
@@ -19,6 +20,8 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
 
     `awaited` says that somebody waits for the verdict, a device for its answer; what nobody waits for, as a polled
     register's content, goes to the disk with the next group of readings. Alarms that it raises go at once in any case.
+    `frames` are the bytes that it was read from, where the driver sees them, without secrets; `source` is who sent them, as an
+    address of the transport.
     """
 
     device: str
@@ -26,6 +29,8 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     received_ns: int
     decoded: Decoded
     awaited: bool = True
+    frames: tuple[RawFrame, ...] = ()
+    source: str = ""
 
 
 class Verdict(StrEnum):

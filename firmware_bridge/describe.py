@@ -23,6 +23,7 @@ from firmware_bridge.nbiot.record import LANGUAGE as NBIOT_AT
 from firmware_bridge.serial.record import serial_language
 from firmware_bridge.sl651.record import LANGUAGE as SL651
 from firmware_bridge.sparkplug.record import LANGUAGE as SPARKPLUG
+from telemetry.reason import Reason
 
 __all__ = ["LANGUAGES", "PROTOCOLS", "with_profiles"]
 
@@ -78,6 +79,17 @@ def _explain_document(raw: bytes, *, content_format: int) -> list[Shown]:
     return [Shown("document", 0, len(raw), json.dumps(_speakable(document), ensure_ascii=False))]
 
 
+def _text(raw: bytes) -> Record:
+    try:
+        return {"protocol": "text", "text": raw.decode()}
+    except UnicodeDecodeError as error:
+        raise ParseError(Reason.BAD_FIELD, "not UTF-8", error.start) from error
+
+
+def _explain_text(raw: bytes) -> list[Shown]:
+    return [Shown("text", 0, len(raw), _text(raw)["text"])]
+
+
 def _speakable(value: object) -> object:
     """A CBOR document as JSON can write it: bytes as hex, keys as text, what JSON has no word for as text."""
     if isinstance(value, dict):
@@ -109,6 +121,7 @@ LANGUAGES: Mapping[str, Language] = {
         explain=partial(_explain_document, content_format=JSON),
         spoken=("{", "["),
     ),
+    "text": Language(describe=_text, explain=_explain_text),
     "cbor": Language(
         describe=partial(_document, name="cbor", content_format=CBOR), explain=partial(_explain_document, content_format=CBOR)
     ),

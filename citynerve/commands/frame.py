@@ -35,7 +35,7 @@ def decode(
         str,
         typer.Argument(
             help="jt808, hj212, dlt645, cjt188, sl651, nbiot-at, onenet, ctwing, lwm2m-tlv, lwm2m-json, senml-json, "
-            "senml-cbor, sparkplug-b, ble-advertisement, ble-door, modbus-rtu, modbus-tcp, coap, json, cbor, "
+            "senml-cbor, sparkplug-b, ble-advertisement, ble-door, modbus-rtu, modbus-tcp, coap, json, cbor, text, "
             "or a profile with a serial wire."
         ),
     ],

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from telemetry.alarm_states import LINK, SUPPRESSING, Shelf, Standing, Suppression, alarm_id, next_standing
+from telemetry.raw_frames import without_frames
 from telemetry.records import Cause
 
 __all__ = ["REVIEW", "UNTIL", "alarm_row", "hidden", "ordered", "settled", "suppression_row"]
@@ -58,7 +59,7 @@ def alarm_row(steps: Sequence[Row], standing: Standing) -> dict[str, Any] | None
         "returned_ns": returned["event_time_ns"] if returned and returned["cause"] != Cause.RAISE.value else None,
         "acknowledged_ns": acknowledged["event_time_ns"] if acknowledged else None,
         "acknowledged_by": acknowledged["actor"] if acknowledged else "",
-        "evidence": shown["evidence"],
+        "evidence": without_frames(shown["evidence"]),
     }
 
 

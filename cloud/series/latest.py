@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from cloud.series.honest import MOST_AHEAD_NS, flaws_by_row, honest, timed
 from cloud.series.store import Point
 from telemetry.clock import Clock, SystemClock
+from telemetry.raw_frames import is_raw_frame
 from telemetry.reason import Reason
 from telemetry.records import Flaw, Value
 from telemetry.wire import ReadingGroup, ReadingsBatch
@@ -59,7 +60,7 @@ class LatestValues:
         """Take (device, metric, point) from a store that was just opened."""
         horizon_ns = self.horizon_ns()
         for device, metric, point in points:
-            if point.time_ns > horizon_ns or point.reason is Reason.CLOCK_UNSYNCED:
+            if point.time_ns > horizon_ns or point.reason is Reason.CLOCK_UNSYNCED or is_raw_frame(metric):
                 continue
             held = self._devices.setdefault(device, _Device()).points
             known = held.get(metric)
@@ -80,6 +81,8 @@ class LatestValues:
 
     def _update_group(self, group: ReadingGroup, horizon_ns: int) -> None:
         metrics = group.metrics
+        if metrics and is_raw_frame(metrics[0]):
+            return  # frames have records of their own, and are nobody's values
         flawed = flaws_by_row(group) if group.flaws else {}
         held = [self._devices.get(device) or self._devices.setdefault(device, _Device()) for device in group.devices]
         for index, (_, device, time_ns, _, values) in enumerate(group.rows):

@@ -11,6 +11,7 @@ from device_profiles.model import Profile
 from edge_agent.backoff import Backoff
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.heard import Heard, Inlet, Verdict
+from edge_agent.link_kinds import ModbusTcpOptions, SerialOptions
 from edge_agent.slots import Slots
 from telemetry.clock import Clock
 from telemetry.reason import Reason
@@ -24,6 +25,7 @@ __all__ = [
     "Listener",
     "SetupError",
     "Tally",
+    "address_of",
     "profile_of",
     "reconnecting",
     "turn_down",
@@ -233,6 +235,14 @@ def profile_of(link: LinkConfig, device: DeviceConfig, catalog: Mapping[str, Pro
     if profile is None:
         raise SetupError(f"link {link.name}, device {device.id}: profile {device.profile!r}, which the catalog does not have")
     return profile
+
+
+def address_of(link: LinkConfig) -> str:
+    """Where a link goes to, as `host:port` or the name of a port; empty where its driver listens for devices."""
+    options = link.options
+    if isinstance(options, SerialOptions):
+        return options.port
+    return f"{options.host}:{options.port}" if isinstance(options, ModbusTcpOptions) else ""
 
 
 def turn_down(command: Command, clock: Clock, reason: Reason, detail: str) -> CommandResult:

@@ -18,6 +18,7 @@ from edge_agent.link_kinds import CoapOptions
 from firmware_bridge.documents import JSON, decode_document, identity, parse_document
 from firmware_bridge.errors import ParseError
 from telemetry.clock import Clock
+from telemetry.raw_frames import RawFrame
 from telemetry.reason import Reason
 
 __all__ = ["CoapDriver"]
@@ -140,7 +141,15 @@ class _Post(resource.Resource):  # type: ignore[misc]  # aiocoap is not typed
             decoded = decode_document(station.profile, station.wire.fields, station.wire.time, document)
         except ParseError as error:
             return self._refuse(codes.BAD_REQUEST, station.device.id, error.reason, str(error), request.payload)
-        heard = Heard(device=station.device.id, profile=station.profile, received_ns=received_ns, decoded=decoded)
+        frame = RawFrame("json" if content_format == JSON else "cbor", request.payload)
+        heard = Heard(
+            device=station.device.id,
+            profile=station.profile,
+            received_ns=received_ns,
+            decoded=decoded,
+            frames=(frame,),
+            source=peer,
+        )
         return self._answer(await self._inlet.accept(heard), heard)
 
     def _answer(self, verdict: Verdict, heard: Heard) -> Message:

@@ -15,7 +15,7 @@ import msgspec
 from firmware_bridge.errors import ParseError
 from telemetry.reason import Reason
 
-__all__ = ["MAX_BYTES", "Advertisement", "encode_advertising", "parse_advertising", "uuid_of"]
+__all__ = ["MAX_BYTES", "Advertisement", "encode_advertising", "parse_advertising", "service_data", "uuid_of"]
 
 MAX_BYTES = 1650  # the longest extended advertisement, core specification 5.0
 _MOST_UUIDS = 64
@@ -95,6 +95,11 @@ def _uuid(content: bytes, size: int, at: int) -> str:
         return uuid_of(number)
     digits = f"{number:032x}"
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def service_data(uuid: str, data: bytes) -> bytes:
+    """The structure of service data behind a 16-bit UUID that is written whole, as it is on the air (type 16)."""
+    return bytes((3 + len(data), 0x16)) + int(uuid[4:8], 16).to_bytes(2, "little") + data
 
 
 def encode_advertising(name: str = "", service_data: Mapping[int, bytes] | None = None) -> bytes:

@@ -26,6 +26,7 @@ __all__ = [
     "encode_frame",
     "frame_size",
     "parse_frame",
+    "without_password",
 ]
 
 STX, SYN = 0x02, 0x16
@@ -145,6 +146,15 @@ def parse_frame(raw: bytes) -> Frame:
         text=text,
         raw=raw,
     )
+
+
+def without_password(raw: bytes) -> bytes:
+    """A sound frame with zeros for its password, and the CRC of that: fit to be shown, and to be read again."""
+    if raw[:1] == b"\x01":
+        checked = raw[:13] + b"0000" + raw[17:-4]
+        return checked + b"%04X" % crc_of(checked)
+    checked = raw[:8] + b"\0\0" + raw[10:-2]
+    return checked + crc_of(checked).to_bytes(2, "big")
 
 
 def _crc(written: bytes, at: int, *, text: bool) -> int:

@@ -14,7 +14,7 @@ from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers.base import Deliveries, LinkDriver, SetupError, turn_down
 from edge_agent.drivers.ble.door import carry_out
 from edge_agent.drivers.ble.radio import Radio
-from edge_agent.drivers.ble.station import Sighting, Station, read_characteristics, station_of
+from edge_agent.drivers.ble.station import Items, Sighting, Station, read_characteristics, station_of
 from edge_agent.drivers.orders import argument_of
 from edge_agent.heard import Heard, Inlet
 from edge_agent.link_kinds import BleOptions
@@ -23,6 +23,7 @@ from firmware_bridge.ble.bthome import SERVICE
 from firmware_bridge.errors import ParseError, Refused
 from firmware_bridge.items import decode_items
 from telemetry.clock import SECOND_NS, Clock
+from telemetry.raw_frames import RawFrame
 from telemetry.reason import Reason
 from telemetry.records import Command, CommandResult
 
@@ -130,14 +131,14 @@ class BleDriver(LinkDriver):
             heard = await self._queue.get()
             device = heard.station.device.id
             try:
-                items, unreadable = heard.items()
+                said = heard.items()
             except ParseError as error:
                 deliveries.refuse(device, error.reason, str(error), heard.raw)
                 continue
             if heard.unknown is not None:
                 detail = f"object {heard.unknown:#04x} of a newer BTHome: it and what follows are not read"
                 deliveries.refuse(device, Reason.UNKNOWN_MESSAGE, detail, heard.raw)
-            await self._hand_over(heard.station, items, unreadable, heard.received_ns, deliveries)
+            await self._hand_over(heard.station, said, heard.received_ns, deliveries, heard.frames)
 
     async def _ask_who_is_due(self, deliveries: Deliveries) -> None:
         for station in self._stations.values():
@@ -146,25 +147,33 @@ class BleDriver(LinkDriver):
             self._tally.polls += 1
             try:
                 async with self._air:
-                    items, unreadable = await attempt(read_characteristics(self._radio, station))
+                    said = await attempt(read_characteristics(self._radio, station))
             except (ConnectionError, TimeoutError) as error:
                 self._tally.timeouts += 1
                 deliveries.refuse(station.device.id, Reason.UNREACHABLE, str(error) or "no connection in time")
                 continue
-            await self._hand_over(station, items, unreadable, self._clock.wall_ns(), deliveries)
+            await self._hand_over(station, said, self._clock.wall_ns(), deliveries)
 
     async def _hand_over(
         self,
         station: Station,
-        items: Mapping[str, object],
-        unreadable: Mapping[str, Reason],
+        said: Items,
         received_ns: int,
         deliveries: Deliveries,
+        frames: tuple[RawFrame, ...] = (),
     ) -> None:
+        items, unreadable = said
         decoded = decode_items(station.profile, station.wire.items, items, unreadable=unreadable)
         if decoded.values:
-            device, profile = station.device.id, station.profile
-            await deliveries.hand_over(Heard(device=device, profile=profile, received_ns=received_ns, decoded=decoded))
+            heard = Heard(
+                device=station.device.id,
+                profile=station.profile,
+                received_ns=received_ns,
+                decoded=decoded,
+                frames=frames,
+                source=station.device.address,
+            )
+            await deliveries.hand_over(heard)
 
     async def command(self, command: Command, device: DeviceConfig) -> CommandResult:
         station = self._stations.get(device.address)

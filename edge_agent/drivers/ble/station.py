@@ -8,14 +8,15 @@ from device_profiles.wires.ble import BTHOME, GATT, RADIO, BleWire
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers.base import SetupError, profile_of
 from edge_agent.drivers.ble.radio import Radio
-from firmware_bridge.ble.advertising import Advertisement
+from firmware_bridge.ble.advertising import Advertisement, service_data
 from firmware_bridge.ble.bthome import NAMES, SERVICE, parse_bthome
 from firmware_bridge.ble.gatt import CHARACTERISTICS, parse_value
 from firmware_bridge.errors import ParseError
 from telemetry.clock import SECOND_NS
+from telemetry.raw_frames import RawFrame
 from telemetry.reason import Reason
 
-__all__ = ["Sighting", "Station", "read_characteristics", "station_of"]
+__all__ = ["Items", "Sighting", "Station", "read_characteristics", "station_of"]
 
 _READ_S = 15.0
 """How long one sensor may hold the adapter for its characteristics."""
@@ -66,6 +67,8 @@ class Sighting:
         self.raw = data or b""
         self.received_ns = received_ns
         self.unknown: int | None = None
+        self.frames = () if data is None else (RawFrame("ble-advertisement", service_data(SERVICE, data)),)
+        """The part of the advertisement that was read, as it is on the air: adapters do not hand on the rest."""
         self._data = data
         self._rssi_dbm = rssi_dbm
 

@@ -39,6 +39,7 @@ from firmware_bridge.jt808.messages import (
 )
 from firmware_bridge.jt808.reassembly import Reassembler
 from telemetry.clock import SECOND_NS, Clock
+from telemetry.raw_frames import RawFrame
 from telemetry.reason import Reason
 
 __all__ = ["Session", "SessionLimits"]
@@ -146,7 +147,7 @@ class Session:
             await self._reply(frame, WRONG)
         elif whole is not None:
             # One answer for a message in packets, to the packet that completed it.
-            await self._message(msgspec.structs.replace(whole, serial=frame.serial), received_ns)
+            await self._message(msgspec.structs.replace(whole, serial=frame.serial, raw=frame.raw), received_ns)
 
     async def _message(self, frame: Frame, received_ns: int) -> None:
         try:
@@ -210,7 +211,7 @@ class Session:
         locations, refused = _locations(message)
         for item in refused:
             self._refuse(vehicle.device.id, item.reason, item.detail, item.raw)
-        verdicts = tuple([await self._hand_over(vehicle, location, received_ns) for location in locations])
+        verdicts = tuple([await self._hand_over(vehicle, location, received_ns, frame) for location in locations])
         if isinstance(message, MultimediaData):
             self._refuse(vehicle.device.id, Reason.UNKNOWN_MESSAGE, f"{len(message.data)} bytes of multimedia, not kept")
             body = struct.pack(">I", message.multimedia_id)  # no list of packets: nothing needs to come again
@@ -219,11 +220,16 @@ class Session:
             result = WRONG if refused and not locations else OK
             await self._answers.put(Answer(to=frame, result=result, verdicts=verdicts))
 
-    async def _hand_over(self, vehicle: Vehicle, location: Location, received_ns: int) -> "asyncio.Task[Verdict]":
-        decoded = decode_location(vehicle.profile, location)
-        return await self._deliveries.hand_over(
-            Heard(device=vehicle.device.id, profile=vehicle.profile, received_ns=received_ns, decoded=decoded)
+    async def _hand_over(self, vehicle: Vehicle, location: Location, received_ns: int, frame: Frame) -> "asyncio.Task[Verdict]":
+        heard = Heard(
+            device=vehicle.device.id,
+            profile=vehicle.profile,
+            received_ns=received_ns,
+            decoded=decode_location(vehicle.profile, location),
+            frames=(RawFrame("jt808", frame.raw),) if frame.raw else (),
+            source=self._peer,
         )
+        return await self._deliveries.hand_over(heard)
 
     async def _not_ours(self, frame: Frame, message: Other | Unknown) -> None:
         if frame.message_id == _TIME_QUERY:

@@ -7,6 +7,8 @@ anybody has looked at it, and here it is acknowledged once its values are commit
 import secrets
 from collections.abc import Callable, Mapping
 
+from msgspec.structs import replace
+
 from device_profiles.model import CommandSpec
 from edge_agent.drivers.base import Deliveries, Tally
 from edge_agent.drivers.lwm2m.asking import Asking
@@ -188,10 +190,10 @@ class Lwm2mServer:
             taken.answer = answer(message, code)
             self._send(encode_coap(taken.answer), peer)
 
-        self._take_send(endpoint, message, reply)
+        self._take_send(endpoint, message, reply, peer)
         self._asking.speaks(endpoint)
 
-    def _take_send(self, endpoint: str, message: CoapMessage, reply: Callable[[str], None]) -> None:
+    def _take_send(self, endpoint: str, message: CoapMessage, reply: Callable[[str], None], peer: str) -> None:
         try:
             readings = readings_in((), message)
         except ParseError as error:
@@ -199,7 +201,9 @@ class Lwm2mServer:
             reply("4.00")
             return
         # Resources that the profile does not read are none of the device's mistakes; values that cannot be used are.
-        self._intake.take(self._clients[endpoint], readings, lambda useful: reply("2.04" if useful else "4.00"), awaited=True)
+        client = self._clients[endpoint]
+        then: Callable[[bool], None] = lambda useful: reply("2.04" if useful else "4.00")  # noqa: E731 - named for its type
+        self._intake.take(client, readings, then, awaited=True, said=message, peer=peer)
 
     # Answers and notifications.
 
@@ -254,7 +258,9 @@ class Lwm2mServer:
         if not found.notification:
             self._asking.answered(endpoint, found)
         if found.code == "2.05" and found.refused is None:
-            self._intake.take(self._clients[endpoint], found.readings, done, awaited=taken is not None)
+            client, awaited = self._clients[endpoint], taken is not None
+            whole = replace(message, payload=found.payload)  # of a payload in blocks the message has the last one only
+            self._intake.take(client, found.readings, done, awaited=awaited, said=whole, peer=peer)
         else:
             self._unreadable(endpoint, found)
             done()

@@ -7,7 +7,7 @@ from zlib import crc32
 from device_profiles.model import Profile
 from edge_agent.backoff import Backoff
 from edge_agent.config import DeviceConfig, LinkConfig
-from edge_agent.drivers.base import Deliveries, LinkDriver, reconnecting, turn_down
+from edge_agent.drivers.base import Deliveries, LinkDriver, address_of, reconnecting, turn_down
 from edge_agent.drivers.modbus.line import ModbusLine
 from edge_agent.drivers.modbus.orders import Orders
 from edge_agent.drivers.modbus.reply import GATEWAY_SILENT, Failure
@@ -16,6 +16,7 @@ from edge_agent.drivers.rounds import Rounds
 from edge_agent.heard import Heard, Inlet
 from firmware_bridge.modbus.plan import ReadBlock
 from telemetry.clock import Clock
+from telemetry.raw_frames import RawFrame
 from telemetry.reason import Reason
 from telemetry.records import Command, CommandResult
 
@@ -42,6 +43,7 @@ class _Answers:
         self.line_spoke = False
         """Whether anybody did, be it a gateway that says that the unit does not."""
         self.received_ns = 0
+        self.frames: list[RawFrame] = []
 
 
 class ModbusDriver(LinkDriver):
@@ -57,6 +59,7 @@ class ModbusDriver(LinkDriver):
         self._units = make_units(link, catalog)
         self._by_id = {unit.device.id: unit for unit in self._units}
         self._orders = Orders(line, clock)
+        self._source = address_of(link)
 
     async def command(self, command: Command, device: DeviceConfig) -> CommandResult:
         unit = self._by_id.get(device.id)
@@ -130,6 +133,7 @@ class ModbusDriver(LinkDriver):
             result = await self._line.ask(request, unit.wire.timeout_s, unit.turnaround_s)
             if isinstance(result, bytes):
                 answers.blocks[block] = result[2:]
+                answers.frames.append(self._line.frame)
                 answers.spoke = answers.line_spoke = True
                 answers.received_ns = self._clock.wall_ns()
                 continue
@@ -159,7 +163,15 @@ class ModbusDriver(LinkDriver):
         why = {block: failure.reason for block, failure in answers.failures.items()}
         decoded = plan.reader.read(answers.blocks, why)
         received_ns = answers.received_ns or self._clock.wall_ns()
-        heard = Heard(device=unit.device.id, profile=unit.profile, received_ns=received_ns, decoded=decoded, awaited=False)
+        heard = Heard(
+            device=unit.device.id,
+            profile=unit.profile,
+            received_ns=received_ns,
+            decoded=decoded,
+            awaited=False,
+            frames=tuple(answers.frames),
+            source=self._source,
+        )
         await deliveries.pass_on(heard)
 
     # Files, for whoever updates a unit's firmware.

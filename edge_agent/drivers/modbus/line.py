@@ -7,6 +7,7 @@ from typing import Any
 
 from edge_agent.attempt import attempt
 from edge_agent.drivers.modbus.reply import Envelope, Failure, Request, exception
+from telemetry.raw_frames import RawFrame
 from telemetry.reason import Reason
 
 __all__ = ["ModbusLine", "Open"]
@@ -42,6 +43,11 @@ class ModbusLine:
         self._until_s = 0.0
         self._watch: asyncio.TimerHandle | None = None
         """Rings when the time of the request in hand may be up."""
+
+    @property
+    def frame(self) -> RawFrame:
+        """The frame of the reply that `ask` gave last; whoever wants it looks before anybody else may ask."""
+        return RawFrame(self._envelope.language, self._envelope.frame)
 
     @property
     def connected(self) -> bool:

@@ -75,6 +75,11 @@ class Request(msgspec.Struct, frozen=True):
 class Envelope(Protocol):
     """How requests and replies lie on one kind of line."""
 
+    language: str
+    """The name of this envelope among the languages."""
+    frame: bytes
+    """The whole frame of the last reply that was found."""
+
     def wrap(self, request: Request) -> bytes:
         """The request's frame; from now on its reply is looked for."""
         ...
@@ -95,7 +100,10 @@ class Envelope(Protocol):
 class RtuEnvelope:
     """unit, PDU, CRC16 low byte first. `byte_s` is how long one byte takes, 0 where the line does not say."""
 
+    language = "modbus-rtu"
+
     def __init__(self, byte_s: float = 0.0) -> None:
+        self.frame = b""
         self._byte_s = byte_s
         self._request = Request(0, b"\0", b"\0", 1)
         self._heard = b""
@@ -115,7 +123,7 @@ class RtuEnvelope:
             for size in (request.size, 2):
                 end = start + size + 3
                 if len(heard) >= end and request.fits(heard[start + 1 : end - 2]) and crc16(heard[start:end]) == 0:
-                    self._heard = heard[end:]
+                    self._heard, self.frame = heard[end:], heard[start:end]
                     return heard[start + 1 : end - 2]
             start = heard.find(request.unit, start + 1)
         return None
@@ -135,7 +143,10 @@ class RtuEnvelope:
 class TcpEnvelope:
     """MBAP header (transaction, protocol 0, length, unit), then the PDU. Each request has a transaction of its own."""
 
+    language = "modbus-tcp"
+
     def __init__(self) -> None:
+        self.frame = b""
         self._transaction = 0
         self._request = Request(0, b"\0", b"\0", 1)
         self._buffer = b""
@@ -166,7 +177,7 @@ class TcpEnvelope:
                 break
             frame, buffer = buffer[:size], buffer[size:]
             if transaction == self._transaction and unit == self._request.unit and self._request.fits(frame[7:]):
-                self._buffer = buffer
+                self._buffer, self.frame = buffer, frame
                 return frame[7:]
             self._other = transaction, frame
         self._buffer = buffer[:_KEPT_BYTES]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import aiomqtt
 
 from device_profiles.model import CommandSpec, Profile
-from device_profiles.wires.mqtt import ADDRESS
+from device_profiles.wires.mqtt import ADDRESS, Form
 from edge_agent.attempt import attempt
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers.base import Deliveries, Listener, SetupError, turn_down
@@ -24,6 +24,7 @@ from firmware_bridge.sparkplug.topics import NAMESPACE
 from firmware_bridge.values import Decoded
 from telemetry.broker import broker_address
 from telemetry.clock import Clock
+from telemetry.raw_frames import RawFrame
 from telemetry.reason import Reason
 from telemetry.records import Command, CommandResult, Outcome
 
@@ -33,6 +34,14 @@ _TIMEOUT_S = 5.0
 _GOODBYE_S = 0.5
 """How long a broker may take to close when the agent stops."""
 _KEEPALIVE_S = 30
+_LANGUAGES: Mapping[Form, str] = {
+    Form.JSON: "json",
+    Form.CBOR: "cbor",
+    Form.PLAIN: "text",
+    Form.SENML: "senml-json",
+    Form.SENML_CBOR: "senml-cbor",
+}
+"""What the payload of each form is called among the languages."""
 _NO_ANSWER = "published; this model does not say what it did"
 
 _Tasks = list["asyncio.Task[Verdict]"]
@@ -142,7 +151,8 @@ class MqttDriver(Listener):
                     detail = "a retained message that does not tell its time"
                     deliveries.refuse(publisher.device.id, Reason.LATE, detail, payload)
                     continue
-                tasks.append(await self._hand_over(publisher, decoded, received_ns, deliveries))
+                frame = RawFrame(_LANGUAGES[route.form], payload)
+                tasks.append(await self._hand_over(publisher, decoded, received_ns, deliveries, frame))
         except ParseError as error:
             deliveries.refuse(route.source or self.name, error.reason, str(error), payload)
         return tasks
@@ -167,19 +177,29 @@ class MqttDriver(Listener):
         except ParseError as error:
             deliveries.refuse(self.name, error.reason, f"{message.topic}: {error}", payload)
             return tasks
+        frame = RawFrame("sparkplug-b", payload)
         for refused in heeded.refused:
             deliveries.refuse(self.name, refused.reason, refused.detail, payload)
-        for publisher, decoded in (*self._presence.tell(heeded.there), *heeded.readings):
+        for publisher, decoded in self._presence.tell(heeded.there):
             tasks.append(await self._hand_over(publisher, decoded, received_ns, deliveries))
+        for publisher, decoded in heeded.readings:
+            tasks.append(await self._hand_over(publisher, decoded, received_ns, deliveries, frame))
         if heeded.ask:
             await self._ask(client, heeded.ask)
         return tasks
 
     async def _hand_over(
-        self, publisher: Publisher, decoded: Decoded, received_ns: int, deliveries: Deliveries
+        self, publisher: Publisher, decoded: Decoded, received_ns: int, deliveries: Deliveries, frame: RawFrame | None = None
     ) -> "asyncio.Task[Verdict]":
-        device, profile = publisher.device.id, publisher.profile
-        return await deliveries.hand_over(Heard(device=device, profile=profile, received_ns=received_ns, decoded=decoded))
+        heard = Heard(
+            device=publisher.device.id,
+            profile=publisher.profile,
+            received_ns=received_ns,
+            decoded=decoded,
+            frames=() if frame is None else (frame,),
+            source=self._options.broker,
+        )
+        return await deliveries.hand_over(heard)
 
     async def _ask(self, client: AckingClient, node: str) -> None:
         topic, payload = self._nodes.request(node)

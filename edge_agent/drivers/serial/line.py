@@ -15,6 +15,7 @@ from edge_agent.heard import Heard
 from firmware_bridge.errors import ParseError, Refused
 from firmware_bridge.serial.frames import canonical_address, framer, question, read_frame, speaker
 from telemetry.clock import Clock
+from telemetry.raw_frames import RawFrame
 from telemetry.reason import Reason
 
 __all__ = ["SerialDriver"]
@@ -142,7 +143,15 @@ class SerialDriver(PortDriver):
             deliveries.refuse(unit.device.id, error.reason, str(error), frame)
             return
         self._spoke[unit.device.id].set()
-        await deliveries.hand_over(Heard(device=unit.device.id, profile=unit.profile, received_ns=received_ns, decoded=decoded))
+        heard = Heard(
+            device=unit.device.id,
+            profile=unit.profile,
+            received_ns=received_ns,
+            decoded=decoded,
+            frames=(RawFrame(unit.profile.name, frame),),
+            source=self.source,
+        )
+        await deliveries.hand_over(heard)
 
 
 def _layouts(link: LinkConfig, units: tuple[_Unit, ...]) -> list[_Layout]:

@@ -22,6 +22,7 @@ from firmware_bridge.errors import ParseError, Refused
 from firmware_bridge.meter_line import Asking, MeterPlan, MeterRound
 from firmware_bridge.values import Decoded
 from telemetry.clock import Clock
+from telemetry.raw_frames import RawFrame
 from telemetry.reason import Reason
 from telemetry.records import Command, CommandResult, Outcome
 
@@ -50,12 +51,20 @@ class _Meter(msgspec.Struct, frozen=True, kw_only=True):
     plan: MeterPlan
 
 
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of a meter, and the frames of its answers."""
+
+    round: Asking
+    frames: list[bytes] = msgspec.field(default_factory=list)
+
+
 class _Question:
     """The one question that is open on the line."""
 
-    def __init__(self, meter: _Meter, asking: Asking, limit: asyncio.Timeout, latest_s: float) -> None:
+    def __init__(self, meter: _Meter, asking: "_Asked", limit: asyncio.Timeout, latest_s: float) -> None:
         self.meter = meter
-        self.round = asking
+        self.round = asking.round
+        self.frames = asking.frames
         self.answered = asyncio.Event()
         self._limit = limit
         self._latest_s = latest_s
@@ -84,6 +93,7 @@ class MeterDriver(PortDriver):
         if len(self._meters) > 1 and any(meter.device.address == WILDCARD for meter in self._meters):
             raise SetupError(f"link {link.name}: address {WILDCARD} beside other meters, want it for one that is alone")
         self._framer = self._meters[0].plan.framer()
+        self._language = link.driver.value
         self._question: _Question | None = None
         self._rounds: Rounds | None = None
         self._line = asyncio.Lock()
@@ -117,6 +127,8 @@ class MeterDriver(PortDriver):
         told = question.round.hear(frame)
         if told.answers:
             question.answered.set()
+            if told.refused is None:
+                question.frames.append(frame.raw)
         if told.refused is not None:
             source = question.meter.device.id if told.answers else self.name
             deliveries.refuse(source, told.refused.reason, told.refused.detail, told.refused.raw)
@@ -140,28 +152,37 @@ class MeterDriver(PortDriver):
         self, meter: _Meter, writer: asyncio.StreamWriter, deliveries: Deliveries, *, hopeful: bool
     ) -> Decoded | None:
         """One round of one meter, handed over as a reading; None where the meter said nothing."""
-        asking = await self._ask_all(meter, writer, hopeful=hopeful)
+        asking, raws = await self._ask_all(meter, writer, hopeful=hopeful)
         if not asking.spoke:
             deliveries.refuse(meter.device.id, Reason.TIMEOUT, "no answer")
             return None
         received_ns, decoded = self._clock.wall_ns(), asking.decoded()
-        heard = Heard(device=meter.device.id, profile=meter.profile, received_ns=received_ns, decoded=decoded)
+        heard = Heard(
+            device=meter.device.id,
+            profile=meter.profile,
+            received_ns=received_ns,
+            decoded=decoded,
+            frames=tuple(RawFrame(self._language, raw) for raw in raws),
+            source=self.source,
+        )
         await deliveries.hand_over(heard)
         return decoded
 
-    async def _ask_all(self, meter: _Meter, writer: asyncio.StreamWriter, *, hopeful: bool) -> MeterRound:
+    async def _ask_all(self, meter: _Meter, writer: asyncio.StreamWriter, *, hopeful: bool) -> tuple[MeterRound, list[bytes]]:
+        """A whole round, and the frames that answered it."""
         asking = meter.plan.begin()
+        asked = _Asked(round=asking)
         self._tally.polls += 1
         silences = 0
         while (question := asking.question()) is not None and silences < _SILENCES:
             tries = _TRIES if hopeful or asking.spoke else 1
-            if not await self._ask(meter, asking, question, writer, tries):
+            if not await self._ask(meter, asked, question, writer, tries):
                 asking.give_up()
                 # A meter that has not said a word is not asked for the rest.
                 silences += 1 if asking.spoke else _SILENCES
-        return asking
+        return asking, asked.frames
 
-    async def _ask(self, meter: _Meter, asking: Asking, question: bytes, writer: asyncio.StreamWriter, tries: int) -> bool:
+    async def _ask(self, meter: _Meter, asking: _Asked, question: bytes, writer: asyncio.StreamWriter, tries: int) -> bool:
         """Send a question until it is answered, at most so often; whether it was."""
         for _ in range(tries):
             async with self._line:
@@ -170,7 +191,7 @@ class MeterDriver(PortDriver):
             self._tally.timeouts += 1
         return False
 
-    async def _ask_once(self, meter: _Meter, asking: Asking, question: bytes, writer: asyncio.StreamWriter) -> bool:
+    async def _ask_once(self, meter: _Meter, asking: _Asked, question: bytes, writer: asyncio.StreamWriter) -> bool:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._free_at_s - loop.time()))
         latest_s = loop.time() + meter.plan.timeout_s + _LONGEST_FRAME_BYTES * _BITS_PER_BYTE / self._options.baudrate
@@ -201,7 +222,7 @@ class MeterDriver(PortDriver):
             return self._result(command, Outcome.FAILED, Reason.UNREACHABLE, "the line is not open")
         asking = ValveAsking(meter.plan, spec.valve.action)
         # Once only: whether the valve moved is what counts, also when the answer to the order was lost.
-        await self._ask(meter, asking, asking.question(), self._talking[0], 1)
+        await self._ask(meter, _Asked(round=asking), asking.question(), self._talking[0], 1)
         if asking.refused is not None:
             return self._result(command, Outcome.FAILED, asking.refused.reason, asking.refused.detail)
         return await self._valve_moved(command, meter, spec.valve)

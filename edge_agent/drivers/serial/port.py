@@ -9,7 +9,7 @@ import serial_asyncio_fast
 
 from edge_agent.backoff import Backoff
 from edge_agent.config import LinkConfig
-from edge_agent.drivers.base import Deliveries, LinkDriver, SetupError, reconnecting
+from edge_agent.drivers.base import Deliveries, LinkDriver, SetupError, address_of, reconnecting
 from edge_agent.heard import Inlet
 from edge_agent.link_kinds import SerialOptions
 from telemetry.clock import Clock
@@ -38,6 +38,7 @@ class PortDriver(LinkDriver):
             raise SetupError(f"link {link.name}: driver {link.driver} wants a serial port")
         super().__init__(link, clock)
         self._options = link.options
+        self.source = address_of(link)
 
     def begin(self) -> None:
         """The port was opened anew: nothing that was heard before belongs to what will be."""

@@ -15,6 +15,7 @@ from edge_agent.heard import Heard, Verdict
 from firmware_bridge.errors import ParseError, Refused
 from firmware_bridge.values import Decoded
 from telemetry.clock import Clock
+from telemetry.raw_frames import RawFrame
 from telemetry.reason import Reason
 
 __all__ = ["Caller", "Dialogue", "Framer", "Reply", "Session", "Station", "StationLimits", "known_stations"]
@@ -136,17 +137,21 @@ class Dialogue(ABC, Generic[FrameT]):
         self._spoken[station.device.id] = None
 
     async def hand_over(
-        self, station: Station, decoded: Sequence[Decoded], received_ns: int
+        self, station: Station, decoded: Sequence[Decoded], received_ns: int, frame: RawFrame
     ) -> tuple["asyncio.Task[Verdict]", ...]:
-        """Give readings on, in order; the tasks end with their verdicts."""
-        return tuple(
-            [
-                await self._deliveries.hand_over(
-                    Heard(device=station.device.id, profile=station.profile, received_ns=received_ns, decoded=each)
-                )
-                for each in decoded
-            ]
-        )
+        """Give readings on, in order; the tasks end with their verdicts. `frame` made the message whole."""
+        heard = [
+            Heard(
+                device=station.device.id,
+                profile=station.profile,
+                received_ns=received_ns,
+                decoded=each,
+                frames=(frame,),
+                source=self._peer,
+            )
+            for each in decoded
+        ]
+        return tuple([await self._deliveries.hand_over(each) for each in heard])
 
 
 class Session(Generic[FrameT]):

@@ -19,13 +19,14 @@ from edge_agent.link_kinds import StationOptions
 from firmware_bridge.errors import ParseError, Refused
 from firmware_bridge.hj212.answers import answer_to
 from firmware_bridge.hj212.encode import Head, encode_message, field_group
-from firmware_bridge.hj212.frames import Frame, Hj212Framer
+from firmware_bridge.hj212.frames import Frame, Hj212Framer, encode_frame
 from firmware_bridge.hj212.metrics import decode_message, zone_of
 from firmware_bridge.hj212.reassembly import Reassembler
 from firmware_bridge.hj212.segment import Packet, parse_segment, without_secrets
 from firmware_bridge.hj212.tables import COMMANDS, EXECUTION_CODES, REQUEST_CODES, Meaning
 from firmware_bridge.hj212.times import format_qn
 from telemetry.clock import SECOND_NS, Clock
+from telemetry.raw_frames import RawFrame
 from telemetry.reason import Reason
 
 __all__ = ["hj212"]
@@ -55,6 +56,7 @@ class _Dialogue(Dialogue[Frame]):
         super().__init__(Hj212Framer(), caller)
         self._stations = stations
         self._reassembler = Reassembler(max_messages=8, max_bytes=256 * 1024)
+        self._frame = RawFrame("hj212", b"")
 
     @property
     def lingers(self) -> bool:
@@ -65,6 +67,7 @@ class _Dialogue(Dialogue[Frame]):
 
     async def take(self, frame: Frame, received_ns: int) -> Sequence[Reply]:
         packet = parse_segment(frame.segment)
+        self._frame = RawFrame("hj212", encode_frame(without_secrets(frame.segment)))
         self._station(packet)
         whole = self._reassembler.add(packet, self.clock.monotonic_ns())
         for given_up in self._reassembler.expire(self.clock.monotonic_ns()):
@@ -117,7 +120,7 @@ class _Dialogue(Dialogue[Frame]):
             detail = f"CN {packet.cn} {COMMANDS[packet.cn].en}: no factor that profile {station.profile.name} names"
             self.refuse(Reason.UNKNOWN_METRIC, detail)
             return answers
-        verdicts = await self.hand_over(station, [decoded], received_ns)
+        verdicts = await self.hand_over(station, [decoded], received_ns, self._frame)
         return [Reply(data=answer.data, verdicts=verdicts) for answer in answers]
 
     def _hear_return(self, packet: Packet) -> None:

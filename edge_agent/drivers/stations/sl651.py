@@ -24,13 +24,14 @@ from edge_agent.drivers.stations.listener import StationDriver
 from edge_agent.heard import Verdict
 from edge_agent.link_kinds import HydrologyOptions
 from firmware_bridge.errors import ParseError
-from firmware_bridge.sl651.frames import ACK, EOT, ESC, ETX, NAK, Frame, Sl651Framer
+from firmware_bridge.sl651.frames import ACK, EOT, ESC, ETX, NAK, Frame, Sl651Framer, without_password
 from firmware_bridge.sl651.metrics import decode_report, zone_of
 from firmware_bridge.sl651.packets import Reassembler
 from firmware_bridge.sl651.record import body_of
 from firmware_bridge.sl651.reports import answer
 from firmware_bridge.sl651.tables import FUNCTIONS
 from telemetry.clock import SECOND_NS, Clock
+from telemetry.raw_frames import RawFrame
 from telemetry.reason import Reason
 
 __all__ = ["sl651"]
@@ -67,6 +68,7 @@ class _Dialogue(Dialogue[Frame]):
         self._goodbye = goodbye
         self._reassembler = Reassembler(max_messages=8, max_bytes=512 * 1024)
         self._waiting: dict[tuple[str, int, int], tuple[Frame, bool]] = {}
+        self._frame = RawFrame("sl651", b"")
 
     @property
     def lingers(self) -> bool:
@@ -80,6 +82,7 @@ class _Dialogue(Dialogue[Frame]):
 
     async def take(self, frame: Frame, received_ns: int) -> Sequence[Reply]:
         station = self._station(frame)
+        self._frame = RawFrame("sl651", without_password(frame.raw))
         whole = self._reassembler.add(frame, self.clock.monotonic_ns())
         for given_up in self._reassembler.expire(self.clock.monotonic_ns()):
             self.refuse(given_up.reason, given_up.detail)
@@ -118,7 +121,7 @@ class _Dialogue(Dialogue[Frame]):
         decoded = decode_report(station.profile, body)
         if not decoded:
             self.refuse(Reason.UNKNOWN_METRIC, f"{_named(frame)}: no element that profile {station.profile.name} names")
-        verdicts = await self.hand_over(station, decoded, received_ns)
+        verdicts = await self.hand_over(station, decoded, received_ns, self._frame)
         wanted = frame.function in _REPORTS
         return [self._say(frame, self._goodbye, verdicts, body.serial)] if wanted else []
 
