@@ -1,54 +1,30 @@
-"""A small client of the two calls that InfluxDB 1.x, 2.x and 3.x all serve: `/write` and InfluxQL over `/query`."""
+"""A small client of the calls that InfluxDB 1.x, 2.x and 3.x serve: line protocol in, InfluxQL over `/query` out.
 
-from base64 import b64encode
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+What the server at hand has is found out once, at `open`, by `influx_probe`.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import aiohttp
 import msgspec
 
+from cloud.series.influx_address import InfluxAddress, authorization, parse_address, rest_s, unavailable
+from cloud.series.influx_probe import Capabilities, Deletes, WritePath, delete_params, probe, write_params
 from cloud.series.store import StoreUnavailable
 
 __all__ = ["InfluxAddress", "InfluxClient", "Series", "WriteRefused", "parse_address", "quote"]
 
+_log = logging.getLogger(__name__)
 _TIMEOUT_S = 30.0
-_LONGEST_REST_S = 60.0
 # 400 cannot parse, or a partial write; 413 too large; 422 a partial write in 2.x. All else may pass: 401 and 403 are
 # our own configuration, 404 a database that is not made yet, 408, 429 and 5xx the server's day.
 _PERMANENT = frozenset({400, 413, 422})
 # Partial writes that are the server's limits, not the data's fault: a person must raise the limit, then they succeed.
 _LIMITS = ("max-series-per-database", "max-values-per-tag", "max series", "cache-max-memory-size")
-
-
-class InfluxAddress(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and as whom. `token_file` wins over name and password."""
-
-    url: str
-    database: str
-    username: str = ""
-    password_file: Path | None = None
-    token_file: Path | None = None
-
-
-def parse_address(text: str) -> InfluxAddress:
-    """`http://host:port/db?username=..&password_file=..&token_file=..`; ValueError says what is wrong with it."""
-    parts = urlsplit(text)
-    database = unquote(parts.path.strip("/"))
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not database or "/" in database:
-        raise ValueError(f"series {text!r}: want influx:http://host:port/database")
-    options = dict(parse_qsl(parts.query))
-    unknown = options.keys() - {"username", "password_file", "token_file"}
-    if unknown:
-        raise ValueError(f"series option {', '.join(sorted(unknown))}: want username, password_file or token_file")
-    return InfluxAddress(
-        url=f"{parts.scheme}://{parts.netloc}",
-        database=database,
-        username=options.get("username", ""),
-        password_file=Path(options["password_file"]) if "password_file" in options else None,
-        token_file=Path(options["token_file"]) if "token_file" in options else None,
-    )
+_MOST_TOLD = 64 * 1024
 
 
 class WriteRefused(Exception):  # noqa: N818 - says what happened; the caller turns it into values
@@ -82,22 +58,26 @@ _answers = msgspec.json.Decoder(_Answer)
 
 
 class InfluxClient:
-    """One server. Use `open` before anything else and `close` at the end."""
+    """One server. Use `open` before anything else and `close` at the end; `not_deleted` counts what it could not delete."""
 
     def __init__(self, address: InfluxAddress) -> None:
         self._address = address
         self._session: aiohttp.ClientSession | None = None
-        self.version = ""
+        self.has = Capabilities(version="", major=0, write=WritePath.V1, deletes=Deletes.NONE)
+        self.not_deleted = 0
+
+    @property
+    def version(self) -> str:
+        """What the server calls itself; empty before `open`."""
+        return self.has.version
 
     async def open(self) -> None:
-        """Connect, learn the version and, on 1.x, make the database. StoreUnavailable where the server does not answer."""
+        """Connect, find out what is there and see to the database. StoreUnavailable says what does not answer or is missing."""
         self._session = aiohttp.ClientSession(
-            self._address.url, headers=_authorization(self._address), timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)
+            self._address.url, headers=authorization(self._address), timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)
         )
         try:
-            self.version = await self._ping()
-            if self.version.lstrip("v").startswith("1."):
-                await self.query([f"CREATE DATABASE {quote(self._address.database)}"])
+            self.has = await probe(self._session, self._address)
         except BaseException:
             await self.close()
             raise
@@ -109,18 +89,45 @@ class InfluxClient:
 
     async def write(self, lines: Sequence[str]) -> None:
         """Returns when the server has the lines on disk (204). WriteRefused, or StoreUnavailable."""
-        params = {"db": self._address.database, "precision": "ns"}
+        params = write_params(self.has.write, self._address)
         body = "\n".join(lines).encode()
         try:
-            async with self._live().post("/write", params=params, data=body) as answer:
+            async with self._live().post(self.has.write.value, params=params, data=body) as answer:
                 if answer.status < 300:
                     return
-                detail = (await answer.text(errors="replace"))[:500]
+                detail = (await answer.text(errors="replace"))[:_MOST_TOLD].strip()
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         if answer.status in _PERMANENT and not any(limit in detail for limit in _LIMITS):
-            raise WriteRefused(answer.status, detail.strip())
-        raise StoreUnavailable(f"influxdb answered {answer.status}: {detail.strip()}", _rest_s(answer.headers))
+            raise WriteRefused(answer.status, detail)
+        raise StoreUnavailable(f"influxdb answered {answer.status}: {detail[:500]}", rest_s(answer.headers))
+
+    async def delete_before(self, measurement: str, time_ns: int) -> None:
+        """Delete what is older, by the way that the server has. Where it has none, say so once, count it and go on."""
+        match self.has.deletes:
+            case Deletes.QUERY:
+                await self.query([f"DELETE FROM {quote(measurement)} WHERE time < {time_ns}"])  # noqa: S608 - quoted
+            case Deletes.API:
+                await self._delete(measurement, time_ns)
+            case Deletes.NONE:
+                self.not_deleted += 1
+                if self.not_deleted == 1:
+                    words = "influxdb %s deletes nothing by itself here: set the retention period of %s on the server"
+                    event = {"event": "series.influx_keeps_all"}
+                    _log.warning(words, self.version, self._address.bucket_name, extra=event)
+
+    async def _delete(self, measurement: str, time_ns: int) -> None:
+        name = measurement.replace("\\", "\\\\").replace('"', '\\"')
+        span = {"start": "1970-01-01T00:00:00Z", "stop": _rfc3339(time_ns), "predicate": f'_measurement="{name}"'}
+        params = delete_params(self._address)
+        try:
+            async with self._live().post(Deletes.API.value, params=params, json=span) as answer:
+                if answer.status < 300:
+                    return
+                detail = (await answer.text(errors="replace"))[:500].strip()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise unavailable(error) from error
+        raise StoreUnavailable(f"influxdb answered a deletion with {answer.status}: {detail}", rest_s(answer.headers))
 
     async def query(self, statements: Sequence[str]) -> list[list[Series]]:
         """The series of each statement. StoreUnavailable where the server does not answer or refuses a statement."""
@@ -129,7 +136,7 @@ class InfluxClient:
             async with self._live().post("/query", data=form) as answer:
                 body = await answer.read()
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         try:
             told = _answers.decode(body)
         except msgspec.MsgspecError as error:
@@ -138,15 +145,6 @@ class InfluxClient:
         if wrong or answer.status >= 300:
             raise StoreUnavailable(f"influxdb answered {answer.status}: {wrong}")
         return [result.series for result in told.results]
-
-    async def _ping(self) -> str:
-        try:
-            async with self._live().get("/ping") as answer:
-                if answer.status >= 300:
-                    raise StoreUnavailable(f"influxdb answered ping with {answer.status}")
-                return answer.headers.get("X-Influxdb-Version", "")
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise _unavailable(error) from error
 
     def _live(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -160,23 +158,7 @@ def quote(name: str) -> str:
     return f'"{escaped}"'
 
 
-def _rest_s(headers: Mapping[str, str]) -> float:
-    """What the server asks for in whole seconds; a date, which the standard allows as well, is not waited for."""
-    asked = headers.get("Retry-After", "")
-    return min(float(asked), _LONGEST_REST_S) if asked.isdecimal() else 0.0
-
-
-def _unavailable(error: Exception) -> StoreUnavailable:
-    return StoreUnavailable(f"influxdb: {error.__class__.__name__}: {error}")
-
-
-def _authorization(address: InfluxAddress) -> dict[str, str]:
-    try:
-        if address.token_file is not None:
-            return {"Authorization": f"Token {address.token_file.read_text(encoding='utf-8').strip()}"}
-        if address.username:
-            password = address.password_file.read_text(encoding="utf-8").strip() if address.password_file else ""
-            return {"Authorization": "Basic " + b64encode(f"{address.username}:{password}".encode()).decode()}
-    except OSError as error:
-        raise StoreUnavailable(f"influxdb: cannot read {error.filename}: {error.strerror}") from error
-    return {}
+def _rfc3339(time_ns: int) -> str:
+    """With all nine digits: a deletion up to a second would take what was measured within it."""
+    seconds, rest = divmod(time_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09}Z"

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from cloud.series.civil import aggregate_values, edges, even_offset
+from cloud.series.dead_letters import DeadLetters
 from cloud.series.honest import counts, sound, without
 from cloud.series.influx_http import InfluxAddress, InfluxClient, Series, WriteRefused, quote
 from cloud.series.influx_lines import BAD, FLAW, MEASUREMENT, NONE, Line, lines, read_flaw
+from cloud.series.influx_partial import blamed, words_of
 from cloud.series.latest import LatestValues
 from cloud.series.store import Bucket, Point, RowRefused, StoreUnavailable
 from telemetry.clock import SECOND_NS, Clock, SystemClock
@@ -37,10 +39,11 @@ _CASTS: Final[Mapping[frozenset[str], Callable[[Any], Value]]] = {
 
 
 class InfluxStore:
-    """One database of one server. The latest values are read once at `open`, then followed."""
+    """One database of one server. The latest values are read once at `open`, then followed. `letters` keeps refused lines."""
 
-    def __init__(self, address: InfluxAddress, clock: Clock | None = None) -> None:
+    def __init__(self, address: InfluxAddress, clock: Clock | None = None, letters: DeadLetters | None = None) -> None:
         self._client = InfluxClient(address)
+        self._letters = letters
         self._clock = clock or SystemClock()
         self._latest = LatestValues(self._clock)
         self._fields: dict[str, frozenset[str]] = {}
@@ -125,10 +128,8 @@ class InfluxStore:
         return found
 
     async def delete_before(self, time_ns: int) -> None:
-        """StoreUnavailable on servers later than 1.x, whose own retention must do it: their `/query` deletes nothing."""
-        if not self._client.version.lstrip("v").startswith("1."):
-            raise StoreUnavailable(f"influxdb {self._client.version}: set the bucket's own retention instead")
-        await self._client.query([f"DELETE FROM {quote(MEASUREMENT)} WHERE time < {time_ns}"])
+        """Where the server deletes nothing by request (3.x), its own retention must; that is logged once and counted."""
+        await self._client.delete_before(MEASUREMENT, time_ns)
 
     async def count(self) -> int:
         await self._learn_fields()
@@ -141,17 +142,34 @@ class InfluxStore:
         return total
 
     async def _write_lines(self, pending: Sequence[tuple[ReadingsBatch, Line]]) -> list[RowRefused]:
-        """Write what can be written, halving until every line that cannot stands alone; writing twice is harmless."""
+        """Write what can be written; lines that cannot are those that the answer names, or are found by halving.
+
+        Writing twice is harmless.
+        """
+        texts = [text for _, (_, text) in pending]
         try:
-            await self._client.write([text for _, (_, text) in pending])
+            await self._client.write(texts)
         except WriteRefused as error:
+            known = blamed(error.detail, texts)
+            if known:
+                rest = [each for index, each in enumerate(pending) if index not in known]
+                refused = [self._refuse(*pending[index], words) for index, words in known.items()]
+                return refused + (await self._write_lines(rest) if rest else [])
             if len(pending) > 1:
                 middle = len(pending) // 2
                 return await self._write_lines(pending[:middle]) + await self._write_lines(pending[middle:])
-            batch, (seq, _) = pending[0]
-            reason = Reason.WRONG_TYPE if "field type conflict" in error.detail else Reason.STORE_REFUSED
-            return [RowRefused(batch.gateway, seq, reason, error.detail)]
+            return [self._refuse(*pending[0], words_of(error.detail))]
         return []
+
+    def _refuse(self, batch: ReadingsBatch, line: Line, words: str) -> RowRefused:
+        seq, text = line
+        reason = Reason.WRONG_TYPE if "field type conflict" in words else Reason.STORE_REFUSED
+        if self._letters is not None:
+            self._letters.put(
+                at_ns=self._clock.wall_ns(), gateway=batch.gateway, epoch=batch.epoch, seq=seq, reason=reason,
+                detail=words, line=text,
+            )  # fmt: skip
+        return RowRefused(batch.gateway, seq, reason, words)
 
     async def _grouped(self, metric: str, rest: str) -> list[Bucket]:
         field = quote(metric)
