@@ -18,7 +18,7 @@ from cloud.relational.engine import writing
 from cloud.relational.tables import suppressions
 from telemetry.alarm_states import Shelf, Suppression
 
-__all__ = ["ACT_PROBLEMS", "SUPPRESSED", "Act", "AlarmPath", "acting", "suppression_of"]
+__all__ = ["ACT_PROBLEMS", "SUPPRESSED", "Act", "AlarmId", "AlarmPath", "acting", "suppression_of"]
 
 AlarmId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:\-/]{1,160}$")]
 AlarmPath = Annotated[AlarmId, Path(alias="id")]

@@ -13,6 +13,7 @@ from cloud.api import (
     accounts,
     alarm_health,
     alarm_many,
+    alarm_many,
     alarms,
     cases,
     devices,

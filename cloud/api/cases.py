@@ -9,8 +9,9 @@ from sqlalchemy import RowMapping, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.api import case_schemas as schemas
-from cloud.api.actor import Acting
-from cloud.api.alarms import alarm_select, shown_alarm
+from cloud.api.actor import Acting, Actor
+from cloud.api.alarm_filter import alarm_select
+from cloud.api.alarms import shown_alarm
 from cloud.api.common import MAX_INT, Given, Id, NoQuery, PageQuery, text
 from cloud.api.cursors import Whole, next_cursor, read_cursor
 from cloud.api.problems import ApiProblem, describe
@@ -81,7 +82,7 @@ async def get_case(given: Given, who: Acting, case: CaseId, _: NoQuery) -> dict[
     """Steps and messages in the order they happened, alarms newest first; `may` is what its state allows next. A case of a
     district that is none of one's own is not there."""
     async with reading(given.engine) as conn:
-        detail = await _detail(conn, given, case)
+        detail = await _detail(conn, given, case, who)
     if not who.sees(detail["district"]):
         raise ApiProblem(Reason.NOT_FOUND, f"case {case}: there is none")
     return detail
@@ -111,7 +112,7 @@ async def report_problem(given: Given, who: Acting, new: schemas.NewCase, _: NoQ
             **await _place(conn, new.device, new.longitude, new.latitude),
         )
         joined = await report_case(conn, given.desk, told, now_ns)
-        detail = await _detail(conn, given, joined.case["id"])
+        detail = await _detail(conn, given, joined.case["id"], who)
     _publish(given, joined.case)
     return detail
 
@@ -133,7 +134,7 @@ async def take_step(given: Given, who: Acting, case: CaseId, step: schemas.StepT
             key=step.key,
             done_ns=instant_ns(step.done) if step.done else None,
         )
-        detail = await _detail(conn, given, case)
+        detail = await _detail(conn, given, case, who)
     _publish(given, row)
     return detail
 
@@ -171,7 +172,7 @@ async def _place(conn: AsyncConnection, device: str | None, longitude: float | N
     return {"device": device, "component_code": row["component_code"], "longitude": here[0], "latitude": here[1]}
 
 
-async def _detail(conn: AsyncConnection, given: Services, case: int) -> dict[str, Any]:
+async def _detail(conn: AsyncConnection, given: Services, case: int, who: Actor) -> dict[str, Any]:
     now_ns, desk = given.clock.wall_ns(), given.desk
     row = (await conn.execute(_select().where(cases.c.id == case))).mappings().first()
     if row is None:
@@ -192,7 +193,7 @@ async def _detail(conn: AsyncConnection, given: Services, case: int) -> dict[str
         "filed_when": text(matter.filed_when) if matter else None,
         "closes_when": text(matter.closes_when) if matter else None,
         "alarms": [
-            shown_alarm(given, alarm, now_ns)
+            shown_alarm(given, alarm, now_ns, who)
             for alarm in (await conn.execute(joined.order_by(alarms.c.raised_ns.desc()))).mappings()
         ],
         "notifications": [_shown_notice(notice) for notice in (await conn.execute(told)).mappings()],

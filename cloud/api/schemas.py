@@ -182,9 +182,22 @@ class History(Answer):
     metrics: dict[str, list[RawPoint] | list[BucketPoint]]
 
 
+class AlarmCase(Answer):
+    """Where the case of an alarm stands."""
+
+    id: int
+    state: str
+    assignee: str
+
+
 class Alarm(Answer):
     """One occurrence of a condition that needs a person; `state` is the ISA-18.2 process state, `suppression` why people are
-    not told of it now, `shown` the one word for both: the strongest suppression, or the state."""
+    not told of it now, `shown` the one word for both: the strongest suppression, or the state.
+
+    `caused_by` is what explains it where it is suppressed by design: a gateway, a feeder, another device or a planned work;
+    `explains`, in lists, how many open alarms it explains itself. `district` and `case` are those of its case, where the one
+    who asks may read that.
+    """
 
     id: str
     device: str
@@ -205,6 +218,12 @@ class Alarm(Answer):
     acknowledged_by: str
     case_id: int | None
     evidence: dict[str, Value]
+    gateway: str = ""
+    kind: str = ""
+    district: str = ""
+    caused_by: str | None = None
+    case: AlarmCase | None = None
+    explains: int = 0
 
 
 class AlarmPage(Answer):
