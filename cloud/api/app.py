@@ -13,7 +13,6 @@ from cloud.api import (
     accounts,
     alarm_health,
     alarm_many,
-    alarm_many,
     alarms,
     cases,
     devices,
