@@ -196,6 +196,14 @@ alarms = Table(
     Column("acknowledged_by", String(128), nullable=False, default=""),
     Column("evidence", JSON, nullable=False, default=dict),
     Column("case_id", _serial, index=True),
+    # The list of the open alarms, newest first; those of the past are many times as many.
+    Index(
+        "ix_alarms_open",
+        "raised_ns",
+        "id",
+        sqlite_where=text("state != 'normal'"),
+        postgresql_where=text("state != 'normal'"),
+    ),
 )
 
 # The suppression of each alarm, whose id is device/rule, past ones too: a projection of its own log in `transitions`.

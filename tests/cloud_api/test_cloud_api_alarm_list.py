@@ -6,13 +6,14 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from cloud_api_world import ALARM, CHEAP, MINUTE_NS, NOW_NS, World
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from cloud.accounts.accounts import Accounts
 from cloud.accounts.roles import AccountRole, Grant
 from cloud.alarms.log import subject_of
 from cloud.alarms.suppressing import suppress
-from cloud.relational.engine import writing
+from cloud.api.alarm_filter import AlarmQuery, alarm_select, chosen
+from cloud.relational.engine import reading, writing
 from cloud.relational.tables import alarms, cases, transitions
 
 pytestmark = pytest.mark.asyncio
@@ -108,6 +109,19 @@ class TestPages:
             found += [item["id"] for item in page["items"]]
             cursor = page["next"]
         assert found == [ALARM, *sorted((row["id"] for row in rows), reverse=True)]
+
+    async def test_the_open_alarms_are_read_by_their_own_index(self, city: World) -> None:
+        rows = [occurrence(f"c-{n}", ago=n, state="normal" if n % 10 else "unacknowledged") for n in range(2, 4000)]
+        async with writing(city.services.engine) as conn:
+            await conn.execute(alarms.insert(), rows)
+            await conn.execute(text("ANALYZE"))
+        wanted = alarm_select().where(*chosen(AlarmQuery(priority=["high"]), {}))
+        wanted = wanted.order_by(alarms.c.raised_ns.desc(), alarms.c.id.desc()).limit(201)
+        compiled = wanted.compile(city.services.engine.sync_engine, compile_kwargs={"literal_binds": True})
+        async with reading(city.services.engine) as conn:
+            plan = [row[3] for row in (await conn.execute(text(f"EXPLAIN QUERY PLAN {compiled}"))).all()]
+        assert "ix_alarms_open" in plan[0], plan
+        assert not [line for line in plan if "TEMP B-TREE" in line], plan
 
 
 class TestCauses:
