@@ -15,6 +15,7 @@ from cloud.api import (
     alarm_many,
     alarms,
     cases,
+    channels,
     devices,
     evidence,
     gateways,
@@ -42,7 +43,7 @@ __all__ = ["Services", "build_app"]
 _PEOPLE = (session, accounts, keys)
 # /alarms/health stands before what takes any id.
 _ALARMS = (alarm_health, alarm_many, alarms, suppressions, maintenance)
-_CITY = (devices, history, *_ALARMS, cases, watchlist, evidence, indicators, gateways, ledger, stream, system)
+_CITY = (devices, history, *_ALARMS, cases, watchlist, evidence, indicators, gateways, ledger, stream, channels, system)
 
 _DESCRIPTION = """\
 Telemetry of a city's street furniture: devices, values, alarms, cases.
