@@ -37,6 +37,8 @@ def _set_up(address: InfluxAddress, token: str) -> None:
         _map(client, address, bucket.id)
     except InfluxDBError as error:
         raise StoreUnavailable(f"influxdb 2.x: cannot see to bucket {address.bucket_name}: {_words(error)}") from None
+    except ValueError as error:  # the client's, of an answer that is not what it was promised
+        raise StoreUnavailable(f"influxdb 2.x: answers what its client cannot read: {error}") from None
     except HTTPError as error:
         raise StoreUnavailable(f"influxdb: {error.__class__.__name__}") from None
     finally:
@@ -45,11 +47,24 @@ def _set_up(address: InfluxAddress, token: str) -> None:
 
 def _bucket(client: Any, address: InfluxAddress) -> Any:
     buckets = client.buckets_api()
-    found = buckets.find_buckets(name=address.bucket_name, org=address.org).buckets or []
-    if found:
-        return found[0]
+    found = _found(buckets, address)
+    if found is not None:
+        return found
     _log.info("influxdb: makes bucket %s", address.bucket_name, extra={"event": "series.influx_bucket_made"})
     return buckets.create_bucket(bucket_name=address.bucket_name, org=address.org)
+
+
+def _found(buckets: Any, address: InfluxAddress) -> Any:
+    """The bucket, None where there is none: some versions answer that with an empty list, others with 404."""
+    from influxdb_client.client.exceptions import InfluxDBError  # noqa: PLC0415
+
+    try:
+        found = buckets.find_buckets(name=address.bucket_name, org=address.org).buckets or []
+    except InfluxDBError as error:
+        if getattr(error, "status", None) == 404:
+            return None
+        raise
+    return next((bucket for bucket in found if bucket.name == address.bucket_name), None)
 
 
 def _map(client: Any, address: InfluxAddress, bucket: str) -> None:

@@ -35,8 +35,10 @@ class Server:
         self.writes: list[float] = []
 
     async def write(self, request: web.Request) -> web.Response:
-        self.writes.append(asyncio.get_running_loop().time())
         lines = (await request.text()).splitlines()
+        if not lines:
+            return web.Response(status=400, text="no points")  # the probe
+        self.writes.append(asyncio.get_running_loop().time())
         match self.moods.pop(0) if self.moods else None:
             case "hang up":
                 assert request.transport is not None
