@@ -17,7 +17,7 @@ from telemetry.raw_frames import (
     RawFrame,
     written_frames,
 )
-from telemetry.records import Cause, Reading, Transition
+from telemetry.records import Cause, Reading, Transition, Value
 
 __all__ = ["FrameCounts", "FrameRings", "frame_reading"]
 
@@ -25,6 +25,7 @@ _DEVICE_BYTES = 4096
 _ALL_BYTES = 1024 * 1024
 _ENTRY_BYTES = 64
 """What an entry costs beside its bytes, so that many empty frames are bounded, too."""
+_MOST_SOURCE = 128
 _PROVED = frozenset({Cause.RAISE, Cause.PRIORITY_RAISED})
 """The steps that somebody may want proved; the others say less than was said before."""
 
@@ -87,9 +88,7 @@ class FrameRings:
             return step
         texts, left_out = written_frames(EVIDENCE_FRAME, entry.frames, EVIDENCE_TEXTS)
         self.counts.left_out += left_out
-        texts[f"{EVIDENCE_FRAME}.received_ns"] = entry.received_ns
-        if entry.source:
-            texts[f"{EVIDENCE_FRAME}.source"] = entry.source[:128]
+        texts |= _told(EVIDENCE_FRAME, entry.received_ns, entry.source)
         return msgspec.structs.replace(step, evidence={**step.evidence, **texts})
 
     def _grow(self, device: str, size: int) -> None:
@@ -107,6 +106,7 @@ def frame_reading(heard: Heard, profile: Profile, time_ns: int, counts: FrameCou
     counts.left_out += left_out
     if not texts:
         return None
+    texts |= _told(RAW_FRAME, heard.received_ns, heard.source)
     return Reading(
         device=heard.device,
         profile=profile.name,
@@ -115,3 +115,9 @@ def frame_reading(heard: Heard, profile: Profile, time_ns: int, counts: FrameCou
         received_ns=heard.received_ns,
         values=texts,
     )
+
+
+def _told(name: str, received_ns: int, source: str) -> dict[str, Value]:
+    """What is said of the frames beside them."""
+    told: dict[str, Value] = {f"{name}.received_ns": received_ns}
+    return told | {f"{name}.source": source[:_MOST_SOURCE]} if source else told

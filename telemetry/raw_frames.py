@@ -6,7 +6,8 @@
 
 `LANGUAGE` is a name of the table in `firmware_bridge.describe`. A text has 1024 characters at most, as the contract's texts
 have. In the readings lane NAME is `raw_frame`, in a record of its own with the event time of the reading that the frames
-gave; in the evidence of a transition it is `frame`, where `frame.received_ns` and `frame.source` stand beside it.
+gave; in the evidence of a transition it is `frame`. Beside them stand NAME.received_ns, the gateway's clock when they had come,
+and NAME.source, the transport address of who sent them, where there is one.
 """
 
 import re

@@ -14,10 +14,13 @@ from cloud.api import (
     alarm_health,
     alarm_many,
     alarms,
+    case_evidence,
+    case_export,
     cases,
     channels,
     devices,
     evidence,
+    frames,
     gateways,
     history,
     indicators,
@@ -43,7 +46,7 @@ __all__ = ["Services", "build_app"]
 _PEOPLE = (session, accounts, keys)
 # /alarms/health stands before what takes any id.
 _ALARMS = (alarm_health, alarm_many, alarms, suppressions, maintenance)
-_CITY = (devices, history, *_ALARMS, cases, watchlist, evidence, indicators, gateways, ledger, stream, channels, system)
+_CITY = (devices, frames, history, *_ALARMS, cases, case_evidence, case_export, watchlist, evidence, indicators, gateways, ledger, stream, channels, system)
 
 _DESCRIPTION = """\
 Telemetry of a city's street furniture: devices, values, alarms, cases.
@@ -76,6 +79,7 @@ def build_app(services: Services) -> FastAPI:
         app.include_router(module.router, prefix="/api", responses=problems.describe(422))
     # Short, for it ends an SMS.
     app.include_router(opened.router, responses=problems.describe(422))
+    app.include_router(case_export.pages)
     # Where Prometheus looks for it.
     app.include_router(metrics.router, responses=problems.describe(422))
     problems.install(app)

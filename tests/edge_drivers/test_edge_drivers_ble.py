@@ -20,7 +20,7 @@ from edge_agent.drivers.ble.bleak import BleakRadio
 from edge_agent.drivers.ble.driver import BleDriver
 from edge_agent.drivers.ble.radio import OnHeard
 from edge_agent.link_kinds import BleOptions, DriverName
-from firmware_bridge.ble.advertising import Advertisement
+from firmware_bridge.ble.advertising import Advertisement, parse_advertising
 from firmware_bridge.ble.bthome import SERVICE
 from firmware_bridge.ble.door import RX, TX, Answer, DoorFramer, Frame, Result, encode_answer, parse_order, pieces
 from firmware_bridge.ble.gatt import CHARACTERISTICS
@@ -29,6 +29,7 @@ from simulators.devices.base import Surroundings
 from simulators.devices.ble_air import BleAir, BleSensor
 from simulators.scenario import DeviceSpec
 from telemetry.clock import SystemClock
+from telemetry.raw_frames import RawFrame
 from telemetry.reason import Reason
 from telemetry.records import Command, Outcome
 
@@ -128,6 +129,9 @@ async def test_an_advertisement_becomes_a_reading_once_a_turn_however_often_it_i
     assert len(inlet.heard) <= radio.turns
     assert inlet.heard[0].decoded.values == {"temperature_c": 25.06, "door_open": True, "rssi_dbm": -70}
     assert inlet.heard[0].decoded.time_ns is None
+    (frame,) = inlet.heard[0].frames
+    assert frame == RawFrame("ble-advertisement", bytes.fromhex("09 16 d2fc 40 02ca09 1a01"))
+    assert parse_advertising(frame.raw).service_data == said.service_data
 
 
 async def test_a_door_that_opens_and_closes_within_one_turn_is_two_readings() -> None:

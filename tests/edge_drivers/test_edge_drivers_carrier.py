@@ -78,6 +78,7 @@ async def test_onenet_is_answered_200_after_the_commit(http: aiohttp.ClientSessi
         (AT * 1_000_000, {"cover_open": True, "tilt_deg": 47.5}),
         ((AT + 1000) * 1_000_000, {"temperature_c": 8.0}),
     ]
+    assert not any(heard.frames for heard in inlet.heard), "a platform hands on values, not what the device sent"
 
 
 async def test_onenet_checks_the_address_before_it_pushes(http: aiohttp.ClientSession, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from edge_agent.drivers import Driver, make_driver
 from edge_agent.heard import Verdict
 from edge_agent.link_kinds import CoapOptions, DriverName
 from telemetry.clock import SECOND_NS, SystemClock
+from telemetry.raw_frames import RawFrame
 from telemetry.reason import Reason
 
 COVER = DeviceConfig(id="cover-1", profile="cover", address="8600001")
@@ -58,6 +59,8 @@ async def test_a_document_is_answered_after_its_commit(device, payload, content_
     assert heard.device == "cover-1"
     assert heard.decoded.values == {"water_level_cm": 12.5, "cover_open": True}
     assert heard.decoded.time_ns == 1_750_000_000 * SECOND_NS
+    assert heard.frames == (RawFrame("cbor" if content_format == 60 else "json", payload),)
+    assert heard.source
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from edge_agent.drivers.stations.hj212 import hj212
 from edge_agent.heard import Verdict
 from edge_agent.link_kinds import DriverName, ModbusTcpOptions, StationOptions
 from firmware_bridge.errors import Refused
-from firmware_bridge.hj212.frames import Frame, Hj212Framer, encode_frame
+from firmware_bridge.hj212.frames import Frame, Hj212Framer, encode_frame, parse_frame
 from firmware_bridge.hj212.segment import Packet, parse_segment
 from firmware_bridge.hj212.tables import COMMANDS, Up
 from firmware_bridge.hj212.values import KINDS, content
@@ -81,6 +81,11 @@ async def test_a_level_is_a_reading_and_is_answered_with_9014() -> None:
     (heard,) = inlet.heard
     assert (heard.device, heard.decoded.values, heard.decoded.flaws) == ("noise-1", {"m0": 50.1}, {})
     assert heard.decoded.time_ns == LEVEL_NS
+    (frame,) = heard.frames
+    assert b"PW=***" in frame.raw
+    assert parse_frame(frame.raw).segment == parse_frame(LEVEL).segment.replace(b"PW=123456", b"PW=***"), (
+        "nothing else is changed"
+    )
     assert driver.health().devices.keys() == {"noise-1"}
     assert not inlet.refused
 

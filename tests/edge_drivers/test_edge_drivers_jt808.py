@@ -14,7 +14,7 @@ from edge_agent.drivers.jt808.session import SessionLimits
 from edge_agent.heard import Verdict
 from edge_agent.link_kinds import Admit, DriverName, Jt808Options
 from firmware_bridge.jt808.answers import authenticate_body, batch_body, register_body
-from firmware_bridge.jt808.frames import encode_frame
+from firmware_bridge.jt808.frames import encode_frame, parse_frame
 from telemetry.clock import SECOND_NS, SystemClock
 from telemetry.reason import Reason
 
@@ -44,6 +44,11 @@ async def test_register_authenticate_heartbeat_location_batch_logout(version: in
     assert {heard.device for heard in inlet.heard} == {"bus-1"}
     assert inlet.heard[0].decoded.time_ns == NOON_NS
     assert inlet.heard[0].decoded.values["speed_kmh"] == 36.5
+    (one,), (of_batch,), (again,) = (heard.frames for heard in inlet.heard)
+    assert one.language == "jt808"
+    assert (parse_frame(one.raw).message_id, parse_frame(one.raw).body) == (0x0200, location())
+    assert of_batch == again, "two places of one message"
+    assert inlet.heard[0].source == "127.0.0.1"
 
 
 async def test_an_answer_comes_after_the_commit_and_frames_are_not_held_up_by_it() -> None:

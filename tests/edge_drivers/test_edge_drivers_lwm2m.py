@@ -15,6 +15,7 @@ from edge_agent.drivers.lwm2m.sending import Patience
 from firmware_bridge.coap import CoapMessage
 from firmware_bridge.lwm2m.messages import ACCEPT, CONTENT_FORMAT, OBSERVE, URI_QUERY, number_option, option_number, option_texts
 from telemetry.clock import SECOND_NS
+from telemetry.raw_frames import RawFrame
 from telemetry.reason import Reason
 from telemetry.records import Outcome
 
@@ -62,6 +63,7 @@ async def test_a_device_that_registers_is_asked_to_tell_of_the_instances_that_it
             assert values(inlet) == {"tilt_deg": 1, "cover_open": False, "battery_pct": 78, "rsrp_dbm": -108}
             assert (await node.ask(node.post(location))).code == "2.04"
             assert await node.silence(), "what is observed is not asked for again"
+    assert [heard.frames for heard in inlet.heard] == [(RawFrame("senml-json", said),) for said in (CLOSED, DEVICE, RADIO)]
     # The profile reads a temperature, too; this cover has none.
     assert inlet.refused == [("cover-1", Reason.MISSING, "it registers no /3303/0", b"")]
     assert len(location.split("/")[1]) == 12

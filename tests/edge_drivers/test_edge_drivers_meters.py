@@ -22,6 +22,7 @@ from firmware_bridge.cjt188.frames import parse_frame as parse_cjt188
 from firmware_bridge.dlt645.commands import answer_read, refuse
 from firmware_bridge.dlt645.frames import Frame, encode_frame, parse_frame
 from telemetry.clock import SystemClock
+from telemetry.raw_frames import RawFrame
 from telemetry.reason import Reason
 from telemetry.records import Command, Outcome
 
@@ -82,6 +83,7 @@ async def test_one_round_of_a_meter_is_one_reading_with_a_block_for_the_three_vo
     ):
         await peers.eventually(lambda: len(inlet.heard) >= 2)
     assert inlet.heard[0].decoded.values == {"energy_kwh": 0.26, "voltage_a_v": 100.1, "voltage_b_v": 220.0, "voltage_c_v": 219.9}
+    assert inlet.heard[0].frames == (RawFrame("dlt645", ENERGY), RawFrame("dlt645", VOLTAGES))
     assert not inlet.refused
     assert line.requests[0] == b"\xfe" * 4 + bytes.fromhex("68 61 01 00 00 00 00 68 11 04 33 33 34 33 14 16")
     assert [asked(question)[1] for question in line.requests[:3]] == ["00010000", "0201FF00", "00010000"]

@@ -13,7 +13,7 @@ from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from edge_agent.config import DeviceConfig, LinkConfig
 from edge_agent.drivers import Driver, SetupError, make_driver
 from edge_agent.link_kinds import DriverName, ModbusTcpOptions, SerialOptions
-from firmware_bridge.modbus.frames import rtu_frame, tcp_frame
+from firmware_bridge.modbus.frames import parse_tcp, rtu_frame, tcp_frame
 from telemetry.clock import SECOND_NS, SystemClock
 from telemetry.reason import Reason
 from telemetry.records import Command, Flaw, Outcome, Quality
@@ -115,6 +115,9 @@ async def test_a_pymodbus_tcp_server_is_polled_and_commanded() -> None:
         "contactor_closed": True,
     }
     assert not inlet.heard[0].decoded.flaws
+    assert {frame.language for frame in inlet.heard[0].frames} == {"modbus-tcp"}
+    assert all(parse_tcp(frame.raw).unit == 1 for frame in inlet.heard[0].frames)
+    assert inlet.heard[0].source == f"127.0.0.1:{port}"
     assert (done.outcome, done.reason) == (Outcome.DONE, None)
     assert not inlet.refused
     assert driver.health().devices["lamp-1"] > 0

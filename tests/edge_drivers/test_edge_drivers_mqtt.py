@@ -22,6 +22,7 @@ from edge_agent.drivers.mqtt.client import Receipts
 from edge_agent.heard import Verdict
 from edge_agent.link_kinds import DriverName, MqttOptions
 from telemetry.clock import SECOND_NS, SystemClock
+from telemetry.raw_frames import RawFrame
 from telemetry.reason import Reason
 from telemetry.records import Command, Outcome
 
@@ -72,6 +73,7 @@ async def test_a_document_on_the_devices_topic_becomes_a_reading_and_the_rest_is
     (heard,) = inlet.heard
     assert heard.decoded.values == {"water_level_cm": 3.0, "cover_open": False}
     assert heard.decoded.time_ns == 1_750_000_000 * SECOND_NS
+    assert heard.frames == (RawFrame("json", SAID),)
     assert [(who, why) for who, why, _, _ in inlet.refused] == [
         ("counter-1", Reason.NOT_JSON),
         ("own", Reason.UNKNOWN_DEVICE),

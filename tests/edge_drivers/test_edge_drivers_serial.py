@@ -15,6 +15,7 @@ from edge_agent.drivers import Driver, SetupError, make_driver
 from edge_agent.link_kinds import DriverName, SerialOptions
 from firmware_bridge.serial.layout import encode_frame
 from telemetry.clock import SystemClock
+from telemetry.raw_frames import RawFrame
 from telemetry.reason import Reason
 
 NODE = DeviceConfig(id="node-5", profile="node", address="5")
@@ -47,6 +48,7 @@ async def test_a_frame_spoken_unasked_becomes_a_reading(pty) -> None:
         await peers.eventually(lambda: inlet.heard)
     assert inlet.heard[0].device == "node-5"
     assert inlet.heard[0].decoded.values == {"people_count": 258, "battery_pct": 90.0}
+    assert (inlet.heard[0].frames, inlet.heard[0].source) == ((RawFrame("node", WRITTEN),), pty.path)
     assert not inlet.refused
 
 

@@ -19,7 +19,7 @@ from edge_agent.drivers.stations.dialogue import StationLimits
 from edge_agent.drivers.stations.sl651 import sl651
 from edge_agent.link_kinds import DriverName, HydrologyOptions, StationOptions
 from firmware_bridge.errors import ParseError
-from firmware_bridge.sl651.frames import ACK, ENQ, EOT, ESC, NAK, Frame, Sl651Framer, encode_frame, parse_frame
+from firmware_bridge.sl651.frames import ACK, ENQ, EOT, ESC, NAK, Frame, Sl651Framer, encode_frame, parse_frame, without_password
 from firmware_bridge.sl651.record import body_of
 from firmware_bridge.sl651.reports import Station, answer, keep_alive, packets, report
 from telemetry.clock import SystemClock
@@ -83,6 +83,9 @@ async def test_a_timed_report_is_a_reading_and_is_answered_with_esc() -> None:
     assert heard.device == "gauge-1"
     assert heard.decoded.values == {"pj": 4.0, "pt": 4.0, "z": 10.49, "vt": 10.99}
     assert heard.decoded.time_ns == at("2017-07-18T11:00:00")
+    (frame,) = heard.frames
+    assert frame.raw == without_password(TIMED) != TIMED
+    assert parse_frame(frame.raw).body == parse_frame(TIMED).body
     assert not inlet.refused
 
 
