@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-__all__ = ["ServerMissingError", "free_port", "influxd", "mosquitto", "postgresql", "serving", "wait_for_port"]
+__all__ = ["ServerMissingError", "free_port", "influxd", "mosquitto", "postgresql", "serving", "victoria", "wait_for_port"]
 
 _SYSTEM_FOLDERS = "/usr/sbin:/usr/local/sbin:/sbin"
 
@@ -92,6 +92,22 @@ def influxd(folder: Path) -> Iterator[str]:
     }
     with serving([program, "run"], http, environment):
         yield f"http://127.0.0.1:{http}"
+
+
+@contextmanager
+def victoria(folder: Path) -> Iterator[str]:
+    """The address of a VictoriaMetrics with its data in `folder`; what it is told can be read a second later."""
+    program, port = find_program("victoria-metrics", "victoria-metrics"), free_port()
+    command = [
+        program,
+        f"-storageDataPath={folder}",
+        f"-httpListenAddr=127.0.0.1:{port}",
+        "-retentionPeriod=100y",
+        "-loggerLevel=ERROR",
+        "-memory.allowedBytes=128MB",
+    ]
+    with serving(command, port):
+        yield f"http://127.0.0.1:{port}"
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from cloud.notify.messages import VARIABLES
 from cloud.notify.people import EVERY_PRIORITY, Person, Quiet, parse_quiet
 from cloud.open311.config import Open311Config, read_open311
 from cloud.relational.engine import check_database
+from cloud.series.mirror import parse_mirror
 from cloud.series.open import parse_series
 from cloud.workflow.case import Policy
 from cloud.workflow.terms import Told
@@ -60,6 +61,7 @@ class CloudConfig(msgspec.Struct, frozen=True, kw_only=True):
     `broker` is `mqtt://host:port`. `database` is a SQLAlchemy address (`sqlite+aiosqlite:///path`, or
     `postgresql+asyncpg://user@host:port/database` with the password in `database_password_file`), `series` either
     `duckdb:PATH` or `influx:http://host:port/db?...`; where they are empty, both are files in `data_dir`.
+    `mirror` is `http://host:port[/database]?...`, a server of line protocol that gets what is stored as well.
     `watch` is the file of what is silent and what explains what. With `auto_register` a gateway that says hello is admitted
     with the devices it declares. Without `open311` citizens have no door here.
     """
@@ -71,6 +73,7 @@ class CloudConfig(msgspec.Struct, frozen=True, kw_only=True):
     database: str = ""
     database_password_file: Path | None = None
     series: str = ""
+    mirror: str = ""
     api: ApiConfig = ApiConfig()
     cases: CasesConfig = CasesConfig()
     open311: Open311Config | None = None
@@ -115,6 +118,7 @@ def load_config(path: Path) -> CloudConfig:
         api=_api(root.table("api")),
         cases=_cases(root.table("cases"), here),
         open311=read_open311(root.table("open311"), here),
+        mirror=root.checked("mirror", parse_mirror, "http://host:port", ""),
         profile_dirs=root.folders("profile_dirs", here),
         watch=root.file("watch", here),
         channels=_channels(root.tables("channels"), root.tables("people"), here),

@@ -33,6 +33,8 @@ from cloud.registry import Registry
 from cloud.relational.engine import make_engine, reading, writing
 from cloud.relational.migrate import migrate
 from cloud.relational.tables import cases, lanes, notifications, transitions
+from cloud.series.dead_letters import DeadLetters
+from cloud.series.mirror import Mirror, parse_mirror
 from cloud.series.open import make_store
 from cloud.series.store import SeriesStore, StoreUnavailable
 from cloud.ticker import Job, Ticker
@@ -108,6 +110,8 @@ class Cloud:
             tasks.create_task(parts.link.run(), name="broker link")
             tasks.create_task(parts.sender.run(), name="sender")
             tasks.create_task(parts.ticker.run(), name="ticker")
+            if parts.mirror is not None:
+                tasks.create_task(parts.mirror.run(), name="mirror")
             tasks.create_task(server.serve(parts.app, bound, parts.services.stop, listening.set), name="api")
             await listening.wait()
             await parts.link.up.wait()
@@ -117,7 +121,7 @@ class Cloud:
     @contextlib.asynccontextmanager
     async def _stores(self) -> AsyncIterator[tuple[AsyncEngine, SeriesStore]]:
         engine = make_engine(self._config.database_url, self._config.database_password)
-        series = make_store(self._config.series_url, self._clock)
+        series = make_store(self._config.series_url, self._clock, _letters(self._config))
         try:
             await migrate(engine)
             await _open(series)
@@ -157,6 +161,7 @@ class _Parts:
         self.link = BrokerLink(config.broker, config.username, config.password_file, self._heard, self._link_changed)
         self._link_changed()  # while the broker was never there, nobody is called silent
         self.sender = Sender(engine, config.channels, clock, feed, base_url=base_url)
+        self.mirror = Mirror(parse_mirror(config.mirror), clock) if config.mirror else None
         self.ingest = Ingest(
             engine=engine,
             series=series,
@@ -168,6 +173,7 @@ class _Parts:
             answer=self.link.answer,
             news=self.sender.wake,
             explain=self._watch.seen,
+            mirror=None if self.mirror is None else self.mirror.offer,
         )
         self.services = Services(
             engine=engine,
@@ -177,6 +183,8 @@ class _Parts:
             clock=clock,
             counts=counts,
             meters=self._meters,
+            letters=_letters(config),
+            mirror=self.mirror,
             notify=self.sender.wake,
             evidence=EvidenceFolder(config.data_dir / "evidence", told=self._refuse_photo),
             rules=rules,
@@ -229,6 +237,10 @@ class _Parts:
 
     def _heard(self, topic: str, payload: bytes) -> None:
         self.ingest.offer(topic, payload)
+
+
+def _letters(config: CloudConfig) -> DeadLetters:
+    return DeadLetters(config.data_dir / "dead-letters")
 
 
 async def _open(series: SeriesStore) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from benchmarks.servers import ServerMissingError, find_program, influxd, mosquitto, postgresql
+from benchmarks.servers import ServerMissingError, find_program, influxd, mosquitto, postgresql, victoria
 
 # Machines are shared: how long an example takes says nothing of the code.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -52,6 +52,14 @@ def influx_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an InfluxDB 1.x that the whole session shares."""
     find_server("influxd", "influxdb")
     with influxd(tmp_path_factory.mktemp("influx")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def victoria_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a VictoriaMetrics that the whole session shares."""
+    find_server("victoria-metrics", "victoria-metrics")
+    with victoria(tmp_path_factory.mktemp("victoria")) as url:
         yield url
 
 

@@ -6,6 +6,7 @@ set -eu
 missing=""
 command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || missing="$missing mosquitto"
 command -v influxd >/dev/null || missing="$missing influxdb"
+command -v victoria-metrics >/dev/null || missing="$missing victoria-metrics"
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postgresql"
 command -v chromium >/dev/null || missing="$missing chromium"
 command -v strace >/dev/null || missing="$missing strace"

@@ -18,6 +18,7 @@ from cloud.api import (
     case_export,
     cases,
     channels,
+    dead_letters,
     devices,
     evidence,
     frames,
@@ -46,7 +47,7 @@ __all__ = ["Services", "build_app"]
 _PEOPLE = (session, accounts, keys)
 # /alarms/health stands before what takes any id.
 _ALARMS = (alarm_health, alarm_many, alarms, suppressions, maintenance)
-_CITY = (devices, frames, history, *_ALARMS, cases, case_evidence, case_export, watchlist, evidence, indicators, gateways, ledger, stream, channels, system)
+_CITY = (devices, frames, history, *_ALARMS, cases, case_evidence, case_export, watchlist, evidence, indicators, gateways, ledger, stream, dead_letters, channels, system)
 
 _DESCRIPTION = """\
 Telemetry of a city's street furniture: devices, values, alarms, cases.

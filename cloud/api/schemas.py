@@ -451,13 +451,25 @@ class ProfilePage(Answer):
     items: list[ProfileInfo]
 
 
-class Health(Answer):
-    """`degraded` (status 503) while a store does not answer."""
+class MirrorHealth(Answer):
+    """Readings that wait for the mirror, how long the oldest has, and what became of the others since the start."""
 
-    model_config = example(status="ok", relational=True, series=True, streams=2, time=examples.AT)
+    state: Literal["ok", "behind", "down"]
+    waiting: int
+    lag_s: float
+    sent: int
+    dropped: int
+    refused: int
+
+
+class Health(Answer):
+    """`degraded` (status 503) while a store does not answer; a mirror that is down degrades nothing. None: there is none."""
+
+    model_config = example(status="ok", relational=True, series=True, mirror=None, streams=2, time=examples.AT)
     status: Literal["ok", "degraded"]
     relational: bool
     series: bool
+    mirror: MirrorHealth | None
     streams: int
     time: str
 

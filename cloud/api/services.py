@@ -12,6 +12,8 @@ from cloud.counts import CloudCounts
 from cloud.evidence import EvidenceFolder
 from cloud.feed import Feed
 from cloud.meters import Meters
+from cloud.series.dead_letters import DeadLetters
+from cloud.series.mirror import Mirror
 from cloud.series.store import SeriesStore
 from cloud.trial.engine import Engine
 from device_profiles.model import Profile
@@ -37,6 +39,8 @@ class Services:
     meters: Callable[[], Meters] = Meters
     notify: Callable[[], None] = lambda: None
     evidence: EvidenceFolder | None = None
+    letters: DeadLetters | None = None
+    mirror: Mirror | None = None
     rules: Engine | None = None
     accounts: AccountPolicy = field(default_factory=AccountPolicy)
     stop: asyncio.Event = field(default_factory=asyncio.Event)

@@ -14,6 +14,7 @@ from cloud.api.common import Given, NoQuery
 from cloud.api.services import Services
 from cloud.api.times import iso
 from cloud.relational.engine import reading
+from cloud.series.mirror import MirrorReport
 from cloud.series.store import StoreUnavailable
 
 __all__ = ["router"]
@@ -35,6 +36,7 @@ async def get_health(request: Request, given: Given, _: NoQuery) -> Response:
         "status": "ok" if well else "degraded",
         "relational": relational,
         "series": series,
+        "mirror": None if given.mirror is None else _mirror(given.mirror.report()),
         "streams": len(request.app.state.streams),
         "time": iso(given.clock.wall_ns()),
     }
@@ -45,6 +47,11 @@ async def get_health(request: Request, given: Given, _: NoQuery) -> Response:
 async def get_counts(given: Given, _: NoQuery) -> Any:
     """Totals since the stores were made."""
     return msgspec.to_builtins(await given.counts())
+
+
+def _mirror(report: MirrorReport) -> dict[str, Any]:
+    shown = ("state", "waiting", "lag_s", "sent", "dropped", "refused")  # the fault may name hosts
+    return {name: getattr(report, name) for name in shown}
 
 
 async def _relational(given: Services) -> bool:

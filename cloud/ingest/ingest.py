@@ -30,10 +30,10 @@ from cloud.ingest.queue import IngestQueue
 from cloud.refusals import Refusals
 from cloud.registry import Registry
 from cloud.relational.engine import writing
-from cloud.series.store import SeriesStore
+from cloud.series.store import RowRefused, SeriesStore
 from telemetry.clock import SECOND_NS, Clock
 from telemetry.reason import Reason
-from telemetry.wire import Ack, GatewayStatus, Hello
+from telemetry.wire import Ack, GatewayStatus, Hello, ReadingsBatch
 
 __all__ = ["Ingest", "IngestCounts"]
 
@@ -64,6 +64,7 @@ class Ingest:
         answer: Callable[[Ack], None],
         news: Callable[[], None] = lambda: None,
         explain: ingest_effects.Explain = ingest_effects.as_it_is,
+        mirror: Callable[[Sequence[ReadingsBatch], Sequence[RowRefused]], None] | None = None,
         patience_s: float = 1.0,
     ) -> None:
         self._engine = engine
@@ -71,6 +72,7 @@ class Ingest:
         self._refusals = refusals
         self._desk = desk
         self._explain = explain
+        self._mirror = mirror
         self._feed = feed
         self._clock = clock
         self._answer = answer
@@ -181,7 +183,8 @@ class Ingest:
         for delivery in deliveries:
             draft.take(delivery, self._registry.claims(delivery.gateway))
         covered = answer.covers(draft.batches)
-        draft.refuse_rows(answer.refused if covered else await self._ahead.write(draft.batches))
+        refused = answer.refused if covered else await self._ahead.write(draft.batches)
+        draft.refuse_rows(refused)
         self._crash.at(CrashPoint.AFTER_SERIES)
         effects = await self._patience.insist(lambda: self._apply(draft, now_ns), draft.touched)
         self._crash.at(CrashPoint.AFTER_COMMIT)
@@ -190,6 +193,8 @@ class Ingest:
         came_ns = min(delivery.came_ns or now_ns for delivery in deliveries)
         self.counts.lag_s = max(0, self._clock.wall_ns() - came_ns) / SECOND_NS
         self._conclude(draft, effects)
+        if self._mirror is not None:
+            self._mirror(draft.batches, refused)
 
     async def _apply(self, draft: Draft, now_ns: int) -> ingest_effects.Effects:
         if not draft.accounts:
