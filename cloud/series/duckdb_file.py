@@ -10,10 +10,13 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from cloud.series.civil import aggregate_numbers, aggregate_values
 from cloud.series.columns import GOOD, Columns
-from cloud.series.honest import counts, sound
-from cloud.series.store import Bucket, Point, RowRefused
+from cloud.series.duckdb_rows import DuckRows
+from cloud.series.duckdb_tiers import DuckTiers, Mark
+from cloud.series.honest import sound
+from cloud.series.rollups import Rows
+from cloud.series.store import Point, Rolled, RowRefused
+from cloud.series.tiers import Part
 from telemetry.reason import Reason
 from telemetry.records import Flaw, Quality, Value
 from telemetry.wire import ReadingsBatch
@@ -94,22 +97,27 @@ class DuckFile:
         self._connection.execute(f"SET wal_autocheckpoint = '{_CHECKPOINT}'")
         self._names = _Names(self._connection)
         self._questions = self._connection.cursor()
+        self.tiers = DuckTiers(self._connection)
+        self._rows = DuckRows(self._questions)
 
     def write(self, jobs: Sequence[Sequence[ReadingsBatch]]) -> list[list[RowRefused]]:
         """Commit the batches of all jobs together, or none of them; what each job was refused."""
         columns = Columns(self._names)
         refused = [_stage(columns, batches) for batches in jobs]
-        self._connection.begin()
-        try:
-            self._names.save()
-            for table in _TABLES:
-                arrays = getattr(columns, table).arrays()
-                if arrays:
+        tables = {table: arrays for table in _TABLES if (arrays := getattr(columns, table).arrays())}
+        with self.tiers.gate:
+            marks = self.tiers.late([(arrays[0], arrays[2]) for arrays in tables.values()])
+            self._connection.begin()
+            try:
+                self._names.save()
+                for table, arrays in tables.items():
                     insert(self._connection, table, dict(zip(_COLUMNS, arrays, strict=True)))
-            self._connection.commit()
-        except duckdb.Error:
-            self._connection.rollback()
-            raise
+                self._save_marks(marks)
+                self._connection.commit()
+            except duckdb.Error:
+                self._connection.rollback()
+                raise
+            self.tiers.keep(marks)
         self._names.saved()
         return refused
 
@@ -127,18 +135,23 @@ class DuckFile:
         ).fetchall()
         return [self._point(time_ns, table, value, flaw) for time_ns, table, *value, flaw in rows]
 
-    def buckets(self, device: str, metric: str, start_ns: int, end_ns: int, starts: Sequence[int]) -> list[Bucket]:
-        """The interval's values that are not bad, by the edges `starts`."""
-        key = self._key(device, metric)
-        if key is None or not starts:
-            return []
-        wanted = (*key, start_ns, end_ns)
-        filled = [table for table in _TABLES if self._holds(table, wanted)]
-        if filled in (["floats"], ["wholes"]):
-            return aggregate_numbers(starts, *self._numbers(filled[0], wanted))
-        points = self.points(device, metric, start_ns, end_ns, _ALL)
-        good = [(point.time_ns, point.value) for point in points if counts(point)]
-        return aggregate_values(starts, good)
+    def rows(self, device: str, metrics: Sequence[str], parts: Sequence[Part], grid: tuple[int, int] | None) -> dict[str, Rows]:
+        """metric -> what the parts of an interval hold, bad values left out; of tiers at most one row for each interval of
+        `grid`, (width, origin) in ns."""
+        whose = self._names.find("device", device)
+        known = {number: metric for metric in metrics if (number := self._names.find("metric", metric)) is not None}
+        if whose is None or not known:
+            return {}
+        found = self._rows.read(whose, list(known), parts, grid, self._names.bad_flaws())
+        return {known[number]: rows for number, rows in found.items()}
+
+    def stale_hours(self, device: str) -> list[int]:
+        """Where the hours begin whose tiers do not yet have what came late of a device."""
+        whose = self._names.find("device", device)
+        return [] if whose is None else self.tiers.stale_hours(whose)
+
+    def roll(self, now_ns: int) -> Rolled:
+        return self.tiers.roll(now_ns, self._names.bad_flaws())
 
     def latest(self, horizon_ns: int) -> list[tuple[str, str, Point]]:
         """(device, metric, newest point up to `horizon_ns` whose clock was set), table by table."""
@@ -174,20 +187,14 @@ class DuckFile:
         numbers = self._names.find("device", device), self._names.find("metric", metric)
         return None if numbers[0] is None or numbers[1] is None else (numbers[0], numbers[1])
 
-    def _holds(self, table: str, wanted: tuple[int, ...]) -> bool:
-        return (
-            self._questions.execute(f"SELECT 1 FROM {table} WHERE {_WHERE} AND value IS NOT NULL LIMIT 1", wanted).fetchone()
-            is not None
-        )
-
-    def _numbers(self, table: str, wanted: tuple[int, ...]) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
-        """Times that rise strictly and their values, bad ones left out."""
-        bad = ", ".join(map(str, [-1, *self._names.bad_flaws()]))
-        columns = self._questions.execute(
-            f"SELECT time_ns, value FROM {table} WHERE {_WHERE} AND flaw NOT IN ({bad})", wanted
-        ).fetchnumpy()
-        times, first = np.unique(columns["time_ns"], return_index=True)
-        return times, columns["value"][first]
+    def _save_marks(self, marks: Sequence[Mark]) -> None:
+        if marks:
+            devices, hours = zip(*marks, strict=True)
+            columns: dict[str, npt.NDArray[Any]] = {
+                "device": np.array(devices, dtype=np.int32),
+                "hour_ns": np.array(hours, dtype=np.int64),
+            }
+            insert(self._connection, "touched", columns)
 
     def _point(self, time_ns: int, table: str, value: Sequence[Any], flaw: int) -> Point:
         held: Value = next((part for part in value if part is not None), None)

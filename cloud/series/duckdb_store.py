@@ -14,11 +14,13 @@ from typing import TypeVar
 
 import duckdb
 
-from cloud.series.civil import edges
+from cloud.series.answering import Answerer, Asked
 from cloud.series.duckdb_file import DuckFile
 from cloud.series.honest import sound
 from cloud.series.latest import LatestValues
-from cloud.series.store import Bucket, Point, RowRefused, StoreUnavailable
+from cloud.series.rollups import Rows
+from cloud.series.store import Bucket, Buckets, Chart, Point, Rolled, RowRefused, StoreUnavailable, Tier
+from cloud.series.tiers import State
 from telemetry.clock import Clock, SystemClock
 from telemetry.wire import ReadingsBatch
 
@@ -36,12 +38,14 @@ class DuckStore:
         self._latest = LatestValues(self._clock)
         self._waiting: list[tuple[Sequence[ReadingsBatch], asyncio.Future[list[RowRefused]]]] = []
         self._turn = asyncio.Lock()
+        self._answerer = Answerer(self, self._clock.wall_ns)
 
     async def open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        # One thread owns the writing connection, another the reading one: a long question never holds up a commit.
+        # One thread writes, one reads, one makes and forgets tiers, each on a connection of its own: none holds up another.
         self._writer = ThreadPoolExecutor(1, "duckdb-write")
         self._reader = ThreadPoolExecutor(1, "duckdb-read")
+        self._roller = ThreadPoolExecutor(1, "duckdb-roll")
         try:
             self._file = await self._run(self._writer, lambda: DuckFile(self._path))
         except BaseException:
@@ -53,6 +57,7 @@ class DuckStore:
 
     async def close(self) -> None:
         async with self._turn:
+            await self._run(self._roller, self._file.tiers.close)
             await self._run(self._reader, self._file.close_reader)
             await self._run(self._writer, self._file.close)
             self._shut_threads()
@@ -92,12 +97,35 @@ class DuckStore:
 
     async def buckets(  # noqa: PLR0917 - the protocol's
         self, device: str, metrics: Sequence[str], start_ns: int, end_ns: int, bucket_s: int, zone: str
+    ) -> Buckets:
+        return await self._answerer.buckets(device, metrics, start_ns, end_ns, bucket_s, zone)
+
+    async def rollup(
+        self, tier: Tier, device: str, metrics: Sequence[str], start_ns: int, end_ns: int
     ) -> dict[str, list[Bucket]]:
-        starts = edges(start_ns, end_ns, bucket_s, zone)
-        return await self._run(
-            self._reader,
-            lambda: {metric: self._file.buckets(device, metric, start_ns, end_ns, starts) for metric in metrics},
-        )
+        return await self._answerer.rollup(tier, device, metrics, start_ns, end_ns)
+
+    async def chart(  # noqa: PLR0917 - the protocol's
+        self, device: str, metrics: Sequence[str], start_ns: int, end_ns: int, pixels: int, usual_s: float | None = None
+    ) -> Chart:
+        return await self._answerer.chart(device, metrics, start_ns, end_ns, pixels, usual_s)
+
+    async def rows(self, asked: Asked) -> dict[str, Rows]:
+        """For the answers above; see `answering.Source`."""
+        return await self._run(self._reader, lambda: self._file.rows(asked.device, asked.metrics, asked.parts, asked.grid))
+
+    async def tiers_of(self, device: str) -> tuple[State, Sequence[int]]:
+        """For the answers above; see `answering.Source`."""
+        return self._file.tiers.state, self._file.stale_hours(device)
+
+    async def roll(self, now_ns: int) -> Rolled:
+        return await self._run(self._roller, lambda: self._file.roll(now_ns))
+
+    async def prune(self, tier: Tier, before_ns: int) -> bool:
+        return await self._run(self._roller, lambda: self._file.tiers.prune(tier, before_ns))
+
+    def rolled_ns(self) -> int:
+        return self._file.tiers.state.minutes_ns
 
     async def delete_before(self, time_ns: int) -> None:
         await self._run(self._writer, lambda: self._file.delete_before(time_ns))
@@ -125,6 +153,7 @@ class DuckStore:
     def _shut_threads(self) -> None:
         self._writer.shutdown(wait=False)
         self._reader.shutdown(wait=False)
+        self._roller.shutdown(wait=False)
 
     @staticmethod
     async def _run(thread: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
