@@ -20,6 +20,7 @@ from cloud.cases.ticking import CaseTicker
 from cloud.config import CloudConfig
 from cloud.console.serve import mount_console
 from cloud.counts import CloudCounts
+from cloud.dossier.signing import Signer
 from cloud.evidence import EvidenceFolder
 from cloud.feed import Feed
 from cloud.ingest.ingest import Ingest
@@ -187,6 +188,7 @@ class _Parts:
             mirror=self.mirror,
             notify=self.sender.wake,
             evidence=EvidenceFolder(config.data_dir / "evidence", told=self._refuse_photo),
+            signer=Signer(config.data_dir / "export-key.pem"),
             rules=rules,
             accounts=AccountPolicy(secure=base_url.startswith("https:")),
         )

@@ -1,4 +1,4 @@
-"""`citynerve cloud init|check|migrate|rebuild-alarms|report|run|alarms|channel|user`: ingest, stores, cases, API and console."""
+"""`citynerve cloud init|check|migrate|run|report|verify|alarms|channel|user` and more: ingest, stores, cases, API and console."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from citynerve.commands import cloud_alarms, cloud_channel, cloud_report, cloud_user
+from citynerve.commands import cloud_alarms, cloud_channel, cloud_report, cloud_user, cloud_verify
 from citynerve.commands.cloud_shared import fail, load
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ app.add_typer(cloud_alarms.app, name="alarms")
 app.add_typer(cloud_channel.app, name="channel")
 app.add_typer(cloud_user.app, name="user")
 app.command("report")(cloud_report.report)
+app.command("verify")(cloud_verify.verify)
 
 ConfigFile = Annotated[Path, typer.Argument(help="The configuration, a TOML file.", show_default=True)]
 

@@ -34,7 +34,7 @@ from device_profiles.quantities import Text
 from telemetry.clock import SECOND_NS
 from telemetry.reason import Reason
 
-__all__ = ["router"]
+__all__ = ["CaseId", "case_detail", "router"]
 
 router = APIRouter(tags=["cases"])
 
@@ -82,7 +82,7 @@ async def get_case(given: Given, who: Acting, case: CaseId, _: NoQuery) -> dict[
     """Steps and messages in the order they happened, alarms newest first; `may` is what its state allows next. A case of a
     district that is none of one's own is not there."""
     async with reading(given.engine) as conn:
-        detail = await _detail(conn, given, case, who)
+        detail = await case_detail(conn, given, case, who)
     if not who.sees(detail["district"]):
         raise ApiProblem(Reason.NOT_FOUND, f"case {case}: there is none")
     return detail
@@ -112,7 +112,7 @@ async def report_problem(given: Given, who: Acting, new: schemas.NewCase, _: NoQ
             **await _place(conn, new.device, new.longitude, new.latitude),
         )
         joined = await report_case(conn, given.desk, told, now_ns)
-        detail = await _detail(conn, given, joined.case["id"], who)
+        detail = await case_detail(conn, given, joined.case["id"], who)
     _publish(given, joined.case)
     return detail
 
@@ -134,7 +134,7 @@ async def take_step(given: Given, who: Acting, case: CaseId, step: schemas.StepT
             key=step.key,
             done_ns=instant_ns(step.done) if step.done else None,
         )
-        detail = await _detail(conn, given, case, who)
+        detail = await case_detail(conn, given, case, who)
     _publish(given, row)
     return detail
 
@@ -172,7 +172,8 @@ async def _place(conn: AsyncConnection, device: str | None, longitude: float | N
     return {"device": device, "component_code": row["component_code"], "longitude": here[0], "latitude": here[1]}
 
 
-async def _detail(conn: AsyncConnection, given: Services, case: int, who: Actor) -> dict[str, Any]:
+async def case_detail(conn: AsyncConnection, given: Services, case: int, who: Actor) -> dict[str, Any]:
+    """A case as `get_case` shows it; ApiProblem where there is none. Who may read it is for the caller to say."""
     now_ns, desk = given.clock.wall_ns(), given.desk
     row = (await conn.execute(_select().where(cases.c.id == case))).mappings().first()
     if row is None:

@@ -6,6 +6,7 @@ that is not this server's is refused before (`OriginCheck`), and a body must be 
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -34,6 +35,9 @@ GUARDED: Final = ("/api", "/metrics")
 
 LOGIN: Final = "/api/session"
 """Where a session is got: open to who has none, but not deaf to who has one."""
+
+PAGES: Final = re.compile(r"/cases/[0-9]+/sheet")
+"""Pages that the server itself fills with what the API knows."""
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _TELLS_ITSELF: Final = frozenset({"log_in"})
@@ -75,7 +79,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        if scope["type"] != "http" or path in OPEN or not path.startswith(GUARDED):
+        if scope["type"] != "http" or path in OPEN or not (path.startswith(GUARDED) or PAGES.fullmatch(path)):
             await self._app(scope, receive, send)
             return
         request = Request(scope)

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cloud.accounts.accounts import AccountPolicy
 from cloud.cases.desk import Desk
 from cloud.counts import CloudCounts
+from cloud.dossier.signing import Signer
 from cloud.evidence import EvidenceFolder
 from cloud.feed import Feed
 from cloud.meters import Meters
@@ -27,7 +28,8 @@ class Services:
     """The stores and streams behind the API. Setting `stop` ends every open event stream at once.
 
     `counts` gives the cloud's account of itself, `meters` that of the running process. Without
-    `evidence` no photos are kept; without `rules`, the gateways' alarm engine, none is tried on history.
+    `evidence` no photos are kept, without `signer` no case is exported; without `rules`, the gateways' alarm engine, none is
+    tried on history.
     """
 
     engine: AsyncEngine
@@ -39,6 +41,7 @@ class Services:
     meters: Callable[[], Meters] = Meters
     notify: Callable[[], None] = lambda: None
     evidence: EvidenceFolder | None = None
+    signer: Signer | None = None
     letters: DeadLetters | None = None
     mirror: Mirror | None = None
     rules: Engine | None = None

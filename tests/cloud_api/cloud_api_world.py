@@ -20,6 +20,7 @@ from cloud.api.services import Services
 from cloud.cases.desk import Desk
 from cloud.console.serve import mount_console
 from cloud.counts import CloudCounts
+from cloud.dossier.signing import Signer
 from cloud.feed import Feed
 from cloud.notify.config import ChannelConfig, ChannelKind
 from cloud.relational.engine import make_engine, writing
@@ -102,6 +103,7 @@ async def world(folder: Path, *, console: bool = False) -> AsyncIterator[World]:
         notify=lambda: woken.append(1),
         accounts=CHEAP,
         rules=gateway_engine(),
+        signer=Signer(folder / "export-key.pem"),
         stop=stop,
     )
     bound = listen("127.0.0.1", 0)
