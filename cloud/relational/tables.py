@@ -44,6 +44,10 @@ __all__ = [
     "quarantine",
     "refusals",
     "sessions",
+    "sta_datastreams",
+    "sta_properties",
+    "sta_sensors",
+    "sta_things",
     "suppressions",
     "transitions",
     "users",
@@ -497,4 +501,38 @@ audit = Table(
     Column("detail", JSON, nullable=False),
     Column("address", String(64), nullable=False),
     Column("outcome", String(64), nullable=False),
+)
+
+# The numbers that devices, metrics, versions of profiles and a device's metrics have for OGC SensorThings. They are given
+# once and never again, also where what they were given to is gone.
+sta_things = Table(
+    "sta_things",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("device", _id, nullable=False, unique=True),
+)
+
+sta_sensors = Table(
+    "sta_sensors",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("profile", _id, nullable=False),
+    Column("version", Integer, nullable=False),
+    UniqueConstraint("profile", "version"),
+)
+
+sta_properties = Table(
+    "sta_properties",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("metric", _id, nullable=False, unique=True),
+)
+
+sta_datastreams = Table(
+    "sta_datastreams",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("device", _id, nullable=False),
+    Column("metric", _id, nullable=False),
+    UniqueConstraint("device", "metric"),
 )
