@@ -13,6 +13,7 @@ from cloud.notify.config import PERSONAL, ChannelConfig, ChannelKind, Language, 
 from cloud.notify.messages import VARIABLES
 from cloud.notify.people import EVERY_PRIORITY, Person, Quiet, parse_quiet
 from cloud.open311.config import Open311Config, read_open311
+from cloud.public.config import PublicConfig, read_public
 from cloud.relational.engine import check_database
 from cloud.series.mirror import parse_mirror
 from cloud.series.open import parse_series
@@ -63,7 +64,7 @@ class CloudConfig(msgspec.Struct, frozen=True, kw_only=True):
     `duckdb:PATH` or `influx:http://host:port/db?...`; where they are empty, both are files in `data_dir`.
     `mirror` is `http://host:port[/database]?...`, a server of line protocol that gets what is stored as well.
     `watch` is the file of what is silent and what explains what. With `auto_register` a gateway that says hello is admitted
-    with the devices it declares. Without `open311` citizens have no door here.
+    with the devices it declares. Without `open311` citizens have no door here, without `public` no pages.
     """
 
     data_dir: Path
@@ -77,6 +78,7 @@ class CloudConfig(msgspec.Struct, frozen=True, kw_only=True):
     api: ApiConfig = ApiConfig()
     cases: CasesConfig = CasesConfig()
     open311: Open311Config | None = None
+    public: PublicConfig | None = None
     profile_dirs: tuple[Path, ...] = ()
     watch: Path | None = None
     channels: tuple[ChannelConfig, ...] = ()
@@ -118,6 +120,7 @@ def load_config(path: Path) -> CloudConfig:
         api=_api(root.table("api")),
         cases=_cases(root.table("cases"), here),
         open311=read_open311(root.table("open311"), here),
+        public=read_public(root.table("public"), here),
         mirror=root.checked("mirror", parse_mirror, "http://host:port", ""),
         profile_dirs=root.folders("profile_dirs", here),
         watch=root.file("watch", here),

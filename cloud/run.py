@@ -29,6 +29,7 @@ from cloud.meters import Meters
 from cloud.notify.outbox import NotificationState
 from cloud.notify.sender import Sender
 from cloud.plans import Plans, load_plans
+from cloud.public import pages
 from cloud.refusals import Refusals
 from cloud.registry import Registry
 from cloud.relational.engine import make_engine, reading, writing
@@ -202,6 +203,8 @@ class _Parts:
         self.app = build_app(self.services)
         if config.open311 is not None:
             open311.install(self.app, self.services, config.open311)
+        if config.public is not None:
+            pages.install(self.app, self.services, config.public, config.open311)
         mount_console(self.app)
 
     async def load(self) -> None:

@@ -21,6 +21,7 @@ from citynerve.messages import language, say
 from citynerve.rule_engine import gateway_engine
 from cloud.config import ApiConfig, CloudConfig
 from cloud.notify.config import ChannelConfig, ChannelKind, Language
+from cloud.public.config import SAMPLE, PublicConfig, read_toilets
 from cloud.run import Cloud
 from device_profiles.shelf import load_catalog
 from edge_agent.agent import Agent
@@ -71,7 +72,7 @@ async def run_town(plan: Plan, show: Show) -> Accounts:
     with _folder(plan.data_dir) as folder:
         async with broker(plan.broker) as address, WebhookReceiver(secret, story.on_message) as phone:
             show.tell(say("demo.starting", what=say("demo.broker", address=address)))
-            cloud = Cloud(_cloud_config(folder, address, port, phone.url, secret), rules=gateway_engine())
+            cloud = Cloud(_cloud_config(folder, address, port, phone.url, secret, _toilets(plan)), rules=gateway_engine())
             city = City(scenario, Endpoints(broker=address))
             await city.start_servers()
             agent = Agent(_agent_config(folder, address, city))
@@ -188,14 +189,21 @@ def _free_port(wanted: int | None) -> int:
     return port
 
 
-def _cloud_config(folder: Path, address: str, port: int, phone: str, secret: str) -> CloudConfig:
+def _toilets(plan: Plan) -> PublicConfig | None:
+    """The small city has two toilets; another scenario has other devices."""
+    return PublicConfig(toilets=read_toilets(SAMPLE)) if plan.scenario is None else None
+
+
+def _cloud_config(  # noqa: PLR0917 - what differs from run to run
+    folder: Path, address: str, port: int, phone: str, secret: str, public: PublicConfig | None
+) -> CloudConfig:
     secret_file = folder / "webhook.secret"
     secret_file.touch(mode=0o600)
     secret_file.write_text(secret, "utf-8")
     crew = ChannelConfig(
         name="crew", kind=ChannelKind.WEBHOOK, lang=Language(language()), url=phone, secret_file=str(secret_file)
     )
-    return CloudConfig(data_dir=folder / "cloud", broker=address, api=ApiConfig(port=port), channels=(crew,))
+    return CloudConfig(data_dir=folder / "cloud", broker=address, api=ApiConfig(port=port), channels=(crew,), public=public)
 
 
 def _agent_config(folder: Path, address: str, city: City) -> AgentConfig:

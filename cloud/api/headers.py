@@ -1,5 +1,6 @@
 """What stands around every request: security headers, whose page may post, how large a body may be."""
 
+import re
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -40,6 +41,8 @@ SECURITY = {
 
 _PHOTOS = "/api/evidence"
 _OPEN311 = "/open311/"
+# A visitor's report of a toilet may hold a photo, and its page bounds it.
+_REPORTS = re.compile(r"/toilets/[a-z0-9-]+/report")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -86,14 +89,14 @@ class OriginCheck:
 class BodyLimit:
     """Refuses bodies above 64 KiB, photos above 8 MiB, by what they say of themselves and by what really comes.
 
-    The door of Open311 bounds its own, for its refusals have a form of their own.
+    The door of Open311 and the public pages bound their own, for their refusals have a form of their own.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(_OPEN311):
+        if scope["type"] != "http" or scope["path"].startswith(_OPEN311) or _REPORTS.fullmatch(scope["path"]):
             await self._app(scope, receive, send)
             return
         most = MAX_PHOTO_BYTES if scope["path"] == _PHOTOS else MAX_BODY_BYTES

@@ -53,9 +53,14 @@ class Door(msgspec.Struct, frozen=True):
     config: Open311Config
 
 
-async def receive(door: Door, key: ApiKey, matter: Matter, submission: Submission, now_ns: int) -> Received:
-    """Make a case of it or join one, in a transaction of its own. Refused where the object named by address_id is unknown."""
-    told = await _report(door, key, matter, submission)
+async def receive(
+    door: Door, key: ApiKey, matter: Matter, submission: Submission, now_ns: int, *, photos: tuple[str, ...] = ()
+) -> Received:
+    """Make a case of it or join one, in a transaction of its own. Refused where the object named by address_id is unknown.
+
+    `photos` are ids of `evidence` that are kept already.
+    """
+    told = msgspec.structs.replace(await _report(door, key, matter, submission), photos=photos)
     mark = submission.mark(key.name)
     for left in reversed(range(_TRIES)):
         try:

@@ -21,8 +21,11 @@ from cloud.cases.desk import Desk
 from cloud.console.serve import mount_console
 from cloud.counts import CloudCounts
 from cloud.dossier.signing import Signer
+from cloud.evidence import EvidenceFolder
 from cloud.feed import Feed
 from cloud.notify.config import ChannelConfig, ChannelKind
+from cloud.public import pages
+from cloud.public.config import PublicConfig
 from cloud.relational.engine import make_engine, writing
 from cloud.relational.tables import (
     alarms,
@@ -87,8 +90,8 @@ async def _counts() -> CloudCounts:
 
 
 @contextlib.asynccontextmanager
-async def world(folder: Path, *, console: bool = False) -> AsyncIterator[World]:
-    """The city, served until the block ends; with the console beside it if wanted."""
+async def world(folder: Path, *, console: bool = False, public: PublicConfig | None = None) -> AsyncIterator[World]:
+    """The city, served until the block ends; with the console and the public pages beside it if wanted."""
     clock = ManualClock(NOW_NS)
     engine = make_engine(f"sqlite+aiosqlite:///{folder / 'cloud.db'}")
     store = DuckStore(folder / "series.duckdb")
@@ -104,6 +107,7 @@ async def world(folder: Path, *, console: bool = False) -> AsyncIterator[World]:
         accounts=CHEAP,
         rules=gateway_engine(),
         signer=Signer(folder / "export-key.pem"),
+        evidence=None if public is None else EvidenceFolder(folder / "evidence"),
         stop=stop,
     )
     bound = listen("127.0.0.1", 0)
@@ -115,6 +119,8 @@ async def world(folder: Path, *, console: bool = False) -> AsyncIterator[World]:
         await _fill(services)
         async with asyncio.TaskGroup() as tasks:
             app = build_app(services)
+            if public is not None:
+                pages.install(app, services, public)
             if console:
                 mount_console(app)
             serving = tasks.create_task(serve(app, bound, stop, ready.set))

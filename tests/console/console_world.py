@@ -16,14 +16,17 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "cloud_api"))
 
 from cloud_api_world import World, world
 
+from cloud.public.config import PublicConfig
+
 __all__ = ["ConsoleWorld"]
 
 
 class ConsoleWorld:
     """A context manager that gives itself; `url` is where the console and the API are, `world` what is behind them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, public: PublicConfig | None = None) -> None:
         self._folder = folder
+        self._public = public
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="cloud", daemon=True)
         self.world: World
@@ -53,6 +56,6 @@ class ConsoleWorld:
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
-        async with world(self._folder, console=True) as self.world:
+        async with world(self._folder, console=True, public=self._public) as self.world:
             self._ready.set()
             await self._done.wait()

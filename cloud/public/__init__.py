@@ -1,0 +1,1 @@
+"""What everybody may see without an account: public toilets, their finder and the screens at their doors."""
