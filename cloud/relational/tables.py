@@ -31,6 +31,7 @@ __all__ = [
     "case_clocks",
     "case_steps",
     "cases",
+    "commands",
     "deadlines",
     "devices",
     "epochs",
@@ -501,6 +502,43 @@ audit = Table(
     Column("detail", JSON, nullable=False),
     Column("address", String(64), nullable=False),
     Column("outcome", String(64), nullable=False),
+)
+
+# An order to a device and what became of it; its states are in `cloud.commands.states`. `issued_ns` is when it began to be good
+# (None while a second person is awaited), `expires_ns` when it is no more sent. `counter` grows for ever per gateway; `hello_ns`
+# names the gateway's connection in which it was last sent.
+commands = Table(
+    "commands",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("key", String(64), nullable=False),
+    Column("device", _id, nullable=False),
+    Column("gateway", _id, nullable=False),
+    Column("command", _id, nullable=False),
+    Column("arguments", JSON, nullable=False),
+    Column("dangerous", Boolean, nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("approved_by", String(128), nullable=False, default=""),
+    Column("note", Text, nullable=False),
+    Column("state", String(32), nullable=False, index=True),
+    Column("ttl_s", Integer, nullable=False),
+    Column("counter", BigInteger),
+    Column("tries", Integer, nullable=False, default=0),
+    Column("hello_ns", _ns, nullable=False, default=0),
+    Column("created_ns", _ns, nullable=False),
+    Column("issued_ns", _ns),
+    Column("expires_ns", _ns, nullable=False),
+    Column("tried_ns", _ns),
+    Column("sent_ns", _ns),
+    Column("acked_ns", _ns),
+    Column("finished_ns", _ns),
+    Column("outcome", String(16), nullable=False, default=""),
+    Column("reason", String(32), nullable=False, default=""),
+    Column("detail", Text, nullable=False, default=""),
+    UniqueConstraint("device", "key"),
+    UniqueConstraint("gateway", "counter"),
+    Index("ix_commands_created", "created_ns", "id"),
 )
 
 # The numbers that devices, metrics, versions of profiles and a device's metrics have for OGC SensorThings. They are given
