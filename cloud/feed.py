@@ -6,7 +6,7 @@ missed by an item of kind "gap" and goes on from the oldest that is left.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
@@ -34,6 +34,7 @@ class Feed:
         self._ring: deque[FeedItem] = deque(maxlen=size)
         self._next_id = first_id
         self._news = asyncio.Event()
+        self._listeners: list[Callable[[FeedItem], None]] = []
 
     @property
     def last_id(self) -> int:
@@ -47,9 +48,16 @@ class Feed:
         item = FeedItem(self._next_id, kind, data)
         self._next_id += 1
         self._ring.append(item)
+        for listener in self._listeners:
+            listener(item)
         news, self._news = self._news, asyncio.Event()
         news.set()
         return item
+
+    def listen(self, listener: Callable[[FeedItem], None]) -> None:
+        """Call `listener` with every item from now on, as it is published: it misses none however many come at once, and
+        must neither wait nor fail."""
+        self._listeners.append(listener)
 
     async def subscribe(self, after: int | None = None) -> AsyncIterator[FeedItem]:
         """Items as they come, for ever: those after the id `after`, or only new ones where it is None."""

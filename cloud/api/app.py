@@ -35,8 +35,10 @@ from cloud.api import (
     stream,
     suppressions,
     system,
+    tiles,
     watchlist,
 )
+from cloud.api import map as city_map
 from cloud.api.gate import Gate, audited
 from cloud.api.headers import BodyLimit, OriginCheck, SecurityHeaders
 from cloud.api.schemas import Problem
@@ -47,7 +49,7 @@ __all__ = ["Services", "build_app"]
 _PEOPLE = (session, accounts, keys)
 # /alarms/health stands before what takes any id.
 _ALARMS = (alarm_health, alarm_many, alarms, suppressions, maintenance)
-_CITY = (devices, frames, history, *_ALARMS, cases, case_evidence, case_export, watchlist, evidence, indicators, gateways, ledger, stream, dead_letters, channels, system)
+_CITY = (city_map, tiles, devices, frames, history, *_ALARMS, cases, case_evidence, case_export, watchlist, evidence, indicators, gateways, ledger, stream, dead_letters, channels, system)
 
 _DESCRIPTION = """\
 Telemetry of a city's street furniture: devices, values, alarms, cases.
@@ -73,6 +75,7 @@ def build_app(services: Services) -> FastAPI:
         dependencies=[Depends(audited)],
     )
     app.state.services = services
+    app.state.background = (services.atlas.run,)
     app.state.accounts = Accounts(services.engine, services.clock, services.accounts)
     app.state.streams = set()
     app.state.trying = asyncio.Lock()

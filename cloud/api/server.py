@@ -48,6 +48,7 @@ class _Server(uvicorn.Server):
 async def serve(app: FastAPI, bound: socket.socket, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
     """Serve until `stop` is set, or until cancelled, which sets it; over within a few seconds either way.
 
+    What the app has in `state.background` runs beside it, and may not fail.
     `bound` comes from `listen` and is closed at the end; `ready` is called once requests are answered. `stop` must be
     the one of the app's `Services`: it ends the event streams.
     """
@@ -57,6 +58,7 @@ async def serve(app: FastAPI, bound: socket.socket, stop: asyncio.Event, ready: 
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(server.serve(sockets=[bound]))
             stopping = tasks.create_task(stop.wait())
+            beside = [tasks.create_task(run()) for run in getattr(app.state, "background", ())]
             try:
                 await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -64,5 +66,7 @@ async def serve(app: FastAPI, bound: socket.socket, stop: asyncio.Event, ready: 
                 stop.set()
                 server.should_exit = True
                 await asyncio.wait({serving}, timeout=_GRACE_S + 2)
+                for task in beside:
+                    task.cancel()
     finally:
         bound.close()

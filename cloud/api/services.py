@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cloud.accounts.accounts import AccountPolicy
+from cloud.atlas.atlas import Atlas
+from cloud.atlas.config import MapConfig
 from cloud.cases.desk import Desk
 from cloud.counts import CloudCounts
 from cloud.dossier.signing import Signer
@@ -46,7 +48,16 @@ class Services:
     mirror: Mirror | None = None
     rules: Engine | None = None
     accounts: AccountPolicy = field(default_factory=AccountPolicy)
+    map: MapConfig = field(default_factory=MapConfig)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    atlas: Atlas = field(init=False)
+    """Every device in memory; whoever serves the API runs it."""
+
+    def __post_init__(self) -> None:
+        atlas = Atlas(
+            engine=self.engine, series=self.series, desk=self.desk, feed=self.feed, clock=self.clock, crs=self.map.crs
+        )
+        object.__setattr__(self, "atlas", atlas)
 
     @property
     def catalog(self) -> Mapping[str, Profile]:

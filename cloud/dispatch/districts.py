@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from device_profiles.quantities import Text
 
@@ -42,6 +43,15 @@ class DistrictMap:
         near = self._tree.query(shapely.Point(longitude, latitude))
         inside = near[shapely.intersects_xy(self._parts[near], longitude, latitude)]
         return self._names[inside.min()] if inside.size else ""
+
+    def at_many(self, longitudes: NDArray[np.float64], latitudes: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The same for many: the place, among all parts, of the first part that holds each position; -1 where none does."""
+        points = shapely.points(longitudes, latitudes)
+        which, part = self._tree.query(points, predicate="intersects")
+        found = np.full(len(longitudes), len(self._parts), dtype=np.int64)
+        np.minimum.at(found, which, part)
+        found[found == len(self._parts)] = -1
+        return found
 
 
 def from_ring(ring: object) -> tuple[Any, ...]:

@@ -4,6 +4,9 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cloud.clocks.calendar import WorkCalendar
 from cloud.clocks.rules import CalendarRules
 from cloud.dispatch.districts import District, DistrictMap
@@ -43,6 +46,9 @@ class Duty:
         self.departments: Final = {department.name: department for department in departments}
         self.people: Final = {person.name: person for person in people}
         self._map = DistrictMap(self.districts)
+        parts = [place for place, district in enumerate(self.districts) for _ in district.parts]
+        # The last one is for -1, which is in none.
+        self._of_part = np.array([*parts, -1], dtype=np.int64)
         self._called = Names.called(self.departments.values())
         self._owning = Names.owning(self.departments.values())
         self._areas = {person.name: frozenset(self._area(person)) for person in self.people.values()}
@@ -56,6 +62,10 @@ class Duty:
     def district(self, longitude: float, latitude: float) -> str:
         """The district of a position, by `DistrictMap.at`; "" outside of all of them."""
         return self._map.at(longitude, latitude)
+
+    def districts_at(self, longitudes: NDArray[np.float64], latitudes: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The same for many positions: places in `districts`; -1 outside of all of them."""
+        return self._of_part[self._map.at_many(longitudes, latitudes)]
 
     def owner(self, component_code: str) -> str:
         """Whose object (权属单位) it is, by the city's register; "" where that does not say."""
