@@ -13,7 +13,7 @@ from device_profiles.wires import wire_rows
 from device_profiles.wires.documents import DocumentField
 from device_profiles.wires.items import ItemField
 from device_profiles.wires.jt808_parts import Jt808Part
-from device_profiles.wires.modbus import RegisterField
+from device_profiles.wires.modbus import RegisterArea, RegisterField
 from device_profiles.wires.serial import BinaryField, LineField
 from device_profiles.yaml_nodes import Node, line_at, read_yaml
 from telemetry.records import Priority, Value
@@ -73,6 +73,16 @@ def _doubts(profile: Profile) -> Iterator[_Doubt]:
     yield from _mix(profile)
     for rule in profile.alarms.values():
         yield from _rule(rule, profile)
+    yield from _switching(profile)
+
+
+def _switching(profile: Profile) -> Iterator[_Doubt]:
+    """Coils, valves and locks move things; whoever wrote the profile must have thought of who stands beside them."""
+    for name, spec in profile.commands.items():
+        coil = spec.register is not None and spec.register.field.area is RegisterArea.COIL
+        locks = spec.terminal is not None and spec.terminal.name in {"lock_doors", "unlock_doors"}
+        if (coil or locks or spec.valve is not None) and not spec.dangerous:
+            yield ("commands", name), "switches or opens something at the word of one person", "dangerous: true"
 
 
 def _unfed(profile: Profile) -> Iterator[_Doubt]:

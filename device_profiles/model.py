@@ -235,13 +235,15 @@ class AlarmRule(msgspec.Struct, frozen=True, kw_only=True):
 
 class CommandSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One order the device takes. `argument` names what the order must say, a number from `low` to `high` in the argument's own
-    unit; an order without an argument writes `low`. Where it goes is said in the device's language, one of the fields below."""
+    unit; an order without an argument writes `low`. Where it goes is said in the device's language, one of the fields below.
+    One that is `dangerous` switches, opens or shuts something that people may stand beside: two persons give it."""
 
     name: str
     title: Text
     argument: str = ""
     low: float = 0
     high: float = 65535
+    dangerous: bool = False
     register: RegisterOrder | None = None
     terminal: TerminalOrder | None = None
     resource: ResourceOrder | None = None

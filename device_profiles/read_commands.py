@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
+import msgspec
+
 from device_profiles.branch import NAME, Branch
 from device_profiles.model import CommandSpec
 from device_profiles.wires import Wire
@@ -32,7 +34,7 @@ def _command(name: str, branch: Branch, wire: Wire, *, judge_wire: bool) -> Comm
     language, read = _LANGUAGES[found]
     if judge_wire and getattr(wire, language) is None:
         branch.wrong_here(f"no {language} wire to write it to", f"wire.{language}, or no such command")
-    spec = read(name, branch)
+    spec = msgspec.structs.replace(read(name, branch), dangerous=branch.flag("dangerous", False))
     if spec.valve is not None and wire.cjt188 is not None:
         check_valve_order(branch, spec.valve, wire.cjt188)
     return spec

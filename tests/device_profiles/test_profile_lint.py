@@ -89,6 +89,15 @@ def test_a_rule_that_waits_for_a_word_no_wire_map_makes_is_doubted(tmp_path: Pat
     assert (doubt.what, doubt.instead) == ("no wire map makes control_mode 'manul'", "one of manual, photocell, remote, schedule")
 
 
+def test_an_order_that_switches_something_at_the_word_of_one_person_is_doubted(tmp_path: Path) -> None:
+    folder = tmp_path / "lamp_loop"
+    folder.mkdir()
+    text = (catalog_path() / "lamp_loop" / "profile.yaml").read_text(encoding="utf-8")
+    (folder / "profile.yaml").write_text(text.replace(", dangerous: true", "", 1), encoding="utf-8")
+    doubts = [warning for warning in lint_profile(folder).warnings if warning.where.startswith("commands")]
+    assert [(doubt.where, doubt.instead) for doubt in doubts] == [("commands.switch_loop_1", "dangerous: true")]
+
+
 def test_mistakes_in_example_frames_are_mistakes_of_the_profile(doubtful: Path) -> None:
     (doubtful / "frames.yaml").write_text(
         "frames:\n"
