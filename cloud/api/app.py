@@ -18,6 +18,7 @@ from cloud.api import (
     case_export,
     cases,
     channels,
+    plan,
     dead_letters,
     devices,
     evidence,
@@ -30,6 +31,8 @@ from cloud.api import (
     maintenance,
     metrics,
     opened,
+    plan,
+    overview,
     problems,
     session,
     stream,
@@ -49,7 +52,28 @@ __all__ = ["Services", "build_app"]
 _PEOPLE = (session, accounts, keys)
 # /alarms/health stands before what takes any id.
 _ALARMS = (alarm_health, alarm_many, alarms, suppressions, maintenance)
-_CITY = (city_map, tiles, devices, frames, history, *_ALARMS, cases, case_evidence, case_export, watchlist, evidence, indicators, gateways, ledger, stream, dead_letters, channels, system)
+_CITY = (
+    city_map,
+    tiles,
+    devices,
+    frames,
+    history,
+    *_ALARMS,
+    cases,
+    case_evidence,
+    case_export,
+    watchlist,
+    evidence,
+    indicators,
+    overview,
+    gateways,
+    ledger,
+    stream,
+    dead_letters,
+    channels,
+    plan,
+    system,
+)
 
 _DESCRIPTION = """\
 Telemetry of a city's street furniture: devices, values, alarms, cases.
