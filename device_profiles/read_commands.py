@@ -34,7 +34,7 @@ def _command(name: str, branch: Branch, wire: Wire, *, judge_wire: bool) -> Comm
     language, read = _LANGUAGES[found]
     if judge_wire and getattr(wire, language) is None:
         branch.wrong_here(f"no {language} wire to write it to", f"wire.{language}, or no such command")
-    spec = msgspec.structs.replace(read(name, branch), dangerous=branch.flag("dangerous", False))
+    spec = msgspec.structs.replace(read(name, branch), dangerous=branch.flag("dangerous", default=False))
     if spec.valve is not None and wire.cjt188 is not None:
         check_valve_order(branch, spec.valve, wire.cjt188)
     return spec
