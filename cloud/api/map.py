@@ -1,14 +1,14 @@
 """What a map needs to know before it asks for tiles."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from cloud.api.answers import json_answer
-from cloud.api.atlas import Loaded
+from cloud.api.atlas import Loaded, MapFilter
 from cloud.api.common import Given, NoQuery
 from cloud.api.map_schemas import DistrictOutlines, MapInfo
 from cloud.api.problems import describe
@@ -26,9 +26,9 @@ _DIGITS: Final = 6
 
 
 @router.get("/map", summary="The whole map in figures, and what it is drawn on", response_model=MapInfo, responses=describe(503))
-async def get_map(given: Given, atlas: Loaded, _: NoQuery) -> Response:
-    """Devices without a place are counted, too."""
-    found = atlas.summary()
+async def get_map(given: Given, atlas: Loaded, query: Annotated[MapFilter, Query()]) -> Response:
+    """Devices without a place are counted, too. With filters only those that they let through; the bounds are of all."""
+    found = atlas.summary(query.of(atlas))
     return json_answer(
         {
             "crs": atlas.crs.value,

@@ -21,7 +21,7 @@ from cloud.atlas import read
 from cloud.atlas.cases import CaseRow, OpenCases
 from cloud.atlas.crs import Crs, shown
 from cloud.atlas.dirty import Box, Dirty
-from cloud.atlas.index import DeviceIndex, DeviceRow
+from cloud.atlas.index import NEVER, DeviceIndex, DeviceRow
 from cloud.atlas.mercator import Tile, degrees, units
 from cloud.atlas.points import Points
 from cloud.atlas.pyramid import NOWHERE, Pyramid
@@ -237,9 +237,10 @@ class Atlas:
         case = self.cases.get(item.data["id"]) if item.kind == "case" else None
         return case is not None and bool(box.holds(*self.cases.places([case])).any())
 
-    def summary(self) -> Summary:
-        """The whole map in figures."""
+    def summary(self, wanted: Filter = Filter()) -> Summary:  # noqa: B008 - never changed
+        """The map in figures: counts of what the filter lets through, bounds of the whole."""
         alive = self.index.column("alive")
+        alive = alive & wanted.mask(self.index) if wanted else alive
         states = np.bincount(self.index.column("state")[alive], minlength=len(STATE_WORDS)).tolist()
         kinds = np.bincount(self.index.column("kind")[alive], minlength=len(self.index.kinds.all)).tolist()
         return Summary(
@@ -256,6 +257,13 @@ class Atlas:
         number = self.index.find(device)
         place = -1 if number == NOWHERE else int(self.index.column("district")[number])
         return "" if place < 0 else self._desk.duty.districts[place].name
+
+    def last_heard(self, device: str, stored_ns: int | None) -> int | None:
+        """When a device was last heard, by its own time; what the store has may be a while behind."""
+        number = self.index.find(device)
+        known = NEVER if number == NOWHERE else int(self.index.column("heard")[number])
+        latest = max(known, self._heard.get(device, NEVER), NEVER if stored_ns is None else stored_ns)
+        return None if latest == NEVER else latest
 
     async def _insist(self) -> None:
         while True:

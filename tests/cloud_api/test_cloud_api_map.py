@@ -110,6 +110,14 @@ async def test_the_map_says_how_much_there_is(city: World) -> None:
     }
 
 
+async def test_the_figures_are_counted_under_filters(city: World) -> None:
+    found = await city.get("/api/map?kind=manhole_cover&state=critical&state=unknown")
+    assert found["devices"] == 2
+    assert found["states"] == {"unknown": 1, "normal": 0, "offline": 0, "alarm": 0, "critical": 1}
+    assert found["kinds"] == {"manhole_cover": 2}
+    assert found["bounds"] is not None
+
+
 @pytest.mark.parametrize("address", ["/api/tiles/3/8/0.mvt", "/api/tiles/23/0/0.mvt", "/api/tiles/1/0/0.mvt?state=red"])
 async def test_a_tile_that_cannot_be_is_refused(city: World, address: str) -> None:
     assert (await city.get(address, status=422))["reason"] == "invalid"
