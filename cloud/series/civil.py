@@ -1,19 +1,14 @@
-"""Buckets: where they begin in civil time, and what values amount to in each."""
+"""Buckets: where they begin in civil time."""
 
-import bisect
 import datetime as dt
 import itertools
 from collections.abc import Iterator, Sequence
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import numpy as np
-import numpy.typing as npt
-
-from cloud.series.store import MAX_BUCKETS, Bucket
+from cloud.series.store import MAX_BUCKETS
 from telemetry.clock import SECOND_NS
-from telemetry.records import Value
 
-__all__ = ["aggregate_numbers", "aggregate_values", "edges", "even_offset"]
+__all__ = ["edges", "even_offset"]
 
 _DAY_S = 86_400
 _EPOCH_DAY = dt.date(1970, 1, 1)
@@ -89,39 +84,3 @@ def even_offset(starts: Sequence[int], bucket_s: int) -> int | None:
     if not starts or any(later - earlier != width for earlier, later in itertools.pairwise(starts)):
         return None
     return starts[0] % width
-
-
-def aggregate_numbers(
-    starts: Sequence[int], times: npt.NDArray[np.int64], numbers: npt.NDArray[np.float64 | np.int64]
-) -> list[Bucket]:
-    """Buckets of numbers whose `times` rise strictly and lie between the first and the last edge of `starts`."""
-    if not len(times):
-        return []
-    place = np.searchsorted(np.asarray(starts, dtype=np.int64), times, side="right") - 1
-    first = np.flatnonzero(np.diff(place, prepend=-1))
-    last = np.append(first[1:], len(times)) - 1
-    counts = last - first + 1
-    lows, highs = np.minimum.reduceat(numbers, first), np.maximum.reduceat(numbers, first)
-    means = np.add.reduceat(numbers.astype(np.float64), first) / counts
-    return [
-        Bucket(starts[at], float(low), float(high), mean, value, count)
-        for at, low, high, mean, value, count in zip(
-            place[first].tolist(), lows, highs, means.tolist(), numbers[last].tolist(), counts.tolist(), strict=True
-        )
-    ]
-
-
-def aggregate_values(starts: Sequence[int], values: Sequence[tuple[int, Value]]) -> list[Bucket]:
-    """Buckets of (time_ns, value) of any type, in order of time, each time once; the exact and unhurried way."""
-    held: dict[int, list[Value]] = {}
-    for time_ns, value in values:
-        held.setdefault(starts[bisect.bisect_right(starts, time_ns) - 1], []).append(value)
-    return [_bucket(start, members) for start, members in sorted(held.items())]
-
-
-def _bucket(start_ns: int, values: list[Value]) -> Bucket:
-    numbers = [float(value) for value in values if isinstance(value, int | float)]
-    if not numbers:
-        return Bucket(start_ns, None, None, None, values[-1], len(values))
-    mean = sum(numbers) / len(numbers)
-    return Bucket(start_ns, min(numbers), max(numbers), mean, values[-1], len(values))

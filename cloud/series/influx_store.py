@@ -10,15 +10,19 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from cloud.series.civil import aggregate_values, edges, even_offset
+from cloud.series.answering import Answerer, Asked
 from cloud.series.dead_letters import DeadLetters
-from cloud.series.honest import counts, sound, without
+from cloud.series.honest import sound, without
 from cloud.series.influx_http import InfluxAddress, InfluxClient, Series, WriteRefused, quote
 from cloud.series.influx_lines import BAD, FLAW, MEASUREMENT, NONE, Line, lines, read_flaw
 from cloud.series.influx_partial import blamed, words_of
+from cloud.series.influx_rows import ask_rows
+from cloud.series.influx_tiers import InfluxTiers
 from cloud.series.latest import LatestValues
-from cloud.series.store import Bucket, Point, RowRefused, StoreUnavailable
-from telemetry.clock import SECOND_NS, Clock, SystemClock
+from cloud.series.rollups import Rows
+from cloud.series.store import Bucket, Buckets, Chart, Point, Rolled, RowRefused, StoreUnavailable, Tier
+from cloud.series.tiers import State
+from telemetry.clock import Clock, SystemClock
 from telemetry.reason import Reason
 from telemetry.records import Value
 from telemetry.wire import ReadingsBatch
@@ -29,9 +33,7 @@ _MOST_LINES: Final = 4_000  # in one write: fewer ones cost the server less, and
 _AT_ONCE: Final = 2  # writes that the server works on, while one more is formatted and at most one waits ready
 _IN_MEMORY: Final = _AT_ONCE + 2
 _LAST_NS: Final = 2**63 - 2  # the server's own latest time
-_ALL: Final = 10_000_000
 _NEWEST: Final = 4  # of each metric and device: above the latest one there may be some from a clock that nobody set
-_NUMBERS: Final = frozenset({"float", "integer"})
 _CASTS: Final[Mapping[frozenset[str], Callable[[Any], Value]]] = {
     frozenset({"float"}): float,  # JSON writes 20.0 as 20
     frozenset({"integer"}): int,
@@ -50,11 +52,14 @@ class InfluxStore:
         self._room = asyncio.Semaphore(_IN_MEMORY)
         self._formatting = asyncio.Lock()
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._tiers = InfluxTiers(self._client, self._clock, self._learn_fields)
+        self._answerer = Answerer(self, self._clock.wall_ns)
 
     async def open(self) -> None:
         await self._client.open()
         try:
             await self._learn_fields()
+            await self._tiers.open()
             self._latest = LatestValues(self._clock)
             for some in _parts(sorted(self._metrics()), 50):
                 self._latest.learn(await self._newest(some))
@@ -74,8 +79,10 @@ class InfluxStore:
             raise StoreUnavailable(str(errors.exceptions[0]), rest_s) from errors
         refused = [row for part in parts for row in part.result()]
         gone = {(row.gateway, row.seq) for row in refused}
-        for batch in batches:
-            self._latest.update(without(batch, {seq for gateway, seq in gone if gateway == batch.gateway}))
+        kept = [without(batch, {seq for gateway, seq in gone if gateway == batch.gateway}) for batch in batches]
+        for batch in kept:
+            self._latest.update(batch)
+        await self._tiers.take([sound(batch)[0] for batch in kept])
         return refused
 
     async def _write_part(self, batches: Sequence[ReadingsBatch]) -> list[RowRefused]:
@@ -110,22 +117,36 @@ class InfluxStore:
 
     async def buckets(  # noqa: PLR0917 - the protocol's
         self, device: str, metrics: Sequence[str], start_ns: int, end_ns: int, bucket_s: int, zone: str
+    ) -> Buckets:
+        return await self._answerer.buckets(device, metrics, start_ns, end_ns, bucket_s, zone)
+
+    async def rollup(
+        self, tier: Tier, device: str, metrics: Sequence[str], start_ns: int, end_ns: int
     ) -> dict[str, list[Bucket]]:
-        starts = edges(start_ns, end_ns, bucket_s, zone)
-        await self._know(metrics)
-        offset_ns = even_offset(starts, bucket_s)
-        found: dict[str, list[Bucket]] = {}
-        for metric in metrics:
-            kinds = self._fields.get(metric, frozenset())
-            if not starts or not kinds:
-                found[metric] = []
-            elif offset_ns is not None and kinds <= _NUMBERS:
-                grid = f"GROUP BY time({bucket_s}s, {offset_ns // SECOND_NS}s) fill(none)"
-                found[metric] = await self._grouped(metric, f"{_where(device, start_ns, end_ns)} {grid}")
-            else:
-                points = (await self.range(device, [metric], start_ns, end_ns, _ALL))[metric]
-                found[metric] = aggregate_values(starts, [(p.time_ns, p.value) for p in points if counts(p)])
-        return found
+        return await self._answerer.rollup(tier, device, metrics, start_ns, end_ns)
+
+    async def chart(  # noqa: PLR0917 - the protocol's
+        self, device: str, metrics: Sequence[str], start_ns: int, end_ns: int, pixels: int, usual_s: float | None = None
+    ) -> Chart:
+        return await self._answerer.chart(device, metrics, start_ns, end_ns, pixels, usual_s)
+
+    async def rows(self, asked: Asked) -> dict[str, Rows]:
+        """For the answers above; see `answering.Source`."""
+        await self._know(asked.metrics)
+        return await ask_rows(self._client, asked, self._fields)
+
+    async def tiers_of(self, device: str) -> tuple[State, Sequence[int]]:
+        """For the answers above; see `answering.Source`."""
+        return self._tiers.state, self._tiers.stale_hours(device)
+
+    async def roll(self, now_ns: int) -> Rolled:
+        return await self._tiers.roll(now_ns)
+
+    async def prune(self, tier: Tier, before_ns: int) -> bool:
+        return await self._tiers.prune(tier, before_ns)
+
+    def rolled_ns(self) -> int:
+        return self._tiers.state.minutes_ns
 
     async def delete_before(self, time_ns: int) -> None:
         """Where the server deletes nothing by request (3.x), its own retention must; that is logged once and counted."""
@@ -171,18 +192,6 @@ class InfluxStore:
             )  # fmt: skip
         return RowRefused(batch.gateway, seq, reason, words)
 
-    async def _grouped(self, metric: str, rest: str) -> list[Bucket]:
-        field = quote(metric)
-        wanted = ", ".join(f"{function}({field})" for function in ("min", "max", "mean", "last", "count"))
-        [answer] = await self._client.query([f"SELECT {wanted} FROM {quote(MEASUREMENT)} {rest}"])
-        cast = self._cast(metric)
-        return [
-            Bucket(start, float(low), float(high), float(mean), cast(last), count)
-            for series in answer
-            for start, low, high, mean, last, count in series.values
-            if count
-        ]
-
     async def _newest(self, metrics: Sequence[str]) -> list[tuple[str, str, Point]]:
         believed = f"time >= 0 AND time <= {min(self._latest.horizon_ns(), _LAST_NS)}"
         rest = f'WHERE {believed} GROUP BY "device" ORDER BY time DESC LIMIT {_NEWEST}'
@@ -214,13 +223,14 @@ class InfluxStore:
         if any(field not in self._fields for metric in metrics for field in (metric, metric + BAD)):
             await self._learn_fields()
 
-    async def _learn_fields(self) -> None:
+    async def _learn_fields(self) -> Mapping[str, frozenset[str]]:
         [answer] = await self._client.query([f"SHOW FIELD KEYS FROM {quote(MEASUREMENT)}"])
         found: dict[str, set[str]] = {}
         for series in answer:
             for field, kind in series.values:
                 found.setdefault(field, set()).add(kind)
         self._fields = {field: frozenset(kinds) for field, kinds in found.items()}
+        return self._fields
 
     def _metrics(self) -> set[str]:
         names = set()
