@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 OPEN: Final = frozenset({"/api/health", "/api/version"})
 """What anybody may ask, and what is asked for without the store: whether it is there."""
 
-GUARDED: Final = ("/api", "/metrics")
+GUARDED: Final = ("/api", "/metrics", "/sta/")
 """What stands behind the gate, by how its path begins."""
 
 LOGIN: Final = "/api/session"
