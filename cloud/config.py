@@ -17,6 +17,7 @@ from cloud.public.config import PublicConfig, read_public
 from cloud.relational.engine import check_database
 from cloud.series.mirror import parse_mirror
 from cloud.series.open import parse_series
+from cloud.series.tiering import Retention
 from cloud.workflow.case import Policy
 from cloud.workflow.terms import Told
 from device_profiles.mistakes import ConfigError, Findings
@@ -62,6 +63,7 @@ class CloudConfig(msgspec.Struct, frozen=True, kw_only=True):
     `broker` is `mqtt://host:port`. `database` is a SQLAlchemy address (`sqlite+aiosqlite:///path`, or
     `postgresql+asyncpg://user@host:port/database` with the password in `database_password_file`), `series` either
     `duckdb:PATH` or `influx:http://host:port/db?...`; where they are empty, both are files in `data_dir`.
+    `retention` is how long values are kept.
     `mirror` is `http://host:port[/database]?...`, a server of line protocol that gets what is stored as well.
     `watch` is the file of what is silent and what explains what. With `auto_register` a gateway that says hello is admitted
     with the devices it declares. Without `open311` citizens have no door here, without `public` no pages.
@@ -75,6 +77,7 @@ class CloudConfig(msgspec.Struct, frozen=True, kw_only=True):
     database_password_file: Path | None = None
     series: str = ""
     mirror: str = ""
+    retention: Retention = Retention()
     api: ApiConfig = ApiConfig()
     cases: CasesConfig = CasesConfig()
     open311: Open311Config | None = None
@@ -117,6 +120,7 @@ def load_config(path: Path) -> CloudConfig:
         database=root.checked("database", check_database, _DATABASES, ""),
         database_password_file=root.file("database_password_file", here),
         series=root.checked("series", parse_series, "duckdb:PATH or influx:http://host:port/database", ""),
+        retention=_retention(root.table("retention")),
         api=_api(root.table("api")),
         cases=_cases(root.table("cases"), here),
         open311=read_open311(root.table("open311"), here),
@@ -141,6 +145,17 @@ def _api(table: Table) -> ApiConfig:
     )
     table.finish()
     return api
+
+
+def _retention(table: Table) -> Retention:
+    usual = Retention()
+    days = {name: table.integer(name, getattr(usual, name), low=0, high=36_500) for name in Retention.__struct_fields__}
+    retention = Retention(**days)
+    table.finish()
+    if not retention.sound:
+        told = f"{retention.minute_days} days, less than raw_days = {retention.raw_days}"
+        table.wrong("minute_days", told, "as many as raw_days or more; 0 is for ever")
+    return retention
 
 
 def _cases(table: Table, here: Path) -> CasesConfig:

@@ -135,7 +135,8 @@ class DuckTiers:
         self._connection.begin()
         try:
             self._make("minutes", _interval(since, until), bad)
-            self._make_hours("hours", f"WHERE start_ns >= {self.state.hours_ns} AND start_ns < {hours}")
+            if hours > self.state.hours_ns:
+                self._make_hours("hours", f"WHERE start_ns >= {self.state.hours_ns} AND start_ns < {hours}")
             state = State(
                 minutes_ns=until,
                 hours_ns=max(hours, self.state.hours_ns),
@@ -258,8 +259,8 @@ class DuckTiers:
 
     def _commit(self, state: State) -> None:
         self._connection.execute("DELETE FROM progress")
-        for name in State.__struct_fields__:
-            self._connection.execute("INSERT INTO progress VALUES (?, ?)", [name, getattr(state, name)])
+        every = ", ".join(f"('{name}', {getattr(state, name)})" for name in State.__struct_fields__)
+        self._connection.execute(f"INSERT INTO progress VALUES {every}")
         self._connection.commit()
         self.state = state
 

@@ -58,6 +58,7 @@ class InfluxTiers:
         self.state = State()
         self._closing_ns = 0
         self._waiting: dict[Mark, int] = {}
+        self._own: set[Mark] = set()
         self._in_work: dict[Mark, int] = {}
         self._span_ns = _AT_FIRST_NS
         self._learnt_ns = 0
@@ -100,6 +101,8 @@ class InfluxTiers:
             due = max(now_ns, self._learnt_ns + 1)
             await self._write(f"{_LATE},device={escape_key(device)} due={due}i {hour_ns}" for device, hour_ns in sorted(marks))
             self._waiting.update(dict.fromkeys(marks, due))
+            if self._rolls:
+                self._own |= marks
 
     def stale_hours(self, device: str) -> list[int]:
         """Where the hours begin in which the tiers of a device do not yet have what came late."""
@@ -113,9 +116,9 @@ class InfluxTiers:
         self._rolls = True
         if self.state.minutes_ns < closed_ns:
             await self._roll_closed(closed_ns)
-        elif self._waiting:
-            await self._roll_late()
-        more = self.state.minutes_ns < closed_ns or bool(self._waiting)
+        elif ready := self._ready():
+            await self._roll_late(ready)
+        more = self.state.minutes_ns < closed_ns or bool(self._ready())
         return Rolled(until_ns=self.state.minutes_ns, waiting=len(self._waiting), coarse=self._coarse, more=more)
 
     async def _learn_marks(self) -> None:
@@ -154,14 +157,20 @@ class InfluxTiers:
         await self._progress(minutes_ns=until, hours_ns=hours_ns)
         await self._learn_marks()
 
-    async def _roll_late(self) -> None:
+    def _ready(self) -> list[Mark]:
+        """What can be made anew: of another process's values only hours that are over, for of its newest nothing is known."""
+        made_ns = self.state.minutes_ns
+        return [mark for mark in self._waiting if mark in self._own or mark[1] + HOUR_NS <= made_ns]
+
+    async def _roll_late(self, ready: Sequence[Mark]) -> None:
         """The marks of the earliest hour, as many as go into one question."""
-        first_ns = min(hour_ns for _, hour_ns in self._waiting)
-        marks = [mark for mark in self._waiting if mark[1] == first_ns]
+        first_ns = min(hour_ns for _, hour_ns in ready)
+        marks = [mark for mark in ready if mark[1] == first_ns]
         # A mark for everybody is done alone, and does for all the others of its hour.
-        everyone = (_EVERYONE, first_ns) in self._waiting
+        everyone = (_EVERYONE, first_ns) in marks
         taken = marks if everyone else sorted(marks)[:_MARKS_AT_ONCE]
         self._in_work = {mark: self._waiting.pop(mark) for mark in taken}
+        self._own -= self._in_work.keys()
         try:
             await self._make_anew(first_ns, None if everyone else [device for device, _ in taken])
             done = (f"{_LATE},device={escape_key(device)} done={due}i {hour}" for (device, hour), due in self._in_work.items())
