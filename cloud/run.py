@@ -39,6 +39,7 @@ from cloud.series.dead_letters import DeadLetters
 from cloud.series.mirror import Mirror, parse_mirror
 from cloud.series.open import make_store
 from cloud.series.store import SeriesStore, StoreUnavailable
+from cloud.series.tiering import Tiering
 from cloud.ticker import Job, Ticker
 from cloud.trial.engine import Engine
 from cloud.watch.ticking import WatchTicker
@@ -112,6 +113,7 @@ class Cloud:
             tasks.create_task(parts.link.run(), name="broker link")
             tasks.create_task(parts.sender.run(), name="sender")
             tasks.create_task(parts.ticker.run(), name="ticker")
+            tasks.create_task(parts.tiering.run(), name="tiers")
             if parts.mirror is not None:
                 tasks.create_task(parts.mirror.run(), name="mirror")
             tasks.create_task(server.serve(parts.app, bound, parts.services.stop, listening.set), name="api")
@@ -200,6 +202,7 @@ class _Parts:
             Job("watch", 5.0, WatchTicker(announcer, self._watch).tick),
         ]
         self.ticker = Ticker(engine, clock, jobs)
+        self.tiering = Tiering(series, config.retention, clock, lambda: self.ticker.leading)
         self.app = build_app(self.services)
         if config.open311 is not None:
             open311.install(self.app, self.services, config.open311)
