@@ -13,7 +13,7 @@ import msgspec
 
 __all__ = ["GAP", "KINDS", "Feed", "FeedItem"]
 
-KINDS = frozenset({"transition", "alarm", "case", "device", "gateway", "notification"})
+KINDS = frozenset({"transition", "alarm", "case", "device", "gateway", "notification", "command"})
 GAP = "gap"
 
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Final
 
 from sqlalchemy import func, select
@@ -13,10 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from cloud.accounts.accounts import AccountPolicy
 from cloud.alarms.announce import Announcer
 from cloud.alarms.ticking import ShelfTicker
-from cloud.api import open311, server
+from cloud.api import basemap, open311, server
 from cloud.api.app import build_app
 from cloud.api.services import Services
 from cloud.cases.ticking import CaseTicker
+from cloud.commands.sender import CommandSender
 from cloud.config import CloudConfig
 from cloud.console.serve import mount_console
 from cloud.counts import CloudCounts
@@ -112,6 +113,7 @@ class Cloud:
             tasks.create_task(parts.ingest.run(), name="ingest")
             tasks.create_task(parts.link.run(), name="broker link")
             tasks.create_task(parts.sender.run(), name="sender")
+            tasks.create_task(parts.commands.run(), name="commands")
             tasks.create_task(parts.ticker.run(), name="ticker")
             tasks.create_task(parts.tiering.run(), name="tiers")
             if parts.mirror is not None:
@@ -160,11 +162,14 @@ class _Parts:
         self._refusals = refusals
         self._desk = desk = plans.desk
         self._clock = clock
-        self._registry = Registry(auto_register=config.auto_register)
+        self._registry = Registry(
+            auto_register=config.auto_register, told=self._told_of_readings
+        )
         self._watch = Watch(desk.catalog, plans.watch)
         self.link = BrokerLink(config.broker, config.username, config.password_file, self._heard, self._link_changed)
         self._link_changed()  # while the broker was never there, nobody is called silent
         self.sender = Sender(engine, config.channels, clock, feed, base_url=base_url)
+        self.commands = CommandSender(engine, clock, feed, self.link.publish)
         self.mirror = Mirror(parse_mirror(config.mirror), clock) if config.mirror else None
         self.ingest = Ingest(
             engine=engine,
@@ -190,10 +195,12 @@ class _Parts:
             letters=_letters(config),
             mirror=self.mirror,
             notify=self.sender.wake,
+            ordered=self.commands.wake,
             evidence=EvidenceFolder(config.data_dir / "evidence", told=self._refuse_photo),
             signer=Signer(config.data_dir / "export-key.pem"),
             rules=rules,
             accounts=AccountPolicy(secure=base_url.startswith("https:")),
+            map=config.map,
         )
         announcer = Announcer(engine, desk, feed, self.sender.wake)
         jobs = [
@@ -208,6 +215,7 @@ class _Parts:
             open311.install(self.app, self.services, config.open311)
         if config.public is not None:
             pages.install(self.app, self.services, config.public, config.open311)
+        basemap.install(self.app, config.map, config.data_dir / "basemap")
         mount_console(self.app)
 
     async def load(self) -> None:
@@ -242,6 +250,9 @@ class _Parts:
 
     def _refuse_photo(self, reason: Reason, detail: str) -> None:
         self._refusals.count("evidence", reason, detail, self._clock.wall_ns())
+
+    def _told_of_readings(self, latest: Mapping[str, int]) -> None:
+        self.services.atlas.heard(latest)
 
     def _heard(self, topic: str, payload: bytes) -> None:
         self.ingest.offer(topic, payload)

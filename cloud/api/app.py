@@ -18,6 +18,7 @@ from cloud.api import (
     case_export,
     cases,
     channels,
+    commands,
     dead_letters,
     devices,
     evidence,
@@ -70,6 +71,7 @@ _CITY = (
     stream,
     dead_letters,
     channels,
+    commands,
     plan,
     system,
 )

@@ -42,10 +42,11 @@ class Services:
     counts: Callable[[], Awaitable[CloudCounts]]
     meters: Callable[[], Meters] = Meters
     notify: Callable[[], None] = lambda: None
+    ordered: Callable[[], None] = lambda: None
     evidence: EvidenceFolder | None = None
-    signer: Signer | None = None
     letters: DeadLetters | None = None
     mirror: Mirror | None = None
+    signer: Signer | None = None
     rules: Engine | None = None
     accounts: AccountPolicy = field(default_factory=AccountPolicy)
     map: MapConfig = field(default_factory=MapConfig)

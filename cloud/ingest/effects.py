@@ -12,6 +12,7 @@ from cloud.alarms.announce import tell as tell_alarms
 from cloud.alarms.log import NOTHING, Recorded, record
 from cloud.cases.desk import Desk
 from cloud.cases.opening import Joined
+from cloud.commands.book import news_of, settle
 from cloud.feed import Feed
 from cloud.ingest.account import Quarantined
 from cloud.ingest.draft import Draft, Lost
@@ -34,6 +35,8 @@ class Effects(msgspec.Struct, frozen=True):
 
     recorded: Recorded
     cases: list[Joined]
+    commands: list[dict[str, Any]] = []
+    """The rows of the orders whose end was told."""
 
 
 NO_EFFECTS: Final = Effects(NOTHING, [])
@@ -52,16 +55,19 @@ async def apply(
     if draft.transitions:
         recorded = await explain(conn, await record(conn, draft.transitions, now_ns), now_ns)
         joined = await announce(conn, recorded, desk=desk, now_ns=now_ns, unknown=draft.note)
+    settled = await settle(conn, draft.results)
     await _keep_quarantined(conn, draft.quarantined, now_ns)
     for lost in draft.losses:
         await _keep_loss(conn, lost, now_ns)
     await save(conn, draft.accounts.values(), now_ns)
-    return Effects(recorded, joined)
+    return Effects(recorded, joined, settled)
 
 
 def tell(feed: Feed, effects: Effects) -> None:
     """Publish what was committed."""
     tell_alarms(feed, effects.recorded, effects.cases)
+    for row in effects.commands:
+        feed.publish("command", news_of(row))
 
 
 async def _keep_loss(conn: AsyncConnection, lost: Lost, now_ns: int) -> None:

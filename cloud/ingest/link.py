@@ -49,6 +49,7 @@ class BrokerLink:
         self._acked = asyncio.Event()
         self._version = VersionChoice(broker_address(broker).version)
         self._connected = False
+        self._serving: aiomqtt.Client | None = None
         self.up = asyncio.Event()
 
     @property
@@ -62,6 +63,16 @@ class BrokerLink:
         waiting = self._acks.pop(key, None)
         self._acks[key] = ack if waiting is None else _merged(waiting, ack)
         self._acked.set()
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Publish with QoS 1; returns once the broker has it. ConnectionError where it is not there, or went meanwhile."""
+        client = self._serving
+        if client is None:
+            raise ConnectionError("the broker is not connected")
+        try:
+            await attempt(client.publish(topic, payload, qos=1))
+        except aiomqtt.MqttError as error:
+            raise ConnectionError(str(error)) from error
 
     async def run(self) -> None:
         """Connect, serve, reconnect, until cancelled."""
@@ -82,7 +93,11 @@ class BrokerLink:
         async with self._client() as client:
             self._connected = True
             self._version.connected()
-            await self._serve(client)
+            self._serving = client
+            try:
+                await self._serve(client)
+            finally:
+                self._serving = None
 
     def _note_down(self, problem: BaseException) -> None:
         refused = isinstance(problem, aiomqtt.exceptions.MqttConnectError)
