@@ -14,6 +14,7 @@ GROUPS: Final = {
     "demo": ("citynerve.commands.demo", "Run a small city on this machine: broker, cloud, agent and simulated devices."),
     "edge": ("citynerve.commands.edge", "The agent that runs on a gateway."),
     "cloud": ("citynerve.commands.cloud", "Ingest, stores, cases, API and console."),
+    "query": ("citynerve.commands.query", "The past of one device, as dashboards see it."),
     "profile": ("citynerve.commands.profile", "Device profiles: check them, show them."),
     "frame": ("citynerve.commands.frame", "Read a device's bytes field by field."),
     "firmware": ("citynerve.commands.firmware", "C headers for a device's firmware, signed packages, updates."),

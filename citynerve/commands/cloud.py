@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from citynerve.commands import cloud_alarms, cloud_channel, cloud_report, cloud_user, cloud_verify
+from citynerve.commands import cloud_alarms, cloud_channel, cloud_data, cloud_report, cloud_user, cloud_verify
 from citynerve.commands.cloud_shared import fail, load
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ app.add_typer(cloud_alarms.app, name="alarms")
 app.add_typer(cloud_channel.app, name="channel")
 app.add_typer(cloud_user.app, name="user")
 app.command("report")(cloud_report.report)
+app.command("export")(cloud_data.export)
+app.command("import")(cloud_data.import_values)
+app.command("dead-letters")(cloud_data.dead_letters)
 app.command("verify")(cloud_verify.verify)
 
 ConfigFile = Annotated[Path, typer.Argument(help="The configuration, a TOML file.", show_default=True)]
