@@ -1,5 +1,7 @@
 """The city's own files that the configuration names, read whole: profiles, matters, calendar, duty, and what explains what."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from cloud.cases.calendars import Calendars
@@ -10,6 +12,8 @@ from cloud.config import CloudConfig
 from cloud.dispatch.duty import Duty
 from cloud.dispatch.duty_file import load_duty
 from cloud.watch.config import WatchRules, load_watch
+from device_profiles.loader import load_vocabulary
+from device_profiles.quantities import Metric
 from device_profiles.read_matters import load_tables
 from device_profiles.shelf import load_catalog
 
@@ -21,6 +25,7 @@ class Plans(msgspec.Struct, frozen=True):
 
     desk: Desk
     watch: WatchRules
+    vocabulary: Mapping[str, Metric] = {}
 
 
 def load_plans(config: CloudConfig, now_ns: int) -> Plans:
@@ -36,4 +41,4 @@ def load_plans(config: CloudConfig, now_ns: int) -> Plans:
         duty=load_duty(cases.duty, calendars.current) if cases.duty else Duty(calendar=calendars.current),
     )
     rules = load_watch(config.watch, desk.catalog, desk.matters.codes(now_ns)) if config.watch else WatchRules()
-    return Plans(desk, rules)
+    return Plans(desk, rules, load_vocabulary())

@@ -38,6 +38,8 @@ from cloud.relational.migrate import migrate
 from cloud.relational.tables import cases, lanes, notifications, transitions
 from cloud.series.dead_letters import DeadLetters
 from cloud.series.mirror import Mirror, parse_mirror
+from cloud.sensorthings import door as sensorthings
+from cloud.sensorthings.mqtt import PREFIX, TOPICS, MqttDoor
 from cloud.series.open import make_store
 from cloud.series.store import SeriesStore, StoreUnavailable
 from cloud.series.tiering import Tiering
@@ -115,6 +117,7 @@ class Cloud:
             tasks.create_task(parts.sender.run(), name="sender")
             tasks.create_task(parts.commands.run(), name="commands")
             tasks.create_task(parts.ticker.run(), name="ticker")
+            tasks.create_task(parts.observations.run(), name="observations")
             tasks.create_task(parts.tiering.run(), name="tiers")
             if parts.mirror is not None:
                 tasks.create_task(parts.mirror.run(), name="mirror")
@@ -166,7 +169,7 @@ class _Parts:
             auto_register=config.auto_register, told=self._told_of_readings
         )
         self._watch = Watch(desk.catalog, plans.watch)
-        self.link = BrokerLink(config.broker, config.username, config.password_file, self._heard, self._link_changed)
+        self.link = BrokerLink(config.broker, config.username, config.password_file, self._heard, self._link_changed, TOPICS)
         self._link_changed()  # while the broker was never there, nobody is called silent
         self.sender = Sender(engine, config.channels, clock, feed, base_url=base_url)
         self.commands = CommandSender(engine, clock, feed, self.link.publish)
@@ -211,6 +214,8 @@ class _Parts:
         self.ticker = Ticker(engine, clock, jobs)
         self.tiering = Tiering(series, config.retention, clock, lambda: self.ticker.leading)
         self.app = build_app(self.services)
+        door = sensorthings.install(self.app, self.services, plans.vocabulary, [config.broker], self._registry.heard)
+        self.observations = MqttDoor(door.receiver, self._refuse_observation)
         if config.open311 is not None:
             open311.install(self.app, self.services, config.open311)
         if config.public is not None:
@@ -254,8 +259,14 @@ class _Parts:
     def _told_of_readings(self, latest: Mapping[str, int]) -> None:
         self.services.atlas.heard(latest)
 
+    def _refuse_observation(self, source: str, reason: Reason, detail: str) -> None:
+        self._refusals.count(source, reason, detail, self._clock.wall_ns())
+
     def _heard(self, topic: str, payload: bytes) -> None:
-        self.ingest.offer(topic, payload)
+        if topic.startswith(PREFIX):
+            self.observations.offer(topic, payload)
+        else:
+            self.ingest.offer(topic, payload)
 
 
 def _letters(config: CloudConfig) -> DeadLetters:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +29,7 @@ _LONGEST_REST_S: Final = 10.0
 class BrokerLink:
     """Keeps one connection, with a session that the broker forgets: only the cloud's own word counts as stored.
 
-    `heard` takes (topic, payload) and must not wait. `up` is set from the first subscription on.
+    `heard` takes (topic, payload) and must not wait; `topics` are those beside the gateways' own. `up` is set from the first subscription on.
     """
 
     def __init__(
@@ -39,12 +39,14 @@ class BrokerLink:
         password_file: Path | None,
         heard: Callable[[str, bytes], None],
         changed: Callable[[], None] = lambda: None,
+        topics: Sequence[str] = (),
     ) -> None:
         self._broker = broker
         self._username = username
         self._password_file = password_file
         self._heard = heard
         self._changed = changed
+        self._topics = (*(all_gateways(what) for what in _HEARD), *topics)
         self._acks: dict[tuple[str, str, Lane], Ack] = {}
         self._acked = asyncio.Event()
         self._version = VersionChoice(broker_address(broker).version)
@@ -107,8 +109,8 @@ class BrokerLink:
             _log.warning("broker lost: %s", problem, extra={"event": "cloud.broker_lost"})
 
     async def _serve(self, client: aiomqtt.Client) -> None:
-        for what in _HEARD:
-            await attempt(client.subscribe(all_gateways(what), qos=1))
+        for topic in self._topics:
+            await attempt(client.subscribe(topic, qos=1))
         _log.info("broker connected", extra={"event": "cloud.broker_up", "broker": self._broker})
         self.up.set()
         self._changed()
