@@ -36,10 +36,10 @@ from cloud.registry import Registry
 from cloud.relational.engine import make_engine, reading, writing
 from cloud.relational.migrate import migrate
 from cloud.relational.tables import cases, lanes, notifications, transitions
-from cloud.series.dead_letters import DeadLetters
-from cloud.series.mirror import Mirror, parse_mirror
 from cloud.sensorthings import door as sensorthings
 from cloud.sensorthings.mqtt import PREFIX, TOPICS, MqttDoor
+from cloud.series.dead_letters import DeadLetters
+from cloud.series.mirror import Mirror, parse_mirror
 from cloud.series.open import make_store
 from cloud.series.store import SeriesStore, StoreUnavailable
 from cloud.series.tiering import Tiering
@@ -169,7 +169,7 @@ class _Parts:
             auto_register=config.auto_register, told=self._told_of_readings
         )
         self._watch = Watch(desk.catalog, plans.watch)
-        self.link = BrokerLink(config.broker, config.username, config.password_file, self._heard, self._link_changed, TOPICS)
+        self.link = BrokerLink(config.broker, config.username, config.password_file, self._heard, self._link_changed, topics=TOPICS)
         self._link_changed()  # while the broker was never there, nobody is called silent
         self.sender = Sender(engine, config.channels, clock, feed, base_url=base_url)
         self.commands = CommandSender(engine, clock, feed, self.link.publish)

@@ -29,7 +29,8 @@ _LONGEST_REST_S: Final = 10.0
 class BrokerLink:
     """Keeps one connection, with a session that the broker forgets: only the cloud's own word counts as stored.
 
-    `heard` takes (topic, payload) and must not wait; `topics` are those beside the gateways' own. `up` is set from the first subscription on.
+    `heard` takes (topic, payload) and must not wait; `topics` are those beside the gateways' own. `up` is set from the
+    first subscription on.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class BrokerLink:
         password_file: Path | None,
         heard: Callable[[str, bytes], None],
         changed: Callable[[], None] = lambda: None,
+        *,
         topics: Sequence[str] = (),
     ) -> None:
         self._broker = broker
