@@ -16,7 +16,7 @@ __all__ = ["BUNDLE", "CREW", "PAGES", "mount_console"]
 
 BUNDLE: Final = Path(__file__).parent / "dist"
 
-PAGES: Final = ("/", "/devices/{id}", "/cases", "/cases/{id}", "/gateways")
+PAGES: Final = ("/", "/devices/{id}", "/alarms", "/cases", "/cases/{id}", "/gateways")
 """The routes of the page; console/src/lib/places.ts knows the same, which a test holds."""
 
 CREW: Final = "/crew"

@@ -9,6 +9,7 @@ type Loaded = { default: Component<{ id: string }> | Component };
 export const PAGES: Readonly<Record<PageName, () => Promise<Loaded>>> = {
   operations: () => Promise.resolve({ default: Operations }),
   device: () => import('../pages/DevicePage.svelte'),
+  alarms: () => import('../pages/Alarms.svelte'),
   cases: () => import('../pages/Cases.svelte'),
   case: () => import('../pages/CasePage.svelte'),
   gateways: () => import('../pages/Gateways.svelte'),

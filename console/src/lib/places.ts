@@ -13,6 +13,7 @@ export type Line = {
 export const PLACES = [
   { page: 'operations', path: '/', under: 'operations', nav: 'nav.operations' },
   { page: 'device', path: '/devices/:id', under: 'operations' },
+  { page: 'alarms', path: '/alarms', under: 'alarms', nav: 'nav.alarms' },
   { page: 'cases', path: '/cases', under: 'cases', nav: 'nav.cases' },
   { page: 'case', path: '/cases/:id', under: 'cases' },
   { page: 'gateways', path: '/gateways', under: 'gateways', nav: 'nav.gateways' },
