@@ -169,7 +169,9 @@ class _Parts:
             auto_register=config.auto_register, told=self._told_of_readings
         )
         self._watch = Watch(desk.catalog, plans.watch)
-        self.link = BrokerLink(config.broker, config.username, config.password_file, self._heard, self._link_changed, topics=TOPICS)
+        self.link = BrokerLink(
+            config.broker, config.username, config.password_file, self._heard, self._link_changed, topics=TOPICS
+        )
         self._link_changed()  # while the broker was never there, nobody is called silent
         self.sender = Sender(engine, config.channels, clock, feed, base_url=base_url)
         self.commands = CommandSender(engine, clock, feed, self.link.publish)
