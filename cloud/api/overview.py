@@ -48,6 +48,7 @@ def _shown(given: Services, who: Actor, view: View) -> dict[str, Any]:
     criticals = [_alarm(given, row, view.at_ns, who) for row in view.criticals]
     return {
         "as_of": iso(view.at_ns),
+        "age_s": age_s(view.at_ns, given.clock.wall_ns()),
         "heard": iso(view.heard_ns),
         "heard_age_s": age_s(view.heard_ns, view.at_ns),
         "zone": given.desk.calendars.current.zone.key,

@@ -115,6 +115,7 @@ class Overview(Answer):
 
     model_config = example(
         as_of=AT,
+        age_s=0.4,
         heard=AT,
         heard_age_s=1.2,
         zone="Asia/Shanghai",
@@ -134,8 +135,9 @@ class Overview(Answer):
         tour=[{**_GUSU, "open": 4, "late": 1, "critical": 1, "bounds": [120.5, 31.2, 120.7, 31.4]}],
     )  # fmt: skip
     as_of: str
+    age_s: float = Field(description="since then, as this answer was sent")
     heard: str | None = Field(description="when anything last came from a gateway; null: never")
-    heard_age_s: float | None
+    heard_age_s: float | None = Field(description="as of `as_of`")
     zone: str = Field(description="of the city's clocks")
     devices: DeviceCounts
     alarms: AlarmCounts
