@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from cloud.transfer.rows import COLUMNS, BadRow, Row, check_row, escape, iso_ns, kind_of, unescape
+from cloud.transfer.rows import COLUMNS, BadRow, Row, Said, check_row, escape, iso_ns, kind_of, unescape
 from telemetry.reason import Reason
 from telemetry.records import Value
 
@@ -29,6 +29,9 @@ class CsvLines:
     def read_head(self, line: bytes) -> None:
         """Learn the columns; ValueError where there are not all that are needed."""
         self._columns = next(csv.reader([line.decode("utf-8-sig", "replace").rstrip("\r\n")]), [])
+        foreign = set(self._columns) - set(COLUMNS)
+        if foreign:
+            raise ValueError(f"no CSV of values: column {', '.join(sorted(foreign))[:80]} is none; want {','.join(COLUMNS)}")
         missing = {"device", "metric", "type", "value"} - set(self._columns)
         if missing or not {"time", "time_ns"} & set(self._columns):
             raise ValueError(
@@ -49,8 +52,8 @@ class CsvLines:
             raise BadRow(Reason.BAD_FIELD, f"no line of CSV in UTF-8: {error}") from None
         if len(fields) != len(self._columns):
             raise BadRow(Reason.BAD_LENGTH, f"{len(fields)} fields: want {len(self._columns)}")
-        said = dict(zip(self._columns, fields, strict=True))
-        return check_row(said, _value(said["type"], said["value"]))
+        said = Said(**dict(zip(self._columns, fields, strict=True)))
+        return check_row(said, _value(said.type, str(said.value)))
 
 
 class JsonLines:
@@ -68,22 +71,20 @@ class JsonLines:
     def decode(self, line: bytes) -> Row:
         """BadRow where it is none."""
         try:
-            said = msgspec.json.decode(line)
+            said = _said.decode(line)
+        except msgspec.ValidationError as error:
+            raise BadRow(Reason.BAD_FIELD, str(error)) from None
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise BadRow(Reason.NOT_JSON, str(error)) from None
-        if not isinstance(said, dict) or not all(isinstance(said.get(name, ""), str) for name in _TEXTS):
-            raise BadRow(Reason.BAD_FIELD, f"want an object with {', '.join(COLUMNS)}")
-        value = said.get("value")
-        if isinstance(value, dict | list):
-            raise BadRow(Reason.WRONG_TYPE, "value: want a number, a text, true, false or null")
-        if said.get("type") == "float" and type(value) is int:
+        value = said.value
+        if said.type == "float" and type(value) is int:
             value = float(value)  # JSON of others writes 20.0 as 20
-        if said.get("type", kind_of(value)) != kind_of(value):
-            raise BadRow(Reason.WRONG_TYPE, f"value is of type {kind_of(value)}, not {said['type']}")
+        if said.type and said.type != kind_of(value):
+            raise BadRow(Reason.WRONG_TYPE, f"value is of type {kind_of(value)}, not {said.type[:20]}")
         return check_row(said, value)
 
 
-_TEXTS: Final = ("device", "metric", "time", "type", "quality", "reason")
+_said: Final = msgspec.json.Decoder(Said)
 
 
 def _members(row: Row) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import lru_cache
+from typing import Final
 
 import msgspec
 
@@ -26,6 +27,7 @@ __all__ = [
     "COLUMNS",
     "BadRow",
     "Row",
+    "Said",
     "check_row",
     "escape",
     "iso_ns",
@@ -38,6 +40,7 @@ __all__ = [
 
 COLUMNS: Final = ("device", "metric", "time", "time_ns", "type", "value", "quality", "reason")
 _INT64 = 2**63
+_QUALITIES: Final = {quality.name.lower(): quality for quality in Quality}
 _LONGEST_METRIC: Final = 64
 _MEANT: Final = (BAD, FLAW, NONE)  # a store's own fields of a metric
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
@@ -84,21 +87,40 @@ def reading_of(row: Row) -> Reading:
     )
 
 
-def check_row(said: Mapping[str, Any], value: Value) -> Row:
+class Said(msgspec.Struct, frozen=True):
+    """The words of a file about one value; `time_ns` counts where both times are there."""
+
+    device: str = ""
+    metric: str = ""
+    time: str = ""
+    time_ns: int | str | None = None
+    type: str = ""
+    value: Value = None
+    quality: str = ""
+    reason: str = ""
+
+
+def check_row(said: Said, value: Value) -> Row:
     """The row that a file's words make, all of them checked; BadRow says what is wrong."""
-    device, metric = said.get("device") or "", said.get("metric") or ""
+    fault = _name_fault(said.device, said.metric)
+    if fault is not None:
+        raise BadRow(*fault)
+    quality, reason = _flaw(said.quality or "good", said.reason)
+    if value is None and quality is Quality.GOOD:
+        raise BadRow(Reason.MISSING, "no value, and nothing says why: want quality and reason, such as bad and no_value")
+    return Row(said.device, said.metric, _time_ns(said), _checked(value), quality, reason)
+
+
+@lru_cache(maxsize=10_000)
+def _name_fault(device: str, metric: str) -> tuple[Reason, str] | None:
     try:
         check_id(device, "device")
     except ContractError as error:
-        raise BadRow(Reason.UNKNOWN_DEVICE, str(error)) from None
-    if not 1 <= len(metric) <= _LONGEST_METRIC or not metric.isprintable() or metric.endswith(_MEANT):
-        raise BadRow(
-            Reason.UNKNOWN_METRIC, f"metric {metric[:80]!r}: want 1 to 64 printable characters, not ending in a store's own"
-        )
-    quality, reason = _flaw(said.get("quality") or "good", said.get("reason") or "")
-    if value is None and quality is Quality.GOOD:
-        raise BadRow(Reason.MISSING, "no value, and nothing says why: want quality and reason, such as bad and no_value")
-    return Row(device, metric, _time_ns(said), _checked(value), quality, reason)
+        return Reason.UNKNOWN_DEVICE, str(error)
+    if 1 <= len(metric) <= _LONGEST_METRIC and metric.isprintable() and not metric.endswith(_MEANT):
+        return None
+    wanted = "want 1 to 64 printable characters, not ending in a store's own"
+    return Reason.UNKNOWN_METRIC, f"metric {metric[:80]!r}: {wanted}"
 
 
 def kind_of(value: Value) -> str:
@@ -141,10 +163,9 @@ def unescape(text: str) -> str:
     return re.sub(r"\\([\\nr0])", lambda found: _MEANINGS[found[1]], text)
 
 
-def _time_ns(said: Mapping[str, Any]) -> int:
-    exact, shown = said.get("time_ns"), said.get("time")
+def _time_ns(said: Said) -> int:
     try:
-        time_ns = int(exact) if exact not in {None, ""} else parse_time(str(shown or ""))
+        time_ns = parse_time(said.time) if said.time_ns in {None, ""} else int(said.time_ns or 0)
     except ValueError as error:
         raise BadRow(Reason.IMPLAUSIBLE_TIME, str(error)) from None
     if not 0 < time_ns < _INT64:
@@ -153,7 +174,7 @@ def _time_ns(said: Mapping[str, Any]) -> int:
 
 
 def _flaw(quality: str, reason: str) -> tuple[Quality, Reason | None]:
-    known = next((each for each in Quality if each.name.lower() == quality), None)
+    known = _QUALITIES.get(quality)
     if known is None:
         raise BadRow(Reason.NOT_IN_ENUM, f"quality {quality[:40]!r}: want good, uncertain or bad")
     if known is Quality.GOOD:
@@ -161,9 +182,8 @@ def _flaw(quality: str, reason: str) -> tuple[Quality, Reason | None]:
     try:
         return known, Reason(reason)
     except ValueError:
-        raise BadRow(
-            Reason.NOT_IN_ENUM, f"reason {reason[:40]!r} of a value that is {quality}: want a word of docs/vocabulary.md"
-        ) from None
+        wanted = "want a word of docs/vocabulary.md"
+        raise BadRow(Reason.NOT_IN_ENUM, f"reason {reason[:40]!r} of a value that is {quality}: {wanted}") from None
 
 
 def _checked(value: Value) -> Value:

@@ -12,7 +12,7 @@ import msgspec
 
 from cloud.transfer.formats import FileKind
 from cloud.transfer.lines import CsvLines, JsonLines
-from cloud.transfer.rows import BadRow, Row, check_row
+from cloud.transfer.rows import BadRow, Row, Said, check_row
 from telemetry.reason import Reason
 from telemetry.records import Value
 
@@ -136,7 +136,8 @@ _PARQUET: Final[Sequence[str]] = (
 
 def _read_parquet(number: int, said: Mapping[str, Any]) -> Numbered:
     try:
-        return Numbered(number, check_row(said, _typed(said)))
+        words = {name: said[name] or "" for name in ("device", "metric", "type", "quality", "reason")}
+        return Numbered(number, check_row(Said(time_ns=said["time_ns"], **words), _typed(said)))
     except BadRow as fault:
         return Numbered(number, None, fault)
 

@@ -202,6 +202,31 @@ async def test_a_bad_line_is_refused_by_its_number_and_the_others_are_stored(
     assert [point.value for point in (await duck.range("a", ["m"], 0, 2**62, 9))["m"]] == [1.0, 2.0]
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        pytest.param(b"not json", "not_json", id="no JSON"),
+        pytest.param(b"[1]", "bad_field", id="no object"),
+        pytest.param(
+            b'{"device":"a","metric":"m","time_ns":1,"value":[1],"quality":"good"}', "bad_field", id="a list for a value"
+        ),
+        pytest.param(b'{"device":"a","metric":"m","time_ns":1,"type":"integer","value":1.5}', "wrong_type", id="another type"),
+        pytest.param(b'{"device":5,"metric":"m","time_ns":1,"value":1}', "bad_field", id="a number for a device"),
+        pytest.param(b'{"device":"a","metric":"m","value":1}', "implausible_time", id="no time"),
+        pytest.param(b'{"device":"a","metric":"m","time_ns":1,"value":18446744073709551616}', "out_of_range", id="too large"),
+    ],
+)
+def test_a_bad_line_of_json_says_what_is_wrong(line: bytes, reason: str) -> None:
+    with pytest.raises(BadRow) as refused:
+        JsonLines().decode(line)
+    assert refused.value.reason == reason
+
+
+def test_a_whole_number_of_type_float_is_a_float() -> None:
+    row = JsonLines().decode(b'{"device":"a","metric":"m","time":"1970-01-01T08:00:01+08:00","type":"float","value":20}')
+    assert (repr(row.value), row.time_ns) == ("20.0", S)
+
+
 @pytest.mark.integration
 async def test_what_the_store_itself_refuses_is_told_by_its_line(influx: SeriesStore, tmp_path: Path) -> None:
     await fill(influx, [Row("a", "m", 1, 5)])
@@ -219,6 +244,9 @@ async def test_columns_may_stand_in_any_order_but_must_be_there(tmp_path: Path) 
     assert portion.rows[0].row == Row("a", "m", 7, 5)
     path.write_text("time,value\n1,2\n")
     with pytest.raises(ValueError, match="device, metric, type"):
+        open_source(path, FileKind.CSV)
+    path.write_text("device,metric,time,type,value,colour\n")
+    with pytest.raises(ValueError, match="column colour is none"):
         open_source(path, FileKind.CSV)
     (tmp_path / "x.parquet").write_text("PAR0")
     with pytest.raises(ValueError, match="no Parquet"):
