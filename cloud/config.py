@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from cloud.atlas.config import MapConfig, read_map
 from cloud.cases.policy import Auto, CasePolicy
 from cloud.notify.config import PERSONAL, ChannelConfig, ChannelKind, Language, Security, problems
 from cloud.notify.messages import VARIABLES
@@ -81,6 +82,7 @@ class CloudConfig(msgspec.Struct, frozen=True, kw_only=True):
     api: ApiConfig = ApiConfig()
     cases: CasesConfig = CasesConfig()
     open311: Open311Config | None = None
+    map: MapConfig = MapConfig()
     public: PublicConfig | None = None
     profile_dirs: tuple[Path, ...] = ()
     watch: Path | None = None
@@ -124,6 +126,7 @@ def load_config(path: Path) -> CloudConfig:
         api=_api(root.table("api")),
         cases=_cases(root.table("cases"), here),
         open311=read_open311(root.table("open311"), here),
+        map=read_map(root.table("map"), here),
         public=read_public(root.table("public"), here),
         mirror=root.checked("mirror", parse_mirror, "http://host:port", ""),
         profile_dirs=root.folders("profile_dirs", here),

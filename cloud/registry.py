@@ -1,7 +1,7 @@
 """Gateways and devices: who is known, who may speak for what, and when each was heard last."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -37,7 +37,9 @@ class _Life(msgspec.Struct):
 class Registry:
     """In memory for the questions of each message, in the store for good."""
 
-    def __init__(self, *, auto_register: bool) -> None:
+    def __init__(self, *, auto_register: bool, told: Callable[[Mapping[str, int]], None] = lambda latest: None) -> None:
+        """`told` hears of every device that was heard: its id, and the latest event time of what came."""
+        self._told = told
         self._auto = auto_register
         self._gateways: dict[str, _Life] = {}
         self._devices: dict[str, dict[str, Any]] = {}
@@ -145,6 +147,7 @@ class Registry:
             latest = {row[1]: row[2] for row in group.rows}
             if max(latest.values(), default=0) > horizon_ns:
                 latest = {row[1]: row[2] for row in group.rows if row[2] <= horizon_ns}
+            self._told({group.devices[index]: time_ns for index, time_ns in latest.items()})
             for index, time_ns in latest.items():
                 device = group.devices[index]
                 if time_ns > heard.get(device, 0):

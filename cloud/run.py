@@ -165,9 +165,7 @@ class _Parts:
         self._refusals = refusals
         self._desk = desk = plans.desk
         self._clock = clock
-        self._registry = Registry(
-            auto_register=config.auto_register, told=self._told_of_readings
-        )
+        self._registry = Registry(auto_register=config.auto_register, told=self._told_of_readings)
         self._watch = Watch(desk.catalog, plans.watch)
         self.link = BrokerLink(
             config.broker, config.username, config.password_file, self._heard, self._link_changed, topics=TOPICS

@@ -19,7 +19,7 @@ _MOST_ZOOM: Final = 22
 _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "The tile; an empty one has no bytes. `ETag` is the same as long as the bytes are.",
-        "content": {_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+        "content": {_TYPE: {"schema": {"type": "string", "format": "binary"}, "example": ""}},
     },
     304: {"description": "It is as `If-None-Match` says"},
 }

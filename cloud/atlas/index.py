@@ -16,7 +16,7 @@ from cloud.atlas.mercator import units
 from cloud.atlas.pyramid import NOWHERE, Pyramid
 from cloud.atlas.state import State, judge
 
-__all__ = ["DeviceIndex", "DeviceRow", "Words"]
+__all__ = ["NEVER", "DeviceIndex", "DeviceRow", "Words"]
 
 NEVER: Final = -1
 """The time of a reading that there never was."""

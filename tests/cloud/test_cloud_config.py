@@ -22,7 +22,7 @@ def written(folder: Path, text: str) -> Path:
 def test_the_sample_is_valid_and_names_every_key(tmp_path: Path) -> None:
     sample = files("cloud").joinpath("sample.toml").read_text("utf-8")
     assert load_config(written(tmp_path, sample)).broker == "mqtt://127.0.0.1:1883"
-    tables = {"api", "cases", "channels", "open311", "public", "retention"}
+    tables = {"api", "cases", "channels", "map", "open311", "public", "retention"}
     keys = set(re.findall(r"^(?:# )?([a-z_]+) =", sample, re.MULTILINE)) | tables
     fields = {field.name for kind in (CloudConfig, ApiConfig) for field in msgspec.structs.fields(kind)}
     assert fields <= keys
