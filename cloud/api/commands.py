@@ -7,6 +7,7 @@ import msgspec
 from fastapi import APIRouter, Path, Query
 from pydantic import Field
 from sqlalchemy import and_, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
 from cloud.accounts.rights import Act
@@ -133,7 +134,7 @@ async def approve_command(given: Given, who: Acting, command: CommandPath, appro
     try:
         async with writing(given.engine) as conn:
             row = await held(conn, command)
-            name = await who.acts_on(conn, Act.COMMAND, row["device"], approving.actor)
+            name = await _allowed(given, conn, who, row["device"], approving.actor)
             row = await approve(conn, command, name, given.clock.wall_ns())
     except CommandError as error:
         raise ApiProblem(error.reason, str(error)) from None
@@ -155,7 +156,7 @@ async def _ask(given: Services, who: Actor, wanted: Wanted, *, dry_run: bool) ->
     """Put the order into the book, in the name of who may give it; None where that was only tried."""
     try:
         async with reading(given.engine) if dry_run else writing(given.engine) as conn:
-            name = await who.acts_on(conn, Act.COMMAND, wanted.device, wanted.actor)
+            name = await _allowed(given, conn, who, wanted.device, wanted.actor)
             wanted = msgspec.structs.replace(wanted, actor=name, role=who.heard.role)
             row = None if dry_run else await ask(conn, wanted, given.clock.wall_ns())
     except CommandError as error:
@@ -165,6 +166,16 @@ async def _ask(given: Services, who: Actor, wanted: Wanted, *, dry_run: bool) ->
         given.ordered()
         given.feed.publish("command", news_of(row))
     return row
+
+
+async def _allowed(given: Services, conn: AsyncConnection, who: Actor, device: str, said: str) -> str:
+    """The name of who may tell this device something: by the district that it stands in, else by that of its newest case."""
+    wanted = select(devices.c.longitude, devices.c.latitude).where(devices.c.id == device)
+    place = (await conn.execute(wanted)).first()
+    district = ""
+    if place is not None and place.longitude is not None and place.latitude is not None:
+        district = given.desk.duty.district(place.longitude, place.latitude)
+    return who.does(Act.COMMAND, said, district) if district else await who.acts_on(conn, Act.COMMAND, device, said)
 
 
 def _problem(error: CommandError, where: str) -> ApiProblem:
