@@ -12,15 +12,20 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, HTMLResponse, Response
 
-__all__ = ["BUNDLE", "CREW", "PAGES", "mount_console"]
+__all__ = ["BUNDLE", "CREW", "PAGES", "WALL", "mount_console"]
 
 BUNDLE: Final = Path(__file__).parent / "dist"
 
-PAGES: Final = ("/", "/devices/{id}", "/alarms", "/cases", "/cases/{id}", "/gateways")
+PAGES: Final = ("/", "/devices/{id}", "/alarms", "/cases", "/cases/{id}", "/gateways", "/admin", "/admin/{id}")
 """The routes of the page; console/src/lib/places.ts knows the same, which a test holds."""
 
 CREW: Final = "/crew"
 """The crew's page, an entry of its own: a phone loads nothing of the desk's."""
+
+WALL: Final = "/wall"
+"""The wall's page, an entry of its own: it runs for months, and its chart is nobody else's."""
+
+_ENTRIES: Final = {CREW: "crew.html", WALL: "wall.html"}
 
 # Not from the machine's mime tables: a wrong one for .js leaves the page blank.
 _TYPES: Final = {
@@ -54,7 +59,7 @@ def mount_console(app: FastAPI, bundle: Path = BUNDLE) -> None:
     pages answer 503 and say `make console`, and they work as soon as it has been built."""
 
     async def page(request: Request) -> Response:
-        entry = bundle / ("crew.html" if request.url.path == CREW else "index.html")
+        entry = bundle / _ENTRIES.get(request.url.path, "index.html")
         if not entry.is_file():
             return HTMLResponse(_MISSING, status_code=503, headers={"Cache-Control": "no-store"})
         return _file(request, entry, _ASK_AGAIN)
@@ -65,7 +70,7 @@ def mount_console(app: FastAPI, bundle: Path = BUNDLE) -> None:
     async def loose(request: Request) -> Response:
         return _file(request, bundle / request.url.path.lstrip("/"), _ASK_AGAIN)
 
-    for path in (*PAGES, CREW):
+    for path in (*PAGES, *_ENTRIES):
         app.add_api_route(path, page, methods=["GET", "HEAD"], include_in_schema=False)
     app.add_api_route("/assets/{name}", asset, methods=["GET", "HEAD"], include_in_schema=False)
     for name in _LOOSE:

@@ -13,4 +13,6 @@ export const PAGES: Readonly<Record<PageName, () => Promise<Loaded>>> = {
   cases: () => import('../pages/Cases.svelte'),
   case: () => import('../pages/CasePage.svelte'),
   gateways: () => import('../pages/Gateways.svelte'),
+  admin: () => import('../pages/Admin.svelte'),
+  section: () => import('../pages/Admin.svelte'),
 };

@@ -17,6 +17,8 @@ export const PLACES = [
   { page: 'cases', path: '/cases', under: 'cases', nav: 'nav.cases' },
   { page: 'case', path: '/cases/:id', under: 'cases' },
   { page: 'gateways', path: '/gateways', under: 'gateways', nav: 'nav.gateways' },
+  { page: 'admin', path: '/admin', under: 'admin', nav: 'nav.admin' },
+  { page: 'section', path: '/admin/:id', under: 'admin' },
 ] as const satisfies readonly Line[];
 
 export type PageName = (typeof PLACES)[number]['page'];
