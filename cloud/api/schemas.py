@@ -19,7 +19,6 @@ __all__ = [
     "GatewayLedger",
     "GatewayPage",
     "Health",
-    "History",
     "Latest",
     "LatestPage",
     "Note",
@@ -140,46 +139,6 @@ class Latest(Answer):
 class LatestPage(Answer):
     model_config = example(items=[examples.LATEST])
     items: list[Latest]
-
-
-class RawPoint(Answer):
-    time: str
-    value: Value
-    quality: Literal["good", "uncertain", "bad"]
-
-
-class BucketPoint(Answer):
-    """The good and uncertain values of one interval, which begins at `time`."""
-
-    time: str
-    min: float | None
-    max: float | None
-    mean: float | None
-    last: Value
-    count: int
-
-
-class History(Answer):
-    """`truncated`: a metric has more raw points in the interval than `limit`; go on from its last time."""
-
-    model_config = example(
-        device="cover-17",
-        tier="raw",
-        method="bucket",
-        start="2026-11-19T14:00:00.000Z",
-        end="2026-11-20T14:00:00.000Z",
-        truncated=False,
-        metrics={
-            "tilt_deg": [{"time": "2026-11-20T13:00:00.000Z", "min": 0.5, "max": 41.5, "mean": 9.25, "last": 41.5, "count": 60}]
-        },
-    )
-    device: str
-    tier: Literal["raw"]
-    method: Literal["raw", "bucket"]
-    start: str
-    end: str
-    truncated: bool
-    metrics: dict[str, list[RawPoint] | list[BucketPoint]]
 
 
 class AlarmCase(Answer):

@@ -7,6 +7,7 @@ import asyncio
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -18,6 +19,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from cloud.api import case_schemas, problems, schemas
 from cloud.api.headers import SecurityHeaders
+from cloud.api.history_schemas import History
 from cloud.console.serve import mount_console
 from cloud.workflow.case import DeviceSays
 
@@ -195,6 +197,7 @@ def build_mock(city: City) -> FastAPI:
     async def unknown(_request: Request, error: Exception) -> Response:
         return _problem(404, "not_found", f"{error}: there is none")
 
+    _add_map(app, city)
     _add_devices(app, city)
     _add_work(app, city)
     _add_cases(app, city)
@@ -203,10 +206,46 @@ def build_mock(city: City) -> FastAPI:
     return app
 
 
+def _fitting(city: City, kinds: list[str], states: list[str], text: str = "") -> list[dict[str, Any]]:
+    """In order of id."""
+    rows = sorted(city.devices.values(), key=lambda d: str(d["id"]))
+    rows = [d for d in rows if (not kinds or d["kind"] in kinds) and (not states or d["state"] in states)]
+    return [d for d in rows if text.lower() in f"{d['id']}\n{d['name']}\n{d['component_code']}".lower()]
+
+
+def _add_map(app: FastAPI, city: City) -> None:
+    """The city in figures. Its tiles are empty: what is drawn is tested before the real API."""
+
+    @app.get("/api/map")
+    async def figures(kind: Annotated[list[str], Query()] = [], state: Annotated[list[str], Query()] = []) -> Response:  # noqa: B006
+        rows = _fitting(city, kind, state)
+        document = {
+            "crs": "wgs84", "basemap": {"kind": "none", "url": "", "attribution": "", "approval": ""},
+            "bounds": [113.31, 23.12, 113.33, 23.14], "version": 1, "devices": len(rows), "as_of": iso(time.time()),
+            "states": Counter(d["state"] for d in rows), "kinds": Counter(d["kind"] for d in rows), "ingest_lag_s": 0.2,
+        }  # fmt: skip
+        return JSONResponse(document)
+
+    @app.get("/api/map/districts")
+    async def outlines() -> Response:
+        return JSONResponse({"type": "FeatureCollection", "features": []})
+
+    @app.get("/api/tiles/{z}/{x}/{y}.mvt")
+    async def tile(z: int, x: int, y: int) -> Response:
+        del z, x, y
+        return Response(b"", media_type="application/vnd.mapbox-vector-tile")
+
+
 def _add_devices(app: FastAPI, city: City) -> None:
     @app.get("/api/devices")
-    async def devices(cursor: str = "", limit: int = 100) -> Response:
-        rows = [d for d in sorted(city.devices.values(), key=lambda d: str(d["id"])) if d["id"] > cursor]
+    async def devices(
+        kind: Annotated[list[str], Query()] = [],  # noqa: B006 - FastAPI copies it
+        state: Annotated[list[str], Query()] = [],  # noqa: B006
+        q: str = "",
+        cursor: str = "",
+        limit: int = 100,
+    ) -> Response:
+        rows = [d for d in _fitting(city, kind, state, q) if d["id"] > cursor]
         page = rows[: min(limit, city.page)]
         return _checked(schemas.DevicePage, {"items": page, "next": page[-1]["id"] if len(rows) > len(page) else None})
 
@@ -236,7 +275,7 @@ def _add_devices(app: FastAPI, city: City) -> None:
             "device": device, "tier": "raw", "method": "bucket" if bucket else "raw", "start": iso(start.timestamp()),
             "end": iso(end.timestamp()), "truncated": False, "metrics": {metric: points},
         }  # fmt: skip
-        return _checked(schemas.History, document)
+        return _checked(History, document)
 
     @app.get("/api/gateways")
     async def gateways() -> Response:
