@@ -9,6 +9,7 @@ import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
+from cloud_bench import Bench
 from cloud_records import T0, S, batch, reading
 
 from cloud.series.mirror import Mirror, MirrorState, parse_mirror
@@ -208,6 +209,15 @@ async def test_what_the_store_refused_is_not_mirrored(server: Server, clock: Man
     mirror.offer([minutes(3)], [RowRefused("gw-1", 2, Reason.WRONG_TYPE, "no")])
     await until(lambda: mirror.report().sent == 2)
     assert [line.split()[1] for line in server.lines] == ["m=0.0", "m=2.0"]
+
+
+async def test_ingest_mirrors_what_it_acknowledged_and_the_store_has(bench: Bench, clock: ManualClock) -> None:
+    mirror = Mirror(parse_mirror("http://127.0.0.1:9"), clock)
+    bench.ingest._mirror = mirror.offer
+    bench.say(batch(reading(), reading(at_ns=T0 + S), reading("stranger", at_ns=T0)))
+    await bench.acked(3)
+    await until(lambda: mirror.report().waiting > 0)
+    assert mirror.report().waiting == 2
 
 
 def test_the_quick_and_the_slow_way_write_the_same_lines() -> None:
