@@ -153,7 +153,10 @@ class InfluxTiers:
             self._span_ns -= self._span_ns % MINUTE_NS
         hours_ns = max(self.state.hours_ns, until - until % HOUR_NS)
         if hours_ns > self.state.hours_ns:
-            await self._make_hours(max(self.state.hours_ns, since - since % HOUR_NS), hours_ns, None)
+            # The hours that were begun, then those of this portion: in between there may be years without a value.
+            begun_ns = min(-(-self.state.minutes_ns // HOUR_NS) * HOUR_NS, hours_ns)
+            await self._make_hours(self.state.hours_ns, begun_ns, None)
+            await self._make_hours(max(begun_ns, since - since % HOUR_NS), hours_ns, None)
         await self._progress(minutes_ns=until, hours_ns=hours_ns)
         await self._learn_marks()
 
