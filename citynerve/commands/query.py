@@ -110,7 +110,10 @@ def _write(answer: dict[str, Any], shape: Format, out: Path | None) -> None:
     if shape is Format.JSON:
         text = json.dumps(answer, ensure_ascii=False, indent=2) + "\n"
     else:
-        text = (as_csv if shape is Format.CSV else as_text)(*table_of(answer))
+        columns, rows = table_of(answer)
+        text = (as_csv if shape is Format.CSV else as_text)(columns, rows)
+        told = f"{answer['device']}: {len(rows)} rows, tier {answer['tier']}, method {answer['method']}"
+        print(told, file=sys.stderr)
     if out is not None:
         out.write_text(text, "utf-8")
     else:

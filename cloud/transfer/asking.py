@@ -46,8 +46,9 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     def parameters(self) -> dict[str, Any]:
         """As the history route takes them."""
-        said = {"start": self.start, "end": self.end, "bucket": self.bucket_s, "pixels": self.pixels}
-        return {"metric": list(self.metrics), "zone": self.zone, "limit": self.limit, **{k: v for k, v in said.items() if v}}
+        limit = 0 if self.bucket_s or self.pixels else self.limit
+        said = {"start": self.start, "end": self.end, "bucket": self.bucket_s, "pixels": self.pixels, "limit": limit}
+        return {"metric": list(self.metrics), "zone": self.zone, **{name: value for name, value in said.items() if value}}
 
 
 def seconds(text: str) -> int:

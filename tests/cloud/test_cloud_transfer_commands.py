@@ -70,6 +70,7 @@ def asked(config: Path, *words: str) -> Result:
 def test_a_question_is_answered_from_the_stores_in_every_format(config: Path, tmp_path: Path) -> None:
     table = asked(config, "tilt_deg")
     assert table.exit_code == 0, table.output
+    assert table.stderr == "cover-1: 4 rows, tier raw, method raw\n"
     lines = table.stdout.splitlines()
     assert lines[0].split() == ["time", "metric", "value", "quality"]
     assert lines[4].split() == ["2025-10-09T08:56:20.000Z", "tilt_deg", "3.0", "bad"]
@@ -149,7 +150,7 @@ def test_a_question_is_asked_with_the_token_and_what_it_says(monkeypatch: pytest
     question = Question(device="a b/c", metrics=("m", "n"), bucket_s=60, zone="UTC")
     assert ask_api("http://host:1/", "secret", question) == {"metrics": {}}
     [(url, headers)] = seen
-    assert url == "http://host:1/api/devices/a%20b%2Fc/history?metric=m&metric=n&zone=UTC&limit=50000&bucket=60"
+    assert url == "http://host:1/api/devices/a%20b%2Fc/history?metric=m&metric=n&zone=UTC&bucket=60"
     assert headers["Authorization"] == "Bearer secret"
 
 
