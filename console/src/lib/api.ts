@@ -122,20 +122,6 @@ export function query(values: Record<string, string | number | readonly string[]
 
 export const at = encodeURIComponent;
 export const hrefOfPhoto = (id: string): string => `/api/evidence/${at(id)}`;
-/** The most devices the page holds at once; above this the server must aggregate. */
-export const MOST_DEVICES = 20_000;
-
-async function allDevices(signal?: AbortSignal): Promise<Device[]> {
-  const devices: Device[] = [];
-  let cursor: string | null = null;
-  do {
-    const page: Page<Device> = await ask<Page<Device>>(`/api/devices${query({ cursor, limit: 1000 })}`, { signal: signal ?? null });
-    devices.push(...page.items);
-    cursor = page.next;
-  } while (cursor !== null && devices.length < MOST_DEVICES);
-  return devices;
-}
-
 export type NoteBody = { actor: string; note: string };
 export type StepBody = {
   step: string; actor: string; role: string; version: number; key: string; done: string; note?: string; reason?: string; standard?: string; until?: string;
@@ -148,7 +134,6 @@ export function post<T>(path: string, body: object): Promise<T> {
 }
 
 export const api = {
-  devices: allDevices,
   device: (id: string) => ask<DeviceDetail>(`/api/devices/${at(id)}`),
   latest: (id: string) => ask<Latest>(`/api/devices/${at(id)}/latest`),
   latestOf: async (ids: readonly string[]) => (await ask<{ items: Latest[] }>(`/api/latest${query({ device: ids })}`)).items,

@@ -1,4 +1,5 @@
 /** The event stream, read by fetch instead of EventSource: its keep-alive comments prove the link alive, and its back-off is ours. */
+import { query } from './api';
 import { clock } from './clock.svelte';
 
 export type News = { id: string; kind: string; data: Record<string, unknown> };
@@ -6,6 +7,8 @@ export type LinkState = 'connecting' | 'live' | 'retrying';
 
 /** Several keep-alive comments missed: the connection is dead though nobody closed it. */
 const SILENCE_MS = 45_000;
+/** A server that takes the connection and then says nothing. */
+const ANSWER_MS = 15_000;
 const FIRST_WAIT_S = 1;
 const LONGEST_WAIT_S = 30;
 
@@ -47,6 +50,13 @@ export class EventParser {
 }
 
 type Listener = (news: News) => void;
+/** One connection: its bytes, how to end it, and what it was asked for. */
+type Line = { body: ReadableStream<Uint8Array>; stop: AbortController; asked: string };
+
+/** What every page hears. A city's readings are too many for a page: who shows a device asks for its values. */
+const KINDS = ['transition', 'alarm', 'case', 'gateway', 'notification', 'command'] as const;
+/** The part of the map that a page shows: degrees of the map, and the zoom of its tiles. */
+export type Viewport = { box: string; zoom: number };
 
 class Stream {
   state = $state<LinkState>('connecting');
@@ -54,46 +64,75 @@ class Stream {
   heard = $state(0);
   /** When the next attempt starts, in the server's milliseconds, while retrying. */
   nextTry = $state(0);
-  /** Grows by one with every connection made: whoever shows data asks anew when it changes. */
+  /** Grows by one with every connection made after none was: whoever shows data asks anew when it changes. */
   connections = $state(0);
   #listeners = new Set<Listener>();
   #lastId = '';
   #wait = FIRST_WAIT_S;
+  #wanted = `/api/stream${query({ kind: KINDS })}`;
+  #moved: (() => void) | null = null;
 
   listen(listener: Listener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
+  /** Also hear which tiles of this part of the map change; null for no map. The line is changed without a moment between. */
+  look(viewport: Viewport | null): void {
+    const more = viewport === null ? {} : { box: viewport.box, crs: 'display', zoom: viewport.zoom, everywhere: 'true' };
+    const wanted = `/api/stream${query({ kind: viewport === null ? KINDS : [...KINDS, 'tiles'], ...more })}`;
+    if (wanted === this.#wanted) return;
+    this.#wanted = wanted;
+    this.#moved?.();
+  }
+
   /** Connect and stay connected for as long as the page lives. */
   async run(): Promise<never> {
     for (;;) {
-      try {
-        await this.#once();
-      } catch (fault) {
-        console.info('event stream:', fault);
-      }
+      let line = await this.#open();
+      if (line !== null) this.#connected();
+      while (line !== null) line = await this.#follow(line);
       await this.#pause();
     }
   }
 
-  async #once(): Promise<void> {
+  async #open(): Promise<Line | null> {
+    const asked = this.#wanted;
     const stop = new AbortController();
-    const watch = setInterval(() => {
-      if (clock.exact() - this.heard > SILENCE_MS) stop.abort(new Error('silent for too long'));
-    }, 5000);
-    this.heard ||= clock.exact();
+    const headers: Record<string, string> = { Accept: 'text/event-stream' };
+    if (this.#lastId !== '') headers['Last-Event-ID'] = this.#lastId;
+    const late = setTimeout(() => stop.abort(new Error('no answer')), ANSWER_MS);
     try {
-      const headers: Record<string, string> = { Accept: 'text/event-stream' };
-      if (this.#lastId !== '') headers['Last-Event-ID'] = this.#lastId;
-      const response = await fetch('/api/stream', { headers, signal: stop.signal, cache: 'no-store' });
+      const response = await fetch(asked, { headers, signal: stop.signal, cache: 'no-store' });
       if (!response.ok || response.body === null) throw new Error(`status ${response.status}`);
-      this.#connected();
-      await this.#read(response.body);
+      return { body: response.body, stop, asked };
+    } catch (fault) {
+      console.info('event stream:', fault);
+      return null;
     } finally {
-      clearInterval(watch);
-      stop.abort();
+      clearTimeout(late);
     }
+  }
+
+  /** Read a line until it ends, which gives null, or until something else is wanted: the new line stands before the old one is left. */
+  async #follow(line: Line): Promise<Line | null> {
+    const watch = setInterval(() => {
+      if (clock.exact() - this.heard > SILENCE_MS) line.stop.abort(new Error('silent for too long'));
+    }, 5000);
+    let left = false;
+    const next = await new Promise<Line | null>((settle) => {
+      this.#moved = () => {
+        this.#moved = null;
+        void this.#open().then((found) => (left ? found?.stop.abort() : settle(found)));
+      };
+      void this.#read(line).then(() => settle(null));
+      if (line.asked !== this.#wanted) this.#moved();
+    });
+    left = true;
+    this.#moved = null;
+    clearInterval(watch);
+    line.stop.abort();
+    return next;
   }
 
   #connected(): void {
@@ -105,17 +144,21 @@ class Stream {
     if (this.connections > 1) this.#tell({ id: this.#lastId, kind: 'gap', data: {} });
   }
 
-  async #read(body: ReadableStream<Uint8Array>): Promise<void> {
+  async #read({ body }: Line): Promise<void> {
     const parser = new EventParser(this.#lastId);
     const reader = body.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>).getReader();
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      this.heard = clock.exact();
-      for (const news of parser.feed(value)) {
-        this.#lastId = news.id;
-        this.#tell(news);
+    try {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) return;
+        this.heard = clock.exact();
+        for (const news of parser.feed(value)) {
+          this.#lastId = news.id;
+          this.#tell(news);
+        }
       }
+    } catch (fault) {
+      console.info('event stream:', fault);
     }
   }
 

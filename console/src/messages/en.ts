@@ -8,6 +8,7 @@ export const en: Catalogue = {
   'nav.gateways': 'Gateways',
   'nav.alarms': 'Alarms',
   'nav.admin': 'Admin',
+  'nav.crew': 'Crew',
   'nav.label': 'Main',
   'page.not_found': 'No such page',
   'page.not_found_text': 'The address {path} leads to no page.',

@@ -7,6 +7,7 @@ export const zh = {
   'nav.gateways': '网关',
   'nav.alarms': '报警',
   'nav.admin': '管理',
+  'nav.crew': '处置端',
   'nav.label': '主导航',
   'page.not_found': '没有这个页面',
   'page.not_found_text': '地址 {path} 不对应任何页面。',
