@@ -85,7 +85,7 @@ class Atlas:
             district=desk.duty.districts_at,
             silence_ns=self._silence_ns,
             roams=self._roams,
-            touched=self.dirty.touch,
+            touched=self._touch,
         )
         self._points = Points(self.index)
         self._texts = Texts(self.index)
@@ -147,7 +147,6 @@ class Atlas:
         if first:
             self._points.take(await asyncio.to_thread(self._points.sort, self._points.snapshot()))
             self._texts.take(await asyncio.to_thread(self._texts.write, self._texts.begin()))
-            self.dirty.commit()
             self.ready.set()
 
     async def catch_up(self) -> None:
@@ -356,7 +355,7 @@ class Atlas:
     def _draw(self, changed: Sequence[CaseRow]) -> None:
         x, y = self.cases.places(changed)
         if len(x):
-            self.dirty.touch(x, y)
+            self._touch(x, y)
 
     def _hear_news(self, item: FeedItem) -> None:
         data, device = item.data, _device_of(item)
@@ -373,6 +372,10 @@ class Atlas:
                     self._alarms_due.add(device)
             case _:
                 pass
+
+    def _touch(self, x: NDArray[np.uint32], y: NDArray[np.uint32]) -> None:
+        if self.ready.is_set():  # before, nobody has seen anything that could change
+            self.dirty.touch(x, y)
 
     def _silence_ns(self, profile: str) -> int:
         found = self._desk.catalog.get(profile)

@@ -40,24 +40,21 @@ class DeviceRow(NamedTuple):
     heard_ns: int | None
 
 
-class Words:
-    """Words that many rows share, numbered as they come."""
+class Words(dict[str, int]):
+    """Words that many rows share, numbered as they come: `words[word]` is the number, also of a new one."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.all: list[str] = []
-        self._numbers: dict[str, int] = {}
 
-    def number(self, word: str) -> int:
-        """Of a word, which is taken up where it is new."""
-        found = self._numbers.get(word)
-        if found is None:
-            found = self._numbers[word] = len(self.all)
-            self.all.append(word)
-        return found
+    def __missing__(self, word: str) -> int:
+        number = self[word] = len(self.all)
+        self.all.append(word)
+        return number
 
     def find(self, word: str) -> int:
         """Of a word; -1 where no row ever had it."""
-        return self._numbers.get(word, -1)
+        return self.get(word, -1)
 
 
 class DeviceIndex:
@@ -131,24 +128,26 @@ class DeviceIndex:
 
     def put(self, rows: Sequence[DeviceRow], now_ns: int) -> Numbers:
         """Take up devices that are new, or are another now; the numbers of those. No device may be there twice."""
-        rows = [row for row in rows if not self._same(row)]
+        rows = [row for row in rows if row.id not in self._numbers or not self._same(row)]
         if not rows:
             return np.array([], dtype=np.int64)
-        numbers = self._numbered(rows)
+        # Column by column: a step for each row and column is what a million rows would take too long for.
+        texts = ids, _, _, kinds, gateways, profiles, longitudes, latitudes, heards = tuple(zip(*rows, strict=True))
+        numbers = self._numbered(ids, *texts[1:3])
         self._lift(numbers)
         column = self._columns.column
         column("alive")[numbers] = True
-        column("kind")[numbers] = [self.kinds.number(row.kind) for row in rows]
-        column("gateway")[numbers] = [self.gateways.number(row.gateway) for row in rows]
-        profiles = np.array([self._profile(row.profile) for row in rows])
-        column("profile")[numbers] = profiles
-        column("roams")[numbers] = np.array(self._roaming)[profiles]
-        heard = np.array([NEVER if row.heard_ns is None else row.heard_ns for row in rows])
-        self._hear(numbers, heard)
+        column("kind")[numbers] = list(map(self.kinds.__getitem__, kinds))
+        column("gateway")[numbers] = list(map(self.gateways.__getitem__, gateways))
+        profile = np.array(list(map(self.profiles.__getitem__, profiles)))
+        self._learn_profiles()
+        column("profile")[numbers] = profile
+        column("roams")[numbers] = np.array(self._roaming)[profile]
+        self._hear(numbers, np.array([NEVER if heard is None else heard for heard in heards]))
+        # None becomes what is not a number.
+        longitude, latitude = np.array(longitudes, dtype=np.float64), np.array(latitudes, dtype=np.float64)
         # A vehicle is where it said it is, not where it was registered.
         resting = ~column("moved")[numbers]
-        longitude = np.array([np.nan if row.longitude is None else row.longitude for row in rows])
-        latitude = np.array([np.nan if row.latitude is None else row.latitude for row in rows])
         self._stand(numbers[resting], longitude[resting], latitude[resting])
         column("state")[numbers] = self._judged(numbers, now_ns)
         self._drop(numbers)
@@ -224,28 +223,24 @@ class DeviceIndex:
         there = (row.longitude, row.latitude)
         return bool(column("moved")[number]) or all(_equal(mine, other) for mine, other in zip(here, there, strict=True))
 
-    def _numbered(self, rows: Sequence[DeviceRow]) -> Numbers:
-        """The numbers of the rows' devices, their texts kept."""
-        found = []
-        for row in rows:
-            number = self._numbers.get(row.id)
-            if number is None:
-                number = self._numbers[row.id] = len(self.ids)
-                self.ids.append(row.id)
-                self.names.append(row.name)
-                self.codes.append(row.code)
+    def _numbered(self, ids: Sequence[str], names: Sequence[str], codes: Sequence[str]) -> Numbers:
+        """The numbers of devices, new or known, their texts kept."""
+        known = [self._numbers.get(device, NOWHERE) for device in ids]
+        for place, number in enumerate(known):
+            if number == NOWHERE:
+                known[place] = self._numbers[ids[place]] = len(self.ids)
+                self.ids.append(ids[place])
+                self.names.append(names[place])
+                self.codes.append(codes[place])
             else:
-                self.names[number], self.codes[number] = row.name, row.code
-            found.append(number)
+                self.names[number], self.codes[number] = names[place], codes[place]
         self._columns.add(len(self.ids) - self._columns.count)
-        return np.array(found, dtype=np.int64)
+        return np.array(known, dtype=np.int64)
 
-    def _profile(self, name: str) -> int:
-        number = self.profiles.number(name)
-        if number == len(self._silences):
+    def _learn_profiles(self) -> None:
+        for name in self.profiles.all[len(self._silences) :]:
             self._silences.append(self._silence_ns(name))
             self._roaming.append(self._roams(name))
-        return number
 
     def _hear(self, numbers: Numbers, heard_ns: Numbers) -> None:
         column = self._columns.column

@@ -32,7 +32,8 @@ async def all_devices(engine: AsyncEngine) -> AsyncIterator[list[DeviceRow]]:
     while True:
         wanted = select(*_ROW).where(_c.id > after).order_by(_c.id).limit(_PORTION)
         async with reading(engine) as conn:
-            rows = [DeviceRow(*row) for row in await conn.execute(wanted)]
+            # All at once: row by row, the library takes ten times as long.
+            rows = list(map(DeviceRow._make, (await conn.execute(wanted)).all()))
         if rows:
             yield rows
         if len(rows) < _PORTION:
@@ -44,7 +45,7 @@ async def devices_of(conn: AsyncConnection, ids: Iterable[str]) -> list[DeviceRo
     """Those of the devices that are registered."""
     found: list[DeviceRow] = []
     for some in chunks(sorted(ids)):
-        found += [DeviceRow(*row) for row in await conn.execute(select(*_ROW).where(_c.id.in_(some)))]
+        found += map(DeviceRow._make, (await conn.execute(select(*_ROW).where(_c.id.in_(some)))).all())
     return found
 
 
@@ -67,18 +68,18 @@ async def open_cases(conn: AsyncConnection, ids: Iterable[int] | None = None) ->
     """The open ones among these cases, or all that are open."""
     wanted = select(*_CASE).where(cases.c.closed_ns.is_(None))
     if ids is None:
-        return {row[0]: CaseRow(*row) for row in await conn.execute(wanted)}
+        return {row[0]: CaseRow._make(row) for row in (await conn.execute(wanted)).all()}
     found: dict[int, CaseRow] = {}
     for some in chunks(sorted(ids)):
-        found |= {row[0]: CaseRow(*row) for row in await conn.execute(wanted.where(cases.c.id.in_(some)))}
+        found |= {row[0]: CaseRow._make(row) for row in (await conn.execute(wanted.where(cases.c.id.in_(some)))).all()}
     return found
 
 
 async def _each(conn: AsyncConnection, wanted: Select[Any], device: Any, ids: Iterable[str] | None) -> list[Any]:
     """The rows of a question for each device, of all or of these."""
     if ids is None:
-        return list(await conn.execute(wanted.group_by(device)))
+        return list((await conn.execute(wanted.group_by(device))).all())
     rows: list[Any] = []
     for some in chunks(sorted(ids)):
-        rows += await conn.execute(wanted.where(device.in_(some)).group_by(device))
+        rows += (await conn.execute(wanted.where(device.in_(some)).group_by(device))).all()
     return rows

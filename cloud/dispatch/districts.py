@@ -46,6 +46,8 @@ class DistrictMap:
 
     def at_many(self, longitudes: NDArray[np.float64], latitudes: NDArray[np.float64]) -> NDArray[np.int64]:
         """The same for many: the place, among all parts, of the first part that holds each position; -1 where none does."""
+        if not len(self._parts):
+            return np.full(len(longitudes), -1, dtype=np.int64)
         points = shapely.points(longitudes, latitudes)
         which, part = self._tree.query(points, predicate="intersects")
         found = np.full(len(longitudes), len(self._parts), dtype=np.int64)
