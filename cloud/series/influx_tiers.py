@@ -17,10 +17,11 @@ import numpy as np
 
 from cloud.series.influx_http import InfluxClient, quote
 from cloud.series.influx_lines import BAD, FLAW, MEASUREMENT, NONE, escape_key
+from cloud.series.influx_probe import Deletes
 from cloud.series.influx_rows import TIERS, interval, read_points, text, tier_lines, tier_rows, tier_statements
 from cloud.series.live_edge import LiveEdge, minutes_of
 from cloud.series.rollups import ROW, Rows, combine, rows_of
-from cloud.series.store import Rolled, StoreUnavailable, Tier
+from cloud.series.store import Rolled, Tier
 from cloud.series.tiers import DELAY_NS, HOUR_NS, MINUTE_NS, State
 from telemetry.clock import Clock
 from telemetry.wire import ReadingsBatch
@@ -256,9 +257,10 @@ class InfluxTiers:
         self.state = state
 
     async def prune(self, tier: Tier, before_ns: int) -> bool:
-        """One portion, never what is not yet in the next tier. StoreUnavailable on servers whose `/query` deletes nothing."""
-        if not self._client.version.lstrip("v").startswith("1."):
-            raise StoreUnavailable(f"influxdb {self._client.version}: set the bucket's own retention instead")
+        """One portion, never what is not yet in the next tier. A server that deletes nothing keeps all: said once, counted."""
+        if self._client.has.deletes is Deletes.NONE:
+            await self._client.delete_before(MEASUREMENT if tier is Tier.RAW else TIERS[tier], before_ns)
+            return False
         made_ns = {Tier.RAW: self.state.minutes_ns, Tier.MINUTE: self.state.hours_ns, Tier.HOUR: before_ns}[tier]
         touched_ns = min((hour_ns for _, hour_ns in (*self._waiting, *self._in_work)), default=before_ns)
         limit_ns = min(before_ns, made_ns, before_ns if tier is Tier.HOUR else touched_ns)
@@ -273,7 +275,7 @@ class InfluxTiers:
             await self._progress(raw_from_ns=max(until_ns, self.state.raw_from_ns))
         elif tier is Tier.MINUTE:
             await self._progress(minute_from_ns=max(until_ns, self.state.minute_from_ns))
-        await self._client.query([f"DELETE FROM {quote(table)} WHERE {interval(0, until_ns)}"])
+        await self._client.delete_before(table, until_ns)
         return until_ns < limit_ns
 
     async def _oldest(self, table: str, since_ns: int) -> int:

@@ -145,6 +145,7 @@ class Three(Door):
     """InfluxDB 3 Core: databases by /api/v3/configure/database, partial writes by line number, no deletion at all."""
 
     databases: set[str] = field(default_factory=set)
+    tags: dict[str, list[str]] = field(default_factory=dict)
 
     async def ping(self, request: web.Request) -> web.Response:
         if not self.allowed(request):
@@ -168,8 +169,9 @@ class Three(Door):
             return web.json_response({"error": "write buffer error: empty write"}, status=400)
         wrong = []
         for number, line in enumerate(lines, 1):
-            if not line.startswith("reading,device="):
-                wrong.append({"original_line": line, "line_number": number, "error_message": "the tag set is fixed: device"})
+            table, *tags = [part.partition("=")[0] for part in line.partition(" ")[0].split(",")]
+            if self.tags.setdefault(f"{database}.{table}", tags) != tags:
+                wrong.append({"original_line": line, "line_number": number, "error_message": "the tag set of a table is fixed"})
                 continue
             status, told = await self.forward("/write", {"db": self.prefix + database, "precision": "ns"}, line)
             if status >= 300:

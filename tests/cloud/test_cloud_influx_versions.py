@@ -14,12 +14,14 @@ from cloud.series.dead_letters import DeadLetters
 from cloud.series.influx_address import parse_address
 from cloud.series.influx_probe import Deletes, WritePath
 from cloud.series.influx_store import InfluxStore
-from cloud.series.store import Point, StoreUnavailable
+from cloud.series.store import Point, StoreUnavailable, Tier
+from telemetry.clock import ManualClock
 from telemetry.reason import Reason
 from telemetry.records import Flaw, Quality
 
 pytestmark = pytest.mark.integration
 _doors = itertools.count(1)
+HOUR = 3600 * S
 OUT_OF_RANGE = Flaw(Quality.BAD, Reason.OUT_OF_RANGE)
 
 
@@ -157,6 +159,27 @@ async def test_3_gets_its_database_and_keeps_everything_by_the_same_statements(t
     await store.close()
     await store.open()
     assert three.asked.count("POST configure/database") == 1
+    await store.close()
+
+
+@pytest.mark.parametrize("major", [2, 3])
+async def test_tiers_are_made_asked_and_pruned_by_the_same_statements(two: Two, three: Three, token: Path, major: int) -> None:
+    url, clock = (two.url if major == 2 else three.url), ManualClock(T0)
+    store = InfluxStore(parse_address(f"{url}/city?token_file={token}&org=city"), clock)
+    await store.open()
+    hour = T0 // HOUR * HOUR
+    await store.write([batch(*(reading(at_ns=hour + i * 600 * S, values={"m": float(i)}) for i in range(24)))])
+    clock.advance(6 * 3600)
+    while (await store.roll(clock.wall_ns())).more:
+        pass
+    for tier, count in ((Tier.HOUR, 4), (Tier.MINUTE, 24)):
+        found = (await store.rollup(tier, "cover-1", ["m"], hour, hour + 4 * HOUR))["m"]
+        assert (len(found), found[0].min, found[-1].max) == (count, 0.0, 23.0)
+    while await store.prune(Tier.RAW, hour + 2 * HOUR):
+        pass
+    left = (await store.range("cover-1", ["m"], 0, 2**62, 99))["m"]
+    assert [point.value for point in left] == [float(i) for i in (range(12, 24) if major == 2 else range(24))]
+    assert store._client.not_deleted == (0 if major == 2 else 1)
     await store.close()
 
 
