@@ -13,7 +13,7 @@ from cloud.sensorthings.tree import Call, Literal, Name, Node
 __all__ = ["Ask", "Budget", "Condition", "conditions", "times_of"]
 
 _TURNED: Final = {"eq": "eq", "gt": "lt", "ge": "le", "lt": "gt", "le": "ge"}
-_MOST_LOOKED_AT: Final = 50_000
+MOST_LOOKED_AT: Final = 50_000
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -43,8 +43,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 class Budget:
     """How much one answer may look at."""
 
-    def __init__(self, rows: int = _MOST_LOOKED_AT) -> None:
-        self._most = self._left = rows
+    def __init__(self, rows: int | None = None) -> None:
+        self._most = self._left = MOST_LOOKED_AT if rows is None else rows
 
     def take(self, rows: int) -> None:
         """StaError (400) where it is more than is left."""

@@ -31,7 +31,7 @@ class Numbers:
         self._clock = clock
         self._turn = asyncio.Lock()
         self._looked_ns: int | None = None
-        self._seen: dict[tuple[str, int], int] = {}
+        self._seen: dict[tuple[str, int], tuple[int, int]] = {}
 
     async def keep(self) -> None:
         """Number what has none yet; looks every five seconds at most, and only where the registry has changed."""
@@ -43,25 +43,25 @@ class Numbers:
             self._looked_ns = now_ns if done else None
 
     async def _look(self) -> bool:
-        counted = select(devices.c.profile, devices.c.profile_version, func.count()).group_by(
-            devices.c.profile, devices.c.profile_version
-        )
+        pair = devices.c.profile, devices.c.profile_version
+        # How many, and when they came: where one leaves a version of a profile as another joins it, the sum tells.
+        counted = select(*pair, func.count(), func.sum(devices.c.first_seen_ns // SECOND_NS)).group_by(*pair)
         async with reading(self._engine) as conn:
-            now = {(profile, version): count for profile, version, count in await conn.execute(counted)}
-        changed = sorted(pair for pair, count in now.items() if self._seen.get(pair) != count)
+            now = {(row[0], row[1]): (row[2], int(row[3])) for row in await conn.execute(counted)}
+        changed = sorted(pair for pair, sums in now.items() if self._seen.get(pair) != sums)
         if self._looked_ns is not None and not changed:
             return True
         async with writing(self._engine) as conn:
             await self._number_words(conn, now)
         parts = 0
-        for pair in changed:
-            while (size := await self._number_some(pair)) > 0:
+        for each in changed:
+            while (size := await self._number_some(each)) > 0:
                 parts += 1
                 if parts >= _MOST_PARTS:
                     return False
                 if size < _PART:
                     break
-            self._seen[pair] = now[pair]
+            self._seen[each] = now[each]
         return True
 
     async def _number_words(self, conn: AsyncConnection, pairs: Iterable[tuple[str, int]]) -> None:

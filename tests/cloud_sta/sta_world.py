@@ -15,6 +15,7 @@ from yarl import URL
 from cloud.accounts.accounts import AccountPolicy
 from cloud.accounts.passwords import Cost
 from cloud.api.app import build_app
+from cloud.api.headers import MAX_BODY_BYTES
 from cloud.api.server import listen, serve
 from cloud.api.services import Services
 from cloud.cases.desk import Desk
@@ -53,6 +54,9 @@ class World:
         """What the door answers at a path below /sta/v1.1, as it is written there: JSON, text, or None where it is empty."""
         url = URL(f"{self.base}{PATH}{quote(path, safe=_AS_WRITTEN)}", encoded=True)
         data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        if data is not None and len(data) > MAX_BODY_BYTES:
+            # What is refused before it was read to its end leaves a connection that nothing else can use.
+            headers["Connection"] = "close"
         async with self.session.request(method, url, data=data, headers=headers) as response:
             text = await response.text()
             assert response.status == status, f"{response.status}: {text[:500]}"
