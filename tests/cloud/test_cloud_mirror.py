@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -12,6 +13,8 @@ from aiohttp import web
 from cloud_bench import Bench
 from cloud_records import T0, S, batch, reading
 
+from cloud.config import ApiConfig, CloudConfig
+from cloud.run import Cloud
 from cloud.series.mirror import Mirror, MirrorState, parse_mirror
 from cloud.series.mirror_lines import number_lines
 from cloud.series.store import RowRefused
@@ -218,6 +221,19 @@ async def test_ingest_mirrors_what_it_acknowledged_and_the_store_has(bench: Benc
     await bench.acked(3)
     await until(lambda: mirror.report().waiting > 0)
     assert mirror.report().waiting == 2
+
+
+@pytest.mark.integration
+async def test_a_cloud_with_a_mirror_runs_it_and_says_how_it_does(tmp_path: Path, mosquitto_port: int, server: Server) -> None:
+    broker = f"mqtt://127.0.0.1:{mosquitto_port}"
+    cloud = Cloud(CloudConfig(data_dir=tmp_path / "data", broker=broker, mirror=server.url, api=ApiConfig(port=0)))
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(cloud.run())
+        async with asyncio.timeout(30):
+            await cloud.ready.wait()
+        async with aiohttp.ClientSession("http://{}:{}".format(*cloud.http)) as session, session.get("/api/health") as answer:
+            assert (await answer.json())["mirror"]["state"] == "ok"
+        running.cancel()
 
 
 def test_the_quick_and_the_slow_way_write_the_same_lines() -> None:

@@ -91,6 +91,12 @@ def test_buckets_of_a_zone_leave_bad_values_out(config: Path) -> None:
     assert (bucket["time"], bucket["max"], bucket["count"]) == ("2025-10-09T08:00:00.000Z", 2.0, 3)
 
 
+def test_as_many_points_as_fit_are_real_ones(config: Path) -> None:
+    answer = json.loads(asked(config, "tilt_deg", "--pixels", "4000", "--format", "json").stdout)
+    assert answer["method"] == "pixels"
+    assert [point["value"] for point in answer["metrics"]["tilt_deg"]] == [0.0, 1.0, 2.0]  # the bad one is left out
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
