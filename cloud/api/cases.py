@@ -34,7 +34,7 @@ from device_profiles.quantities import Text
 from telemetry.clock import SECOND_NS
 from telemetry.reason import Reason
 
-__all__ = ["CaseId", "case_detail", "router"]
+__all__ = ["CaseId", "case_detail", "case_select", "router", "shown_case"]
 
 router = APIRouter(tags=["cases"])
 
@@ -56,7 +56,7 @@ class CaseQuery(PageQuery):
 @router.get("/cases", summary="Cases, newest first", response_model=schemas.CasePage)
 async def list_cases(given: Given, who: Acting, query: Annotated[CaseQuery, Query()]) -> dict[str, Any]:
     """In order of their number, newest first; at most 1000 a page."""
-    wanted = _select().where(who.seen(cases.c.district)).order_by(cases.c.id.desc()).limit(query.limit + 1)
+    wanted = case_select().where(who.seen(cases.c.district)).order_by(cases.c.id.desc()).limit(query.limit + 1)
     if query.state != "all":
         wanted = wanted.where(cases.c.closed_ns.is_(None) if query.state == "open" else cases.c.closed_ns.is_not(None))
     for name in ("device", "assignee", "department", "district", "matter"):
@@ -69,7 +69,7 @@ async def list_cases(given: Given, who: Acting, query: Annotated[CaseQuery, Quer
     page = rows[: query.limit]
     more = next_cursor(page[-1]["id"]) if len(rows) > query.limit else None
     now_ns = given.clock.wall_ns()
-    return {"items": [_shown(row, now_ns) for row in page], "next": more}
+    return {"items": [shown_case(row, now_ns) for row in page], "next": more}
 
 
 @router.get(
@@ -175,7 +175,7 @@ async def _place(conn: AsyncConnection, device: str | None, longitude: float | N
 async def case_detail(conn: AsyncConnection, given: Services, case: int, who: Actor) -> dict[str, Any]:
     """A case as `get_case` shows it; ApiProblem where there is none. Who may read it is for the caller to say."""
     now_ns, desk = given.clock.wall_ns(), given.desk
-    row = (await conn.execute(_select().where(cases.c.id == case))).mappings().first()
+    row = (await conn.execute(case_select().where(cases.c.id == case))).mappings().first()
     if row is None:
         raise ApiProblem(Reason.NOT_FOUND, f"case {case}: there is none")
     steps = select(case_steps).where(case_steps.c.case_id == case).order_by(case_steps.c.id)
@@ -186,7 +186,7 @@ async def case_detail(conn: AsyncConnection, given: Services, case: int, who: Ac
     await desk.calendars.know(conn, {timer["calendar"] for timer in timers})
     matter = matter_of(desk, row)
     return {
-        **_shown(row, now_ns),
+        **shown_case(row, now_ns),
         "steps": [_shown_step(step) for step in (await conn.execute(steps)).mappings()],
         "clocks": [_shown_clock(desk, timer, now_ns) for timer in timers],
         "may": _may(State(row["state"])),
@@ -201,7 +201,8 @@ async def case_detail(conn: AsyncConnection, given: Services, case: int, who: Ac
     }
 
 
-def _select() -> Select[Any]:
+def case_select() -> Select[Any]:
+    """Rows of `cases` with their device's name."""
     return select(cases, devices.c.name.label("device_name")).outerjoin(devices, devices.c.id == cases.c.device)
 
 
@@ -215,7 +216,8 @@ _WORK_IS_DONE: Final = frozenset({State.FEEDBACK, State.CHECKING, *ENDED})
 """Whether the handling was late is fixed when the department confirms; nothing runs on against it."""
 
 
-def _shown(row: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
+def shown_case(row: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
+    """A row of `case_select` as the API shows it."""
     waits = row["due_ns"] is not None and State(row["state"]) not in _WORK_IS_DONE
     return {
         **{name: row[name] for name in _SAME},

@@ -24,7 +24,7 @@ export type Evidence = {
 };
 export type FrameField = { name: string; value: Value; unit: string; note: string };
 export type Frame = {
-  time: string; direction: 'up' | 'down'; language: string; hex: string; size: number; gateway: string;
+  alarm: string; time: string; direction: 'up' | 'down'; language: string; hex: string; size: number; gateway: string;
   decoded: { ok: boolean; error: string | null; fields: FrameField[] } | null;
 };
 
