@@ -1,7 +1,7 @@
 """Numbers for what has no row: a value or a fix is (owner, nanosecond), and its number must fit in a Java long.
 
     bit 62 .. 39   number of the Datastream (or Thing)           24 bits: 16,777,215 of them
-    bit 38 .. 6    window of 256 ms since 2000-01-01             33 bits: until 2069-10
+    bit 38 .. 6    window of 256 ms since 2000-01-01             33 bits: until 2069-09
     bit  5 .. 0    place in the window                            6 bits
 
 A place is counted in steps of 4 ms plus the nanoseconds beyond the step, modulo 64: so values 4 ms apart have different
@@ -25,7 +25,7 @@ _PLACES: Final = 64
 _WINDOW_BITS: Final = 33
 _OWNER_SHIFT: Final = _WINDOW_BITS + 6
 END_NS: Final = FIRST_NS + (1 << _WINDOW_BITS) * WINDOW_NS
-"""The first instant that has no number: in October 2069."""
+"""The first instant that has no number: in September 2069."""
 MOST_OWNERS: Final = (1 << 24) - 1
 
 
