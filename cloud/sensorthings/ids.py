@@ -7,7 +7,7 @@
 A place is counted in steps of 4 ms plus the nanoseconds beyond the step, modulo 64: so values 4 ms apart have different
 places, and so have those that stand a nanosecond apart since a clock of whole seconds told one time for them. Where two
 values of one window would have one place, the later takes the next that is free. A window holds 64 numbers; values beyond
-that have none. Why it is so is in docs/decisions/0018.
+that have none. Why it is so is in docs/decisions/0019.
 """
 
 from collections.abc import Iterable
