@@ -1,10 +1,12 @@
 """Values out of one store into a file and into another store: nothing is changed, lost or written twice."""
 
+import asyncio
 import itertools
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
@@ -28,7 +30,7 @@ from cloud.transfer.formats import FileKind, kind_of_file
 from cloud.transfer.importing import Imported, import_file
 from cloud.transfer.lines import CsvLines, JsonLines
 from cloud.transfer.progress import Told
-from cloud.transfer.rows import COLUMNS, BadRow, Row, iso_ns, parse_time, reading_of
+from cloud.transfer.rows import COLUMNS, BadRow, Row, iso_ns, kind_of, parse_time, reading_of
 from cloud.transfer.sinks import Place, open_sink
 from cloud.transfer.sources import open_source
 from telemetry.reason import Reason
@@ -155,6 +157,43 @@ def test_any_row_is_one_line_and_comes_back_as_it_was(rows: list[Row]) -> None:
         written = lines.encode(rows)
         assert written.count(b"\n") == len(rows)
         assert [key(lines.decode(line + b"\n")) for line in written.split(b"\n")[:-1]] == [key(row) for row in rows]
+
+
+def apart(rows: Sequence[Row]) -> list[Row]:
+    """Each kind of value in a metric of its own, as an InfluxDB wants it, within eleven days, each instant once."""
+    found = {}
+    for row in rows:
+        metric = f"{row.metric}_{kind_of(row.value)}"
+        kept = msgspec.structs.replace(row, metric=metric, time_ns=T0 + row.time_ns % 10**15)
+        found[kept.device, metric, kept.time_ns] = kept
+    return list(found.values())
+
+
+@pytest.mark.integration
+@settings(max_examples=4)
+@given(rows=st.lists(rows_of_any_kind, min_size=10, max_size=40).map(apart), kind=st.sampled_from(KINDS))
+def test_whatever_was_stored_is_the_same_in_a_store_of_the_other_kind(influx_url: str, rows: list[Row], kind: FileKind) -> None:
+    async def there_and_back(folder: Path) -> list[Row]:
+        first: SeriesStore = DuckStore(folder / "series.duckdb")
+        second: SeriesStore = InfluxStore(parse_address(f"{influx_url}/transfer{os.getpid()}_{next(_databases)}"))
+        await first.open()
+        await second.open()
+        await fill(first, rows)
+        await out(first, folder / f"values.{kind}", rows)
+        done = await into(second, folder / f"values.{kind}")
+        assert (done.stored, done.refused) == (len(rows), 0)
+        found = await held(second, rows)
+        await first.close()
+        await second.close()
+        return found
+
+    def same(row: Row) -> Row:
+        # An InfluxDB gives minus zero back as zero.
+        return msgspec.structs.replace(row, value=0.0) if type(row.value) is float and row.value == 0 else row
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = asyncio.run(there_and_back(Path(folder)))
+    assert sorted(key(same(row)) for row in found) == sorted(key(same(row)) for row in rows)
 
 
 @settings(max_examples=200)
