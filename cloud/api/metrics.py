@@ -22,6 +22,7 @@ from cloud.api.problems import describe
 from cloud.meters import Meters
 from cloud.relational.engine import reading
 from cloud.relational.tables import alarms, cases, gateways, lanes, notifications, refusals
+from cloud.series.mirror import Mirror
 from telemetry.alarm_states import AlarmState
 from telemetry.clock import SECOND_NS
 
@@ -53,6 +54,7 @@ async def get_metrics(request: Request, given: Given, _: NoQuery) -> Response:
     async with reading(given.engine) as conn:
         figures = [
             *_of_process(given.meters()),
+            *_of_mirror(given.mirror),
             _gauge("streams_open", "Event streams that are open", len(request.app.state.streams)),
             *[figure async for figure in _of_store(conn, given.clock.wall_ns())],
         ]
@@ -98,6 +100,18 @@ def _of_process(meters: Meters) -> Iterator[Metric]:
         yield CounterMetricFamily(f"citynerve_{name}", told, value=getattr(meters, field))
     for field, name, told in _SHOWN:
         yield _gauge(name, told, float(getattr(meters, field)))
+
+
+def _of_mirror(mirror: Mirror | None) -> Iterator[Metric]:
+    if mirror is None:
+        return
+    report = mirror.report()
+    yield _gauge("mirror_lag_seconds", "How long the oldest reading waits for the mirror", report.lag_s)
+    yield _gauge("mirror_waiting_readings", "Readings that wait for the mirror", report.waiting)
+    ended = CounterMetricFamily("citynerve_mirror_readings", "What became of readings for the mirror", labels=("outcome",))
+    for outcome, count in (("sent", report.sent), ("dropped", report.dropped), ("refused", report.refused)):
+        ended.add_metric((outcome,), count)
+    yield ended
 
 
 async def _of_store(conn: AsyncConnection, now_ns: int) -> Any:

@@ -8,6 +8,8 @@ from cloud.series.dead_letters import DeadLetters
 from cloud.series.mirror import Mirror, parse_mirror
 from telemetry.clock import ManualClock
 from telemetry.reason import Reason
+from telemetry.records import Reading
+from telemetry.wire import group_readings
 
 
 def give(city: World, **parts: object) -> None:
@@ -44,3 +46,20 @@ async def test_health_tells_of_the_mirror_and_stays_well_without_it(city: World)
     health = await city.get("/api/health")
     assert health["mirror"] == {"state": "ok", "waiting": 0, "lag_s": 0.0, "sent": 0, "dropped": 0, "refused": 0}
     assert health["status"] == "ok"
+
+
+async def test_the_mirror_has_figures_for_prometheus(city: World) -> None:
+    mirror = Mirror(parse_mirror("http://127.0.0.1:9"), ManualClock(NOW_NS))
+    give(city, mirror=mirror)
+    mirror.offer([group_readings("gw-1", "e1", 1, [_reading()])])
+    async with city.session.get("/metrics") as answer:
+        told = await answer.text()
+    assert "citynerve_mirror_waiting_readings 1.0" in told
+    assert "citynerve_mirror_lag_seconds 0.0" in told
+    assert 'citynerve_mirror_readings_total{outcome="dropped"} 0.0' in told
+
+
+def _reading() -> Reading:
+    return Reading(
+        device="cover-1", profile="cover_nbiot", profile_version=1, time_ns=NOW_NS, received_ns=NOW_NS, values={"tilt_deg": 1.0}
+    )
