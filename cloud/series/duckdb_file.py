@@ -2,6 +2,7 @@
 
 # ruff: noqa: S608 - every name that is put into a statement is one of the tables below; values are bound
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -88,6 +89,8 @@ class DuckFile:
 
     def __init__(self, path: Path) -> None:
         self._connection = duckdb.connect(str(path))
+        # Half of the machine is for everybody else; and a small question costs half of what it does when shared out.
+        self._connection.execute(f"SET threads = {max(1, (os.cpu_count() or 2) // 2)}")
         for table, kind in _TABLES.items():
             self._connection.execute(
                 f"CREATE TABLE IF NOT EXISTS {table} "

@@ -54,6 +54,8 @@ class DuckRows:
     def _read_tier(
         self, device: int, metrics: Sequence[int], part: Part, grid: tuple[int, int] | None, found: Mapping[int, list[Rows]]
     ) -> None:
+        if grid is not None and grid[0] == part.tier.width_ns:
+            grid = None  # as they lie
         wanted, grouped = (", ".join(_KEPT[1:]), "") if grid is None else merged(*grid)
         start = "start_ns" if grid is None else "min(start_ns) AS start_ns"
         answer = self._connection.execute(
