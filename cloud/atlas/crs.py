@@ -57,12 +57,16 @@ def _gcj02(longitude: Degrees, latitude: Degrees) -> tuple[Degrees, Degrees]:
 
 
 def _bd09(longitude: Degrees, latitude: Degrees) -> tuple[Degrees, Degrees]:
-    x, y = _gcj02(longitude, latitude)
+    inside = (longitude >= _WEST) & (longitude <= _EAST) & (latitude >= _SOUTH) & (latitude <= _NORTH)
+    east, north = _baidu(*_gcj02(longitude, latitude))
+    return np.where(inside, east, longitude), np.where(inside, north, latitude)
+
+
+def _baidu(x: Degrees, y: Degrees) -> tuple[Degrees, Degrees]:
+    """GCJ-02 to BD-09."""
     radius = np.hypot(x, y) + 0.00002 * np.sin(y * _BAIDU_PI)
     angle = np.arctan2(y, x) + 0.000003 * np.cos(x * _BAIDU_PI)
-    inside = (longitude >= _WEST) & (longitude <= _EAST) & (latitude >= _SOUTH) & (latitude <= _NORTH)
-    east, north = radius * np.cos(angle) + 0.0065, radius * np.sin(angle) + 0.006
-    return np.where(inside, east, longitude), np.where(inside, north, latitude)
+    return radius * np.cos(angle) + 0.0065, radius * np.sin(angle) + 0.006
 
 
 def _east(x: Degrees, y: Degrees) -> Degrees:
