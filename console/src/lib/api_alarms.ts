@@ -12,7 +12,7 @@ export type AlarmFilter = Readonly<Record<string, string | readonly string[]>>;
 export type Seen = { done: string[]; refused: { id: string; reason: string; detail: string }[] };
 export type Figure = { name: string; title: Text; unit: string; value: number | null; target: { words: string } | null; verdict: string | null };
 export type Health = {
-  observed_days: number; figures: Figure[]; top: { alarm: string; times: number; share_pct: number }[]; stale_now: number;
+  observed_days: number; figures: Figure[]; top: { alarm: string; times: number; share_pct: number }[]; stale_now: number | null;
 };
 export type Limit = { metric: string; value: number; unit: string; direction: 'above' | 'below'; statistic: string; in_force: boolean };
 export type EvidencePoint = { time: string; value: Value; quality: Quality };

@@ -27,6 +27,7 @@ function marks(picture: EvidencePicture) {
     const { ctx, bbox } = plot;
     ctx.save();
     ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
+    [ctx.textAlign, ctx.textBaseline] = ['left', 'alphabetic'];
     ctx.lineWidth = 1.5 * devicePixelRatio;
     ctx.strokeStyle = ctx.fillStyle = token('critical');
     ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
