@@ -41,8 +41,8 @@ class Stores:
         self.series = series
         self.rows = Rows(engine, catalog, vocabulary)
         self.numbers = Numbers(engine, catalog, vocabulary, clock)
-        self.values = Values(series, self.rows, clock)
-        self._tracks = Tracks(series, self.rows, catalog, clock)
+        self.values = Values(series, self.rows)
+        self._tracks = Tracks(series, self.rows, catalog)
         self._first: dict[tuple[str, str], tuple[int, int | None]] = {}
         self._listed: Mapping[str, Callable[[Ask], Awaitable[list[Entity]]]] = {
             "Things": self.rows.things,

@@ -19,7 +19,6 @@ from cloud.sensorthings.walk import Fetch, Walk, find
 from cloud.series.honest import counts
 from cloud.series.store import Point, SeriesStore
 from device_profiles.model import LATITUDE, LONGITUDE, Profile
-from telemetry.clock import Clock
 
 __all__ = ["Tracks"]
 
@@ -45,11 +44,10 @@ class Fix(msgspec.Struct, frozen=True):
 class Tracks:
     """Positions of the registry and of the series store."""
 
-    def __init__(self, series: SeriesStore, rows: Rows, catalog: Mapping[str, Profile], clock: Clock) -> None:
+    def __init__(self, series: SeriesStore, rows: Rows, catalog: Mapping[str, Profile]) -> None:
         self._series = series
         self._rows = rows
         self._catalog = catalog
-        self._clock = clock
 
     async def one(self, kind: Kind, number: int) -> Entity | None:
         """The Location or HistoricalLocation of this number."""
@@ -146,7 +144,7 @@ class Tracks:
 
     async def _newest_ns(self, row: Mapping[str, Any]) -> int:
         point = (await self._series.latest([row["id"]]))[row["id"]].get(LATITUDE)
-        return self._clock.wall_ns() if point is None else point.time_ns
+        return 0 if point is None else point.time_ns
 
     def _moves(self, row: Mapping[str, Any]) -> bool:
         profile = self._catalog.get(row["profile"])

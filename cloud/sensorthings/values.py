@@ -12,7 +12,6 @@ from cloud.sensorthings.rows import Rows
 from cloud.sensorthings.times import Period
 from cloud.sensorthings.walk import Fetch, Walk, find
 from cloud.series.store import Point, SeriesStore
-from telemetry.clock import Clock
 
 __all__ = ["TIMES", "Stream", "Values"]
 
@@ -40,10 +39,9 @@ class Stream(msgspec.Struct, frozen=True):
 class Values:
     """Reads the series store as Observations."""
 
-    def __init__(self, series: SeriesStore, rows: Rows, clock: Clock) -> None:
+    def __init__(self, series: SeriesStore, rows: Rows) -> None:
         self._series = series
         self._rows = rows
-        self._clock = clock
 
     def fetch(self, stream: Stream) -> Fetch[Point]:
         """How the points of one Datastream are read."""
@@ -95,7 +93,8 @@ class Values:
 
     async def _newest_ns(self, stream: Stream) -> int:
         point = (await self._series.latest([stream.device]))[stream.device].get(stream.metric)
-        return self._clock.wall_ns() if point is None else point.time_ns
+        # Where nothing is known, nothing or little is there: one look at everything, not a look at each stretch.
+        return 0 if point is None else point.time_ns
 
     async def _scoped(self, ask: Ask, budget: Budget) -> AsyncIterator[Stream]:
         """The Datastreams of the scope, from the one of `after` on."""

@@ -39,7 +39,7 @@ class Fetch(Protocol[_Read_co]):
 class Walk(msgspec.Struct, frozen=True, kw_only=True):
     """What of one owner is wanted: times in [start, end), behind the number `after`, back where there is a `newest_ns`.
 
-    `newest_ns` is about where its newest are: what is later is looked for from the end of the interval.
+    `newest_ns` is about where its newest are: the first look goes from an hour before it to the end of the interval.
     """
 
     owner: int
@@ -78,7 +78,7 @@ class Walk(msgspec.Struct, frozen=True, kw_only=True):
         """In stretches that grow: most that is asked for is near the end, and the past may be long."""
         start, end = self._span()
         length = _FIRST_LENGTH_NS
-        low = window_of(min(max(newest_ns, start), max(start, end - 1)))[0]
+        low = window_of(max(start, min(newest_ns, end - 1) - length))[0]
         while start < end:
             points, left = await self._some(fetch, (low, end), budget)
             yield points
