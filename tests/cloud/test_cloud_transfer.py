@@ -385,6 +385,7 @@ async def test_a_store_that_is_away_for_a_moment_is_waited_for(duck: SeriesStore
         await into(moody, path)
 
 
+@pytest.mark.slow
 def test_kill_9_in_the_middle_of_an_import_loses_and_doubles_nothing(tmp_path: Path) -> None:
     path = tmp_path / "values.jsonl"
     path.write_bytes(JsonLines().encode(many(25_000)))
