@@ -293,6 +293,7 @@ class Agent:
             waited_for_room=parts.committer.waited_for_room,
             refusals=parts.desk.refusals.worst(),
             updates=parts.updates.status(),
+            frames=parts.desk.frames.counts,
         )
 
     def _gateway_status(self, online: bool) -> GatewayStatus:  # noqa: FBT001 - the field of the contract

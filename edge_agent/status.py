@@ -10,6 +10,7 @@ import msgspec
 
 from edge_agent.desk import DeskCounts
 from edge_agent.drivers.base import LinkHealth
+from edge_agent.frames import FrameCounts
 from edge_agent.outbox.inspect import inspect
 from edge_agent.outbox.outbox import LaneAccount
 from edge_agent.outbox.store import LossNote
@@ -130,6 +131,7 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     waited_for_room: int
     refusals: list[Refusal]
     updates: list[UpdateStatus] = []
+    frames: FrameCounts = msgspec.field(default_factory=FrameCounts)
 
     @property
     def outbox(self) -> OutboxStatus:

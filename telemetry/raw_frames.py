@@ -1,13 +1,13 @@
 """Frames as devices sent them, written as texts beside values: what an edge writes and a cloud reads back.
 
-    NAME      LANGUAGE:HEX          the first frame
-    NAME.2    +HEX                  goes on with the frame before
-    NAME.3    LANGUAGE:HEX~512      another frame, 512 bytes of which are left out
+    LANGUAGE:HEX,LANGUAGE:HEX,LANGUAGE:HEX~512
 
-`LANGUAGE` is a name of the table in `firmware_bridge.describe`. A text has 1024 characters at most, as the contract's texts
-have. In the readings lane NAME is `raw_frame`, in a record of its own with the event time of the reading that the frames
-gave; in the evidence of a transition it is `frame`. Beside them stand NAME.received_ns, the gateway's clock when they had come,
-and NAME.source, the transport address of who sent them, where there is one.
+is three frames, of the last of which 512 bytes are left out. It is cut into texts of 1024 characters at most, as the contract's
+texts are: NAME, NAME.2, NAME.3 and so on, which are put together before they are read.
+`LANGUAGE` is a name of the table in `firmware_bridge.describe`. In the readings lane NAME is `raw_frame`, in a record of its own
+with the event time of the reading that the frames gave; in the evidence of a transition it is `frame`. Beside them stand
+NAME.received_ns, the gateway's clock when they had come, and NAME.source, the transport address of who sent them, where there is
+one.
 """
 
 import re
@@ -41,8 +41,7 @@ EVIDENCE_TEXTS = 2
 _TEXT = 1024
 _TAIL = 12
 """Room for what tells how much is left out."""
-_FIRST = re.compile(r"([a-z0-9][a-z0-9_-]{0,63}):((?:[0-9a-f]{2})*)(?:~(\d{1,10}))?")
-_MORE = re.compile(r"\+((?:[0-9a-f]{2})*)(?:~(\d{1,10}))?")
+_FRAME = re.compile(r"([a-z0-9][a-z0-9_-]{0,63}):((?:[0-9a-f]{2})*)(?:~(\d{1,10}))?")
 
 
 class RawFrame(msgspec.Struct, frozen=True):
@@ -55,40 +54,36 @@ class RawFrame(msgspec.Struct, frozen=True):
 
 def written_frames(name: str, frames: Iterable[RawFrame], most: int) -> tuple[dict[str, Value], int]:
     """The frames as at most `most` texts, and how many bytes did not fit: the end of one frame, and all that come after it."""
-    texts: dict[str, Value] = {}
-    left_out = 0
+    written, left_out, full = "", 0, False
     for frame in frames:
-        head, digits = f"{frame.language}:", frame.raw.hex()
-        if len(texts) >= most:
-            left_out += len(frame.raw)
+        head = f"{',' if written else ''}{frame.language}:"
+        room = (most * _TEXT - _TAIL - len(written) - len(head)) // 2
+        if full or room <= 0:
+            full, left_out = True, left_out + len(frame.raw)
             continue
-        while True:
-            room = (_TEXT - _TAIL - len(head)) // 2 * 2
-            text, digits = head + digits[:room], digits[room:]
-            head = "+"
-            is_full = len(texts) + 1 >= most
-            cut = frame.left_out + len(digits) // 2 if is_full or not digits else 0
-            texts[name if not texts else f"{name}.{len(texts) + 1}"] = f"{text}~{cut}" if cut else text
-            if is_full or not digits:
-                left_out += len(digits) // 2
-                break
-    return texts, left_out
+        kept = frame.raw[:room]
+        full = len(kept) < len(frame.raw)
+        left_out += len(frame.raw) - len(kept)
+        missing = frame.left_out + len(frame.raw) - len(kept)
+        written += f"{head}{kept.hex()}" + (f"~{missing}" if missing else "")
+    pieces = [written[at : at + _TEXT] for at in range(0, len(written), _TEXT)]
+    return {name if not number else f"{name}.{number + 1}": piece for number, piece in enumerate(pieces)}, left_out
 
 
 def read_frames(name: str, values: Mapping[str, Value]) -> list[RawFrame]:
-    """The frames under `name`, in order; a text that is not of this form ends the list, and raises nothing."""
-    frames: list[RawFrame] = []
+    """The frames under `name`, in order; what is not of this form ends the list, and raises nothing."""
+    written = ""
     for number in range(1, READING_TEXTS + 1):
         text = values.get(name if number == 1 else f"{name}.{number}")
         if not isinstance(text, str):
             break
-        if (first := _FIRST.fullmatch(text)) is not None:
-            frames.append(RawFrame(first[1], bytes.fromhex(first[2]), int(first[3] or 0)))
-        elif frames and (more := _MORE.fullmatch(text)) is not None:
-            last = frames.pop()
-            frames.append(RawFrame(last.language, last.raw + bytes.fromhex(more[1]), int(more[2] or 0)))
-        else:
+        written += text
+    frames: list[RawFrame] = []
+    for piece in written.split(","):
+        found = _FRAME.fullmatch(piece)
+        if found is None:
             break
+        frames.append(RawFrame(found[1], bytes.fromhex(found[2]), int(found[3] or 0)))
     return frames
 
 

@@ -171,10 +171,12 @@ async def test_an_order_waits_for_a_gateway_that_is_away_and_is_carried_out_once
 
 
 async def test_an_alarm_is_proved_by_the_frame_that_raised_it(street: Street) -> None:
-    async with street.office() as office, street.gateway():
+    async with street.office() as office, street.gateway() as agent:
         street.lamp.unit.body.pin("breaker_tripped", True)
         found = await office.until("/api/alarms", lambda found: found["items"])
         frames = await office.until("/api/devices/lamp-1/frames", lambda found: any(frame["alarm"] for frame in found["items"]))
+        assert (agent.status().frames.devices, agent.status().frames.left_out) == (1, 0)
+        assert 0 < agent.status().frames.bytes <= 4096
     alarm = found["items"][0]
     assert "frame" not in alarm["evidence"]
     proofs = [frame for frame in frames["items"] if frame["alarm"] == alarm["id"]]
