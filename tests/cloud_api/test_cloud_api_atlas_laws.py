@@ -359,3 +359,26 @@ def test_the_gravest_and_oldest_cases_are_the_pins() -> None:
     assert shown_ids == [5_199 - 2 * n for n in range(500)]
     cases.put([], [5_199])
     assert cases.inside(Tile(0, 0, 0))[0][0].id == 5_197
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_million_devices_are_held_found_and_drawn() -> None:
+    city, chance, million = City(), np.random.default_rng(5), 1_000_000
+    places = chance.normal((113.3, 23.1), 0.1, (million, 2)).tolist()
+    for start in range(0, million, 50_000):
+        some = range(start, start + 50_000)
+        city.index.put(
+            [DeviceRow(f"d-{n:07d}", f"路灯{n % 97}", "", "lamp", "gw", "p", places[n][0], places[n][1], None) for n in some], 0
+        )
+    city.sort()
+    assert city.pyramid.totals().tolist() == [million, 0, 0, 0, 0]
+    changed = chance.choice(million, 10_000, replace=False)
+    one = np.ones(len(changed), dtype=np.int64)
+    city.index.count(changed, 0, alarms=one, critical=one)
+    assert city.pyramid.totals().tolist() == [million - 10_000, 0, 0, 0, 10_000]
+    (cell, *others) = read_tile(city.maker.tile(Tile(7, 104, 55), Filter(), 0).content)["cells"]
+    assert cell["is"]["n"] + sum(each["is"]["n"] for each in others) == million
+    page = asyncio.run(city.texts.page(None, "D-0999", None, 100))
+    assert [city.index.ids[number] for number in page] == [f"d-{n:07d}" for n in range(999_000, 999_100)]
+    assert asyncio.run(city.texts.page(None, "nothing such", None, 100)) == []

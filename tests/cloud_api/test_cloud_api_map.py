@@ -11,7 +11,7 @@ HERE = (113.26, 23.12)
 
 
 def tile_of(longitude: float, latitude: float, zoom: int) -> str:
-    """The address of the tile that holds a position, by the formula of the OpenStreetMap wiki ("Slippy map tilenames")."""
+    """The address of the tile that holds a position, by the formula of the OpenStreetMap wiki."""
     angle = math.radians(latitude)
     x = int((longitude + 180) / 360 * 2**zoom)
     y = int((1 - math.asinh(math.tan(angle)) / math.pi) / 2 * 2**zoom)
