@@ -93,7 +93,7 @@ async def put_photo(given: Given, who: Acting, request: Request, query: Annotate
     return {"id": photo.id, "size": photo.size}
 
 
-@router.get("/evidence", summary="How much the photos take", response_model=EvidenceAccount)
+@router.get("/evidence", summary="How much the photos take", response_model=EvidenceAccount, responses=describe(503))
 async def get_account(given: Given, _: NoQuery) -> dict[str, Any]:
     """Their number and bytes, the limit, and how many were refused why."""
     async with reading(given.engine) as conn:
@@ -105,7 +105,7 @@ async def get_account(given: Given, _: NoQuery) -> dict[str, Any]:
     "/evidence/{id}",
     summary="One photo",
     response_class=Response,
-    responses={**describe(404), **_PHOTO_ANSWER},
+    responses={**describe(404, 503), **_PHOTO_ANSWER},
 )
 async def get_photo(given: Given, photo: PhotoId, _: NoQuery) -> FileResponse:
     """The bytes as they were sent. They never change, so they may be kept for ever."""

@@ -125,10 +125,12 @@ def _wanted(fault: Mapping[str, Any]) -> str:
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - what it was installed for
-    reason = _REASON.get(error.status_code, Reason.INVALID)
+    # A body that is no text at all is what a body of the wrong shape is: one status for both.
+    status = 422 if error.status_code == 400 else error.status_code
+    reason = _REASON.get(status, Reason.INVALID)
     _tell(request, reason)
     detail = f"{request.method} {request.url.path}: {error.detail}"
-    return problem_answer(error.status_code, reason.value, detail, instance=request.url.path, headers=error.headers)
+    return problem_answer(status, reason.value, detail, instance=request.url.path, headers=error.headers)
 
 
 def _unavailable(request: Request, error: Exception) -> Response:
