@@ -1,18 +1,21 @@
 """Tiers of both stores: what they hold, that late values are taken up, that nothing is forgotten too early."""
 
+import contextlib
 import itertools
 import math
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cloud_records import S, batch, reading
 
 from cloud.series.duckdb_store import DuckStore
-from cloud.series.influx_http import parse_address
+from cloud.series.duckdb_tiers import DuckTiers
+from cloud.series.influx_http import InfluxClient, parse_address
 from cloud.series.influx_store import InfluxStore
-from cloud.series.store import Bucket, Rolled, SeriesStore, Tier
+from cloud.series.store import Bucket, Rolled, SeriesStore, StoreUnavailable, Tier
 from telemetry.clock import ManualClock
 from telemetry.reason import Reason
 from telemetry.records import Flaw, Quality, Value
@@ -248,3 +251,43 @@ async def test_a_straggler_does_not_undo_what_was_made_of_values_now_forgotten(s
     await roll(store, START + 2 * HOUR + MINUTE)
     assert close(await buckets(store, Tier.MINUTE), by_hand(MINUTE, points))
     assert close(await buckets(store, Tier.HOUR), by_hand(HOUR, points))
+
+
+@pytest.mark.parametrize("cut", range(8))
+async def test_work_that_is_cut_short_anywhere_is_done_again(
+    store: SeriesStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, cut: int
+) -> None:
+    points = noise(300, 2 * HOUR)
+    late = [(at + 1, value + 100) for at, value in points[:20]]
+    clock.set_wall(START + 2 * HOUR + MINUTE)
+    await store.write([values(points)])
+    steps = itertools.count()
+
+    def cutting(whole: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*args: Any) -> Any:
+            if next(steps) == cut:
+                raise StoreUnavailable("cut")
+            return whole(*args)
+
+        return step
+
+    async def roll_and_go_on() -> None:
+        for _ in range(2):
+            with contextlib.suppress(StoreUnavailable):
+                await roll(store, START + 2 * HOUR + MINUTE)
+        await roll(store, START + 2 * HOUR + MINUTE)
+
+    with monkeypatch.context() as patch:
+        for name in ("_make", "_make_hours", "_commit"):
+            patch.setattr(DuckTiers, name, cutting(getattr(DuckTiers, name)))
+        patch.setattr(InfluxClient, "query", cutting(InfluxClient.query))
+        await roll_and_go_on()
+    await store.write([values(late)])
+    steps = itertools.count()
+    with monkeypatch.context() as patch:
+        for name in ("_make", "_make_hours", "_replace", "_commit"):
+            patch.setattr(DuckTiers, name, cutting(getattr(DuckTiers, name)))
+        patch.setattr(InfluxClient, "write", cutting(InfluxClient.write))
+        await roll_and_go_on()
+    assert close(await buckets(store, Tier.MINUTE), by_hand(MINUTE, points + late))
+    assert close(await buckets(store, Tier.HOUR), by_hand(HOUR, points + late))
