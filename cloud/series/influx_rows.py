@@ -95,7 +95,7 @@ def _readers(asked: Asked, fields: Mapping[str, frozenset[str]]) -> list[Reader]
     found: list[Reader] = []
     for part in asked.parts:
         if part.tier is not Tier.RAW:
-            found.append(_tier_reader(asked, part))
+            found.append(_tier_reader(asked, part, _needed(asked, fields)))
             continue
         for metric in asked.metrics:
             kinds = fields.get(metric, frozenset())
@@ -157,18 +157,26 @@ def _grouped(grid: Grid) -> str:
     return f"GROUP BY time({width_ns // SECOND_NS}s, {origin_ns % width_ns // SECOND_NS}s)"
 
 
-def _tier_reader(asked: Asked, part: Part) -> Reader:
+def _needed(asked: Asked, fields: Mapping[str, frozenset[str]]) -> Sequence[str]:
+    """The fields of a tier that an answer needs: each one costs the server as much as the times do."""
+    if asked.grid is None or asked.amounts:
+        return _FIELDS
+    texts = any("string" in fields.get(metric, frozenset({"string"})) for metric in asked.metrics)
+    return [name for name in _FIELDS if name not in {"total", "exact"} and (texts or name != "text")]
+
+
+def _tier_reader(asked: Asked, part: Part, fields: Sequence[str]) -> Reader:
     wanted = " OR ".join(f'"metric" = {text(metric)}' for metric in asked.metrics)
     where = f'WHERE "device" = {text(asked.device)} AND ({wanted}) AND {interval(part.start_ns, part.end_ns)}'
     grid = None if asked.grid is None or asked.grid[0] == part.tier.width_ns else asked.grid
-    return tier_statements(part.tier, where, grid, '"metric"'), _by_metric
+    return tier_statements(part.tier, where, grid, '"metric"', fields), _by_metric
 
 
-def tier_statements(tier: Tier, where: str, grid: Grid | None, tags: str) -> list[str]:
+def tier_statements(tier: Tier, where: str, grid: Grid | None, tags: str, fields: Sequence[str] = _FIELDS) -> list[str]:
     """What to ask for the rows of a tier, for each combination of `tags`; merged to a grid where there is one."""
     table = quote(TIERS[tier])
     if grid is None:
-        return [f"SELECT {', '.join(map(quote, _FIELDS))} FROM {table} {where} GROUP BY {tags}"]
+        return [f"SELECT {', '.join(map(quote, fields))} FROM {table} {where} GROUP BY {tags}"]
     return [f"SELECT {what} FROM {table} {where} {_grouped(grid)}, {tags} fill(none)" for what in (_EDGES, _LOW, _HIGH)]
 
 

@@ -132,7 +132,8 @@ class InfluxStore:
 
     async def rows(self, asked: Asked) -> dict[str, Rows]:
         """For the answers above; see `answering.Source`."""
-        await self._know(asked.metrics)
+        if any(metric not in self._fields for metric in asked.metrics):
+            await self._learn_fields()
         return await ask_rows(self._client, asked, self._fields)
 
     async def tiers_of(self, device: str) -> tuple[State, Sequence[int]]:
