@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import bindparam, select, update
@@ -20,6 +20,10 @@ _PART = 500
 """Devices updated in one transaction: others who write wait no longer than some milliseconds."""
 
 
+_PORTION = 20_000
+"""Devices read at once at the start."""
+_STATED = ("gateway", "profile", "profile_version", "kind", "name", "component_code", "longitude", "latitude")
+"""What a gateway declares of a device."""
 _LONGEST_WAY_NS = 600 * SECOND_NS
 
 
@@ -34,6 +38,13 @@ class _Life(msgspec.Struct):
     """Boots of the newest epoch that another one followed, as far as this process has seen it."""
 
 
+class _Known(NamedTuple):
+    """What is remembered of a device's row: a million of them stay small. `stated` is the hash of what its gateway declared."""
+
+    first_seen_ns: int
+    stated: int
+
+
 class Registry:
     """In memory for the questions of each message, in the store for good."""
 
@@ -42,7 +53,7 @@ class Registry:
         self._told = told
         self._auto = auto_register
         self._gateways: dict[str, _Life] = {}
-        self._devices: dict[str, dict[str, Any]] = {}
+        self._devices: dict[str, _Known] = {}
         self._claims: dict[str, set[str]] = {}
         self._heard: dict[str, int] = {}
         self._unsaved: set[str] = set()
@@ -54,11 +65,14 @@ class Registry:
         for row in (await conn.execute(select(epochs))).mappings():
             if row["gateway"] in self._gateways:
                 self._gateways[row["gateway"]].known.add(row["epoch"])
-        for row in (await conn.execute(select(devices))).mappings():
-            self._devices[row["id"]] = dict(row)
-            self._claims.setdefault(row["gateway"], set()).add(row["id"])
-            if row["last_reading_ns"] is not None:
-                self._heard[row["id"]] = row["last_reading_ns"]
+        columns = [devices.c[name] for name in ("id", "first_seen_ns", "last_reading_ns", *_STATED)]
+        rows = await conn.stream(select(*columns))
+        async for some in rows.partitions(_PORTION):
+            for device, first_seen_ns, last_reading_ns, *stated in some:
+                self._devices[device] = _Known(first_seen_ns, hash(tuple(stated)))
+                self._claims.setdefault(stated[0], set()).add(device)
+                if last_reading_ns is not None:
+                    self._heard[device] = last_reading_ns
 
     def knows(self, gateway: str) -> bool:
         """Whether the gateway is registered, or will be when it says hello."""
@@ -124,7 +138,7 @@ class Registry:
             known = {hello.epoch} if held is None else held.known | {hello.epoch}
             past = frozenset[str]() if held is None or held.newest != hello.epoch else held.past_boots | {held.boot_id}
             self._gateways[hello.gateway] = _Life(hello.epoch, known, hello.boot_id, hello.sent_ns, past - {hello.boot_id})
-        self._devices.update((row["id"], row) for row in changed)
+        self._devices.update((row["id"], _Known(row["first_seen_ns"], _hash(row))) for row in changed)
         declared = {each.device for each in self._declared(hello)}
         self._claims.setdefault(hello.gateway, set()).update(declared)
 
@@ -179,10 +193,10 @@ class Registry:
         """The device's row where it is not the one that is stored."""
         known = self._devices.get(declared.device)
         stated = _stated(gateway, declared)
-        if known is not None and all(known[name] == value for name, value in stated.items()):
+        if known is not None and known.stated == _hash(stated):
             return None
         heard = self._heard.get(declared.device)
-        first = now_ns if known is None else known["first_seen_ns"]
+        first = now_ns if known is None else known.first_seen_ns
         return {"id": declared.device, "first_seen_ns": first, "last_reading_ns": heard, **stated}
 
     async def _put_gateway(self, conn: AsyncConnection, gateway: str, row: Mapping[str, Any], now_ns: int) -> None:
@@ -190,6 +204,10 @@ class Registry:
         if done.rowcount == 0:
             await conn.execute(gateways.insert().values(id=gateway, first_seen_ns=now_ns, **row))
             _log.info("gateway %s is new", gateway, extra={"event": "cloud.gateway_new", "gateway": gateway})
+
+
+def _hash(row: Mapping[str, Any]) -> int:
+    return hash(tuple(row[name] for name in _STATED))
 
 
 def _stated(gateway: str, declared: DeviceDeclaration) -> dict[str, Any]:
