@@ -1,6 +1,7 @@
 """The operations page before the real API: what is drawn, what a click opens, how soon news are on the map."""
 
 import asyncio
+import base64
 import logging
 import re
 import time
@@ -14,7 +15,7 @@ from cloud_api_world import World
 from console_world import ConsoleWorld
 from map_world import MIDDLE, add_devices, add_many, clear, close_case, open_case, raise_alarm, row, scattered
 from picture import pixels
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 pytestmark = pytest.mark.integration
 
@@ -27,6 +28,8 @@ LON, LAT = MIDDLE
 NEAR = f"at={LON},{LAT},16"
 FAR = f"at={LON},{LAT},9"
 SOME = re.compile(r"^[1-9]\d*$")
+# One grey point (PNG specification): what a basemap's server gives for each tile.
+PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==")
 # The browser's "offline" refuses new requests and leaves open ones alone: this ends those, as a cut cable does.
 CUTTER = """
 const open = [];
@@ -165,6 +168,30 @@ class TestPicture:
         count(real_page, "drawn", 500)
         click_middle(real_page)
         expect(real_page).to_have_url(re.compile(r"at=[\d.]+%2C[\d.]+%2C11\.00"))
+
+
+class TestBasemap:
+    def test_whose_map_it_is_and_its_number_are_shown_and_its_pictures_come_from_here(
+        self, real: ConsoleWorld, real_page: Page
+    ) -> None:
+        fill(real, [row(1, LON, LAT)])
+        asked: list[str] = []
+        named = {"kind": "xyz", "url": "/basemap/{z}/{x}/{y}", "attribution": "© 天地图", "approval": "GS(2026)1234号"}
+
+        def told(route: Route) -> None:
+            route.fulfill(json={**route.fetch().json(), "basemap": named})
+
+        def pictured(route: Route) -> None:
+            asked.append(route.request.url)
+            route.fulfill(body=PIXEL, content_type="image/png")
+
+        real_page.route("**/api/map", told)
+        real_page.route("**/basemap/**", pictured)
+        real_page.goto(f"/?{FAR}")
+        expect(real_page.get_by_test_id("map-ground")).to_have_text("© 天地图 · 审图号：GS(2026)1234号")
+        count(real_page, "drawn", 1)
+        assert asked, "no picture was asked for"
+        assert all(re.fullmatch(rf"{real.url}/basemap/\d+/\d+/\d+", url) for url in asked)
 
 
 class TestAddress:

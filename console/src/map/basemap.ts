@@ -10,15 +10,19 @@ export const BARE: Ground = { sources: {}, layers: () => [] };
 const VECTOR = 1;
 const absolute = (url: string) => new URL(url, location.origin).href.replaceAll('%7B', '{').replaceAll('%7D', '}');
 
-/** BARE where the basemap cannot be had: the city is shown all the same. */
-export async function groundOf(basemap: Basemap): Promise<Ground> {
+/** What is known of the ground without asking: pictures, or nothing yet. */
+export function groundNow({ kind, url }: Basemap): Ground {
+  return kind === 'xyz' ? pictures({ type: 'raster', tiles: [absolute(url)], tileSize: 256 }) : BARE;
+}
+
+/** The ground of an archive; BARE where it cannot be had: the city is shown all the same. */
+export async function groundOf({ url }: Basemap): Promise<Ground> {
   try {
-    if (basemap.kind === 'xyz') return pictures({ type: 'raster', tiles: [absolute(basemap.url)], tileSize: 256 });
-    if (basemap.kind === 'pmtiles') return await archive(absolute(basemap.url));
+    return await archive(absolute(url));
   } catch (fault) {
     console.warn('basemap:', fault);
+    return BARE;
   }
-  return BARE;
 }
 
 function pictures(source: SourceSpecification): Ground {

@@ -13,7 +13,7 @@ import type { Position } from '../lib/place';
 import type { News } from '../lib/stream.svelte';
 import { token } from '../lib/theme.svelte';
 import { words } from '../lib/words.svelte';
-import { BARE, type Ground, groundOf } from './basemap';
+import { BARE, type Ground, groundNow, groundOf } from './basemap';
 import { toDisplay } from './crs';
 import { drawDonut } from './donuts';
 import { graticule } from './graticule';
@@ -51,7 +51,7 @@ export type Options = {
 
 export class CityMap {
   readonly #map: LibreMap;
-  #ground: Ground = BARE;
+  #ground: Ground;
   #tiles: string;
   #chosen: FeatureCollection = EMPTY;
   #districts: FeatureCollection = EMPTY;
@@ -63,6 +63,7 @@ export class CityMap {
   constructor(container: HTMLElement, private readonly options: Options) {
     this.#tiles = options.tiles;
     this.#version = options.info.version;
+    this.#ground = groundNow(options.info.basemap);
     const start = options.view === null ? { bounds: this.#bounds(), fitBoundsOptions: ROOM } : options.view;
     this.#map = new LibreMap({
       container, style: this.#style(), ...start, attributionControl: false, localIdeographFontFamily: FONT, maxPitch: 0, maxZoom: 20,
@@ -82,7 +83,7 @@ export class CityMap {
     this.#map.on('idle', () => this.options.onDrawn(this.#drawn()));
     // A tile that does not come is asked again when the stream is back; the picture that was there stays.
     this.#map.on('error', ({ error }) => console.info('map:', error.message));
-    if (options.info.basemap.kind !== 'none') void this.#lay();
+    if (options.info.basemap.kind === 'pmtiles') this.#map.once('load', () => void this.#lay());
   }
 
   /** Other filters: every tile anew. */
