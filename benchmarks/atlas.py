@@ -30,7 +30,7 @@ from cloud.series.open import make_store
 from device_profiles.shelf import load_catalog
 from telemetry.clock import SECOND_NS, SystemClock
 
-__all__ = ["AtlasResult", "Spread", "measure_atlas"]
+__all__ = ["AtlasResult", "Spread", "make_city", "measure_atlas", "page_paths", "search_paths", "tile_paths", "timed"]
 
 _PART: Final = 20_000
 _BLOBS: Final = 40
@@ -75,7 +75,9 @@ async def measure_atlas(
     series = make_store(f"duckdb:{folder / 'series.duckdb'}", SystemClock())
     await series.open()
     try:
-        places = await _make_city(engine, devices_count)
+        async with engine.begin() as conn:
+            await conn.run_sync(metadata.create_all)
+        places = await make_city(engine, devices_count)
         before = _memory_mb()
         services = Services(
             engine=engine, series=series, desk=Desk(catalog=load_catalog()), feed=Feed(), clock=SystemClock(), counts=_counts
@@ -92,10 +94,10 @@ async def measure_atlas(
                     load_s=round(load_s, 2),
                     memory_mb=round(memory_mb, 1),
                     changes_10k_ms=changes,
-                    tiles={str(zoom): await _ask(session, _tiles(places, zoom, requests)) for zoom in _ZOOMS},
-                    filtered=await _ask(session, [f"{path}?kind=street_lamp" for path in _tiles(places, 11, requests // 3)]),
-                    search=await _ask(session, _searches(requests)),
-                    page=await _ask(session, _pages(requests)),
+                    tiles={str(zoom): await timed(session, tile_paths(places, zoom, requests)) for zoom in _ZOOMS},
+                    filtered=await timed(session, [f"{path}?kind=street_lamp" for path in tile_paths(places, 11, requests // 3)]),
+                    search=await timed(session, search_paths(requests)),
+                    page=await timed(session, page_paths(requests)),
                     changed_s=[await _changed(services, session, places, n) for n in range(5)],
                 )
                 if beside is not None:
@@ -127,15 +129,13 @@ async def _counts() -> CloudCounts:
     return CloudCounts()
 
 
-async def _make_city(engine: Any, count: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """The longitudes and latitudes."""
+async def make_city(engine: Any, count: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Fills the tables, which are there and empty; the longitudes and latitudes."""
     chance = np.random.default_rng(7)
     blob = chance.integers(0, _BLOBS, count)
     middle = [chance.normal(degrees, 0.2, _BLOBS) for degrees in _MIDDLE]
     longitude, latitude = (centre[blob] + chance.normal(0, 0.03, count) for centre in middle)
     now_ns = time.time_ns()
-    async with engine.begin() as conn:
-        await conn.run_sync(metadata.create_all)
     fate = chance.random(count)
     async with writing(engine) as conn:
         await conn.execute(gateways.insert(), [_gateway(n, now_ns) for n in range(max(1, count // 500))])
@@ -201,7 +201,7 @@ def _changes(services: Services, count: int) -> float:
     return round(taken * 1000, 2)
 
 
-def _tiles(places: tuple[Any, Any], zoom: int, count: int) -> list[str]:
+def tile_paths(places: tuple[Any, Any], zoom: int, count: int) -> list[str]:
     """Tiles that hold devices, as many different ones as there are, those with most devices as often as they have any."""
     x, y = units(*places)
     some = np.random.default_rng(zoom).integers(0, len(x), count)
@@ -209,11 +209,11 @@ def _tiles(places: tuple[Any, Any], zoom: int, count: int) -> list[str]:
     return [f"/api/tiles/{zoom}/{int(x[n] >> shift)}/{int(y[n] >> shift)}.mvt" for n in some]
 
 
-def _searches(count: int) -> list[str]:
+def search_paths(count: int) -> list[str]:
     return [f"/api/devices/search?q={_WORDS[n % len(_WORDS)]}" for n in range(count)]
 
 
-def _pages(count: int) -> list[str]:
+def page_paths(count: int) -> list[str]:
     shapes = (
         "state=critical",
         "kind=manhole_cover&state=offline",
@@ -225,7 +225,7 @@ def _pages(count: int) -> list[str]:
     return [f"/api/devices?limit=100&{shapes[n % len(shapes)]}" for n in range(count)]
 
 
-async def _ask(session: aiohttp.ClientSession, paths: Sequence[str]) -> Spread:
+async def timed(session: aiohttp.ClientSession, paths: Sequence[str]) -> Spread:
     taken = []
     for path in paths:
         start = time.perf_counter()

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import aiohttp
@@ -31,7 +32,7 @@ from telemetry.reason import Reason
 from telemetry.records import Lane, Reading, Value
 from telemetry.wire import DeviceDeclaration, GatewayStatus, ReadingGroup, ReadingsBatch
 
-__all__ = ["HistoryFigures", "measure_history"]
+__all__ = ["HistoryFigures", "Road", "ask_chart", "fill_past", "known", "measure_history", "writing_road"]
 
 _GATEWAY: Final = "gw-history"
 _PROFILE: Final = ("lamp_loop", 1)
@@ -85,22 +86,22 @@ async def measure_history(
         if store is StoreKind.INFLUX:
             series = f"influx:{stack.enter_context(influxd(folder))}/past"
         end_ns = time.time_ns() // (60 * SECOND_NS) * 60 * SECOND_NS
-        await _fill(series, names, end_ns)
+        await fill_past(series, names, end_ns)
         broker = f"mqtt://127.0.0.1:{stack.enter_context(mosquitto(folder))}"
         base = stack.enter_context(cloud_process(folder, broker, series))
         edge = folder / "edge"
         edge.mkdir()
-        async with _writing(edge, broker, names, rate) as acked, aiohttp.ClientSession(base) as session:
-            await _known(session, names)
+        async with writing_road(edge, broker, names, rate) as road, aiohttp.ClientSession(base) as session:
+            await known(session, names)
             await asyncio.sleep(_WARM_UP_S)
-            before, began = acked(), time.perf_counter()
-            charts = [await _ask(session, names[n % devices], end_ns, pixels=_PIXELS) for n in range(asked)]
+            before, began = road.acked, time.perf_counter()
+            charts = [await ask_chart(session, names[n % devices], end_ns, pixels=_PIXELS) for n in range(asked)]
             # So that the tiers' own work of a minute falls into what is measured.
             while time.perf_counter() - began < 65:
-                charts.append(await _ask(session, names[len(charts) % devices], end_ns, pixels=_PIXELS))
+                charts.append(await ask_chart(session, names[len(charts) % devices], end_ns, pixels=_PIXELS))
                 await asyncio.sleep(0.1)
-            written = (acked() - before) * len(METRICS) / (time.perf_counter() - began)
-            naive = [await _ask(session, names[n % devices], end_ns, limit=50_000) for n in range(naive_asked)]
+            written = (road.acked - before) * len(METRICS) / (time.perf_counter() - began)
+            naive = [await ask_chart(session, names[n % devices], end_ns, limit=50_000) for n in range(naive_asked)]
     return HistoryFigures(
         store=store, devices=devices, metrics=len(_ASKED), days=_DAYS, pixels=_PIXELS, tier=charts[0].document["tier"],
         column_s=charts[0].document["column_s"], points=_points(charts), bytes=charts[0].size, asked=len(charts),
@@ -111,13 +112,13 @@ async def measure_history(
     )  # fmt: skip
 
 
-class _Answer(msgspec.Struct, frozen=True):
+class ChartAnswer(msgspec.Struct, frozen=True):
     ms: float
     size: int
     document: dict[str, Any]
 
 
-async def _ask(session: aiohttp.ClientSession, device: str, end_ns: int, **how: int) -> _Answer:
+async def ask_chart(session: aiohttp.ClientSession, device: str, end_ns: int, **how: int) -> ChartAnswer:
     start, end = (
         time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at // SECOND_NS)) for at in (end_ns - _DAYS * 86_400 * SECOND_NS, end_ns)
     )
@@ -128,10 +129,10 @@ async def _ask(session: aiohttp.ClientSession, device: str, end_ns: int, **how: 
     spent = time.perf_counter() - began
     if answer.status != 200:
         raise RuntimeError(f"history answered {answer.status}: {body[:300]!r}")
-    return _Answer(round(spent * 1000, 2), len(body), msgspec.json.decode(body))
+    return ChartAnswer(round(spent * 1000, 2), len(body), msgspec.json.decode(body))
 
 
-def _same_extremes(chart: _Answer, naive: _Answer) -> bool:
+def _same_extremes(chart: ChartAnswer, naive: ChartAnswer) -> bool:
     return all(_extremes(chart.document["metrics"][metric]) == _extremes(naive.document["metrics"][metric]) for metric in _ASKED)
 
 
@@ -140,16 +141,16 @@ def _extremes(points: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
     return min(values), max(values)
 
 
-def _points(answers: Sequence[_Answer]) -> int:
+def _points(answers: Sequence[ChartAnswer]) -> int:
     return max(len(points) for answer in answers for points in answer.document["metrics"].values())
 
 
-def _percentile(answers: Sequence[_Answer], part: float) -> float:
+def _percentile(answers: Sequence[ChartAnswer], part: float) -> float:
     ordered = sorted(answer.ms for answer in answers)
     return ordered[min(len(ordered) - 1, math.ceil(part * len(ordered)) - 1)]
 
 
-async def _fill(series: str, names: Sequence[str], end_ns: int) -> None:
+async def fill_past(series: str, names: Sequence[str], end_ns: int) -> None:
     """A value a minute of each metric, day by day, as a city sends them; rolled up as the cloud does."""
     chance = random.Random(7)  # noqa: S311 - the same every time
     store = make_store(series)
@@ -169,7 +170,7 @@ async def _fill(series: str, names: Sequence[str], end_ns: int) -> None:
     await store.close()
 
 
-async def _known(session: aiohttp.ClientSession, names: Sequence[str]) -> None:
+async def known(session: aiohttp.ClientSession, names: Sequence[str]) -> None:
     """Returns when the cloud has heard of the devices."""
     async with asyncio.timeout(60):
         for name in names:
@@ -180,14 +181,32 @@ async def _known(session: aiohttp.ClientSession, names: Sequence[str]) -> None:
                 await asyncio.sleep(0.1)
 
 
+class Road:
+    """What a gateway that is being measured may be asked, and told to say."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.outbox = outbox
+
+    @property
+    def acked(self) -> int:
+        """Readings that the cloud has acknowledged."""
+        return self.outbox.accounts[Lane.READINGS].acked
+
+
 @contextlib.asynccontextmanager
-async def _writing(folder: Path, broker: str, names: Sequence[str], rate: int) -> AsyncIterator[Any]:
-    """A gateway that sends `rate` values a second; gives what tells how many readings were acknowledged."""
+async def writing_road(
+    folder: Path, broker: str, names: Sequence[str], rate: int, places: Mapping[str, tuple[float, float]] = MappingProxyType({})
+) -> AsyncIterator[Road]:
+    """A gateway that sends `rate` values a second and speaks for `names`, and for the devices of `places` at these positions."""
     clock = SystemClock()
     outbox = await Outbox.open(folder, _GATEWAY, OutboxLimits(max_bytes=_OUTBOX_BYTES), clock)
     declared = [
         DeviceDeclaration(device=name, profile=_PROFILE[0], profile_version=_PROFILE[1], kind="lamp_loop")
         for name in (*names, *DEVICES)
+    ]
+    declared += [
+        DeviceDeclaration(device=name, profile="cover_nbiot", profile_version=1, kind="manhole_cover", position=place)
+        for name, place in places.items()
     ]
     uplink = Uplink(
         UplinkSettings(gateway=_GATEWAY, broker=broker, boot_id="bench", agent_version="bench"),
@@ -201,7 +220,7 @@ async def _writing(folder: Path, broker: str, names: Sequence[str], rate: int) -
     try:
         async with asyncio.TaskGroup() as tasks:
             jobs = [tasks.create_task(uplink.run()), tasks.create_task(_feed(outbox, rate))]
-            yield lambda: outbox.accounts[Lane.READINGS].acked
+            yield Road(outbox)
             for job in jobs:
                 job.cancel()
     finally:

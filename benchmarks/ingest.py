@@ -85,8 +85,9 @@ async def measure_ingest(store: StoreKind, seconds: float) -> IngestFigures:
 
 
 @contextlib.contextmanager
-def cloud_process(folder: Path, broker: str, series: str, more: str = "") -> Iterator[str]:
-    """A cloud in a process of its own, with its data in `folder`; the address of its API. `more` is more of its configuration."""
+def cloud_process(folder: Path, broker: str, series: str, more: str = "", patience_s: float = 20) -> Iterator[str]:
+    """A cloud in a process of its own, with its data in `folder`; the address of its API. `more` is more of its configuration,
+    `patience_s` how long it may take to begin."""
     config, port = folder / "cloud.toml", free_port()
     config.write_text(
         f'data_dir = "{folder / "cloud"}"\nbroker = "{broker}"\nseries = "{series}"\n\n[api]\nport = {port}\n\n{more}'
@@ -95,7 +96,7 @@ def cloud_process(folder: Path, broker: str, series: str, more: str = "") -> Ite
     with (folder / "cloud.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        wait_for_port(port, process)
+        wait_for_port(port, process, patience_s)
         yield f"http://127.0.0.1:{port}"
         if process.poll() is not None:
             raise RuntimeError(f"the cloud ended with {process.returncode}: {(folder / 'cloud.log').read_text()[-2000:]}")

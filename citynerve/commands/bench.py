@@ -155,6 +155,58 @@ def alarms(
 
 
 @app.command()
+def api(
+    *,
+    store: Annotated[str, typer.Option(help="The store behind it: duckdb or influx.")] = "duckdb",
+    devices: Annotated[int, typer.Option(min=1000, help="Devices on the map.")] = 1_000_000,
+    values: Annotated[int, typer.Option(min=0, help="Values a second that are being stored meanwhile.")] = 50_000,
+    streams: Annotated[int, typer.Option(min=1, max=250, help="Readers of the event stream.")] = 200,
+    asked: Annotated[int, typer.Option(min=20, help="How often each question is asked.")] = 200,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of words.")] = False,
+) -> None:
+    """What dashboards and the map wait for, through HTTP, from a cloud that a gateway sends values to without pause.
+
+    Makes a city of so many devices and thirty days of the past first, where temporary files lie (TMPDIR).
+    """
+    import asyncio
+
+    import msgspec
+
+    from benchmarks.api import measure_api
+    from benchmarks.ingest import StoreKind
+    from benchmarks.servers import ServerMissingError
+
+    if store not in set(StoreKind):
+        raise typer.BadParameter(f"{store!r}: want duckdb or influx", param_hint="--store")
+    told = lambda what: typer.echo(f"{what} ...", err=True)  # noqa: E731 - one line is enough
+    measured = measure_api(StoreKind(store), devices=devices, asked=asked, streams=streams, values_per_s=values, tell=told)
+    try:
+        figures = asyncio.run(measured)
+    except ServerMissingError as missing:
+        typer.echo(str(missing), err=True)
+        raise typer.Exit(4) from missing
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(figures).decode() + "\n")
+        return
+    typer.echo(
+        f"{figures.devices:,} devices on the map after {figures.load_s:.1f} s; {figures.written_values_per_s:,} values/s stored"
+    )
+    typer.echo(f"{'milliseconds':<38} {'p50':>10} {'p95':>10} {'worst':>10}")
+    rows = [
+        ("30 days x 4 metrics as a chart", figures.history),
+        ("  the same past, raw", figures.naive_history),
+        ("newest values of 1,000 devices", figures.latest_1000),
+        ("search", figures.search),
+        ("a page of devices", figures.page),
+        *((f"tile at zoom {zoom}", spread) for zoom, spread in figures.tiles.items()),
+        (f"an alarm, to each of {figures.streams} readers", figures.told),
+        ("an alarm, to the tile that shows it", figures.to_map),
+    ]
+    for what, spread in rows:
+        typer.echo(f"{what:<38} {spread.p50:>10,.1f} {spread.p95:>10,.1f} {spread.most:>10,.1f}")
+
+
+@app.command()
 def modbus(
     against: Annotated[str, typer.Option(help="thingsboard: the same 240 devices read by both gateways in turn.")] = "",
     seconds: Annotated[float, typer.Option(min=5, help="How long each gateway is measured once it runs.")] = 60,
