@@ -55,9 +55,7 @@ class Services:
     """Every device in memory; whoever serves the API runs it."""
 
     def __post_init__(self) -> None:
-        atlas = Atlas(
-            engine=self.engine, series=self.series, desk=self.desk, feed=self.feed, clock=self.clock, crs=self.map.crs
-        )
+        atlas = Atlas(engine=self.engine, series=self.series, desk=self.desk, feed=self.feed, clock=self.clock, crs=self.map.crs)
         object.__setattr__(self, "atlas", atlas)
 
     @property
