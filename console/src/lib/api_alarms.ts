@@ -10,7 +10,8 @@ export type AlarmItem = Alarm & {
 export type AlarmWhole = AlarmItem & { cause: Text | null; consequence: Text | null; response: Text | null };
 export type AlarmFilter = Readonly<Record<string, string | readonly string[]>>;
 export type Seen = { done: string[]; refused: { id: string; reason: string; detail: string }[] };
-export type Figure = { name: string; title: Text; unit: string; value: number | null; target: { words: string } | null; verdict: string | null };
+export type Target = { good: number; limit: number | null; at_least: boolean; words: string };
+export type Figure = { name: string; title: Text; unit: string; value: number | null; target: Target | null; verdict: string | null };
 export type Health = {
   observed_days: number; figures: Figure[]; top: { alarm: string; times: number; share_pct: number }[]; stale_now: number | null;
 };
