@@ -54,7 +54,13 @@ class _Answer(msgspec.Struct):
     error: str = ""
 
 
-_answers = msgspec.json.Decoder(_Answer)
+_json = msgspec.json.Decoder(_Answer)
+_msgpack = msgspec.msgpack.Decoder(_Answer)
+
+# Answers as they are: packing them costs a server several times what asking does, and most servers are next door.
+_PLAIN = {"Accept-Encoding": "identity"}
+_MSGPACK = "application/x-msgpack"
+_COMPACT = {**_PLAIN, "Accept": _MSGPACK}
 
 
 class InfluxClient:
@@ -133,12 +139,13 @@ class InfluxClient:
         """The series of each statement. StoreUnavailable where the server does not answer or refuses a statement."""
         form = {"db": self._address.database, "epoch": "ns", "q": ";".join(statements)}
         try:
-            async with self._live().post("/query", data=form) as answer:
+            # 1.x writes this form in half the time (since 1.4; before, it answers JSON). Of the others nobody has tried it.
+            async with self._live().post("/query", data=form, headers=_COMPACT if self.has.major == 1 else _PLAIN) as answer:
                 body = await answer.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise unavailable(error) from error
         try:
-            told = _answers.decode(body)
+            told = (_msgpack if answer.content_type == _MSGPACK else _json).decode(body)
         except msgspec.MsgspecError as error:
             raise StoreUnavailable(f"influxdb answered {answer.status}: {body[:200]!r}") from error
         wrong = told.error or next((result.error for result in told.results if result.error), "")

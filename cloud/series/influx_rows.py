@@ -2,7 +2,8 @@
 
     reading_1m,device=cover-7,metric=tilt_deg kind=0i,n=6i,total=9.25,low=..,low_ns=..i,high=..,... 1750000020000000000
 
-One line is one minute (`reading_1h`: hour) of one metric; a text has no total and no extremes. Only what 1.x, 2.x and 3.x
+One line is one minute (`reading_1h`: hour) of one metric; a text has no total and no extremes. An hour has all of it once more
+in one field, `packed` (see `influx_packed`), which answers are made from where there is one. Only what 1.x, 2.x and 3.x
 share is asked: explicit time bounds, no regular expression, no subquery. That a selector with GROUP BY time brings the
 fields beside its value along, `min("low"), "low_ns"`, is documented for all three and was tried on 1.x only.
 """
@@ -19,6 +20,7 @@ import numpy as np
 from cloud.series.answering import Asked, Grid
 from cloud.series.influx_http import InfluxClient, Series, quote
 from cloud.series.influx_lines import MEASUREMENT, escape_key
+from cloud.series.influx_packed import PACKED, pack, unpack
 from cloud.series.rollups import ROW, Kind, Rows, rows_of
 from cloud.series.store import Tier
 from cloud.series.tiers import Part
@@ -40,12 +42,17 @@ _AMOUNTS: Final = ("min", "max", "sum", "count", "last")
 _NUMBERS: Final = {frozenset({"float"}): Kind.FLOAT, frozenset({"integer"}): Kind.WHOLE}
 _KINDS: Final[Mapping[type, Kind]] = {float: Kind.FLOAT, int: Kind.WHOLE, bool: Kind.TRUTH, str: Kind.TEXT}
 _LAST_NS: Final = 2**63 - 2  # the server's own latest time
+_TEXTS: Final = frozenset({"string"})
 
 Read = Iterator[tuple[str, Rows]]
 """(metric, rows), any number for each metric."""
 
 Reader = tuple[list[str], Callable[[list[list[Series]]], Read]]
 """Statements, and what makes rows of their answers."""
+
+
+class _Unreadable(Exception):  # noqa: N818 - says what is so, and is caught below
+    """A packed row is not as this version makes them."""
 
 
 def text(value: str) -> str:
@@ -62,6 +69,8 @@ def interval(start_ns: int, end_ns: int) -> str:
 def tier_lines(tier: Tier, names: Sequence[tuple[str, str]], rows: Rows) -> list[str]:
     """The lines of rows, given the device and metric of each."""
     heads = [f"{TIERS[tier]},device={escape_key(device)},metric={escape_key(metric)} " for device, metric in names]
+    if tier is Tier.HOUR:
+        heads = [f'{head}{PACKED}="{packed}",' for head, packed in zip(heads, pack(rows), strict=True)]
     return [head + _line(row) for head, row in zip(heads, rows.tolist(), strict=True)]
 
 
@@ -79,9 +88,18 @@ def _line(row: tuple[Any, ...]) -> str:
     return f"{line} {start_ns}"
 
 
-async def ask_rows(client: InfluxClient, asked: Asked, fields: Mapping[str, frozenset[str]]) -> dict[str, Rows]:
-    """metric -> what is asked, in one question. `fields` are the types of the raw fields that the server knows."""
-    readers = _readers(asked, fields)
+async def ask_rows(
+    client: InfluxClient, asked: Asked, fields: Mapping[str, frozenset[str]], packed_from_ns: int
+) -> dict[str, Rows]:
+    """metric -> what is asked, in one question. `fields` are the types of the raw fields that the server knows; from
+    `packed_from_ns` on every hour is packed."""
+    try:
+        return await _ask(client, _readers(asked, fields, packed_from_ns))
+    except _Unreadable:
+        return await _ask(client, _readers(asked, fields, _LAST_NS))
+
+
+async def _ask(client: InfluxClient, readers: Sequence[Reader]) -> dict[str, Rows]:
     statements = [statement for some, _ in readers for statement in some]
     answers = iter(await client.query(statements) if statements else [])
     found: dict[str, list[Rows]] = defaultdict(list)
@@ -91,11 +109,11 @@ async def ask_rows(client: InfluxClient, asked: Asked, fields: Mapping[str, froz
     return {metric: np.concatenate(pieces) for metric, pieces in found.items()}
 
 
-def _readers(asked: Asked, fields: Mapping[str, frozenset[str]]) -> list[Reader]:
+def _readers(asked: Asked, fields: Mapping[str, frozenset[str]], packed_from_ns: int) -> list[Reader]:
     found: list[Reader] = []
     for part in asked.parts:
         if part.tier is not Tier.RAW:
-            found.append(_tier_reader(asked, part, _needed(asked, fields)))
+            found += _tier_readers(asked, part, fields, packed_from_ns)
             continue
         for metric in asked.metrics:
             kinds = fields.get(metric, frozenset())
@@ -157,19 +175,42 @@ def _grouped(grid: Grid) -> str:
     return f"GROUP BY time({width_ns // SECOND_NS}s, {origin_ns % width_ns // SECOND_NS}s)"
 
 
-def _needed(asked: Asked, fields: Mapping[str, frozenset[str]]) -> Sequence[str]:
-    """The fields of a tier that an answer needs: each one costs the server as much as the times do."""
-    if asked.grid is None or asked.amounts:
-        return _FIELDS
-    texts = any("string" in fields.get(metric, frozenset({"string"})) for metric in asked.metrics)
-    return [name for name in _FIELDS if name not in {"total", "exact"} and (texts or name != "text")]
+def _tier_readers(asked: Asked, part: Part, fields: Mapping[str, frozenset[str]], packed_from_ns: int) -> list[Reader]:
+    """Hours that are packed by that one field, all else by as many as an answer needs."""
+    since_ns = max(part.start_ns, packed_from_ns) if part.tier is Tier.HOUR else part.end_ns
+    numbers = [metric for metric in asked.metrics if not _TEXTS & fields.get(metric, _TEXTS)]
+    if since_ns >= part.end_ns or not numbers:
+        return [_plain_reader(asked, asked.metrics, part, fields)]
+    where = _where(asked.device, numbers, since_ns, part.end_ns)
+    found: list[Reader] = [([f'SELECT {quote(PACKED)} FROM {quote(TIERS[Tier.HOUR])} {where} GROUP BY "metric"'], _unpacked)]
+    if part.start_ns < since_ns:
+        found.append(_plain_reader(asked, numbers, Part(part.tier, part.start_ns, since_ns), fields))
+    if rest := [metric for metric in asked.metrics if metric not in numbers]:
+        found.append(_plain_reader(asked, rest, part, fields))
+    return found
 
 
-def _tier_reader(asked: Asked, part: Part, fields: Sequence[str]) -> Reader:
-    wanted = " OR ".join(f'"metric" = {text(metric)}' for metric in asked.metrics)
-    where = f'WHERE "device" = {text(asked.device)} AND ({wanted}) AND {interval(part.start_ns, part.end_ns)}'
+def _unpacked(answers: list[list[Series]]) -> Read:
+    for series in answers[0]:
+        rows = unpack(row[1] for row in series.values)
+        if rows is None:
+            raise _Unreadable
+        yield series.tags["metric"], rows
+
+
+def _plain_reader(asked: Asked, metrics: Sequence[str], part: Part, fields: Mapping[str, frozenset[str]]) -> Reader:
+    where = _where(asked.device, metrics, part.start_ns, part.end_ns)
     grid = None if asked.grid is None or asked.grid[0] == part.tier.width_ns else asked.grid
-    return tier_statements(part.tier, where, grid, '"metric"', fields), _by_metric
+    texts = any(_TEXTS & fields.get(metric, _TEXTS) for metric in metrics)
+    # Each field costs the server as much as the times do.
+    drawn = [name for name in _FIELDS if name not in {"total", "exact"} and (texts or name != "text")]
+    wanted = _FIELDS if asked.grid is None or asked.amounts else drawn
+    return tier_statements(part.tier, where, grid, '"metric"', wanted), _by_metric
+
+
+def _where(device: str, metrics: Sequence[str], start_ns: int, end_ns: int) -> str:
+    wanted = " OR ".join(f'"metric" = {text(metric)}' for metric in metrics)
+    return f'WHERE "device" = {text(device)} AND ({wanted}) AND {interval(start_ns, end_ns)}'
 
 
 def tier_statements(tier: Tier, where: str, grid: Grid | None, tags: str, fields: Sequence[str] = _FIELDS) -> list[str]:
@@ -186,7 +227,7 @@ def _by_metric(answers: list[list[Series]]) -> Read:
 
 def tier_rows(answers: list[list[Series]]) -> Iterator[tuple[dict[str, str], Rows]]:
     """(tags, rows) of the answers to `tier_statements`; the second and third bring the extremes, and none of texts."""
-    extremes = [{tuple(series.tags.items()): series for series in answer} for answer in answers[1:]]
+    extremes = [{frozenset(series.tags.items()): series for series in answer} for answer in answers[1:]]
     for series in answers[0]:
         if not series.values:
             continue
@@ -196,7 +237,7 @@ def tier_rows(answers: list[list[Series]]) -> Iterator[tuple[dict[str, str], Row
         rows["start_ns"] = [row[0] for row in series.values]
         _fill(rows, series, slice(None))
         for found in extremes:
-            beside = found.get(tuple(series.tags.items()))
+            beside = found.get(frozenset(series.tags.items()))
             if beside is not None:
                 _fill(rows, beside, np.searchsorted(rows["start_ns"], [row[0] for row in beside.values]))
         rows["text"][rows["kind"] != Kind.TEXT] = None

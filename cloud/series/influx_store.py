@@ -134,7 +134,7 @@ class InfluxStore:
         """For the answers above; see `answering.Source`."""
         if any(metric not in self._fields for metric in asked.metrics):
             await self._learn_fields()
-        return await ask_rows(self._client, asked, self._fields)
+        return await ask_rows(self._client, asked, self._fields, self._tiers.packed_from_ns)
 
     async def tiers_of(self, device: str) -> tuple[State, Sequence[int]]:
         """For the answers above; see `answering.Source`."""

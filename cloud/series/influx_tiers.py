@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from cloud.series.influx_http import InfluxClient, quote
@@ -24,12 +25,14 @@ from cloud.series.rollups import ROW, Rows, combine, rows_of
 from cloud.series.store import Rolled, Tier
 from cloud.series.tiers import DELAY_NS, HOUR_NS, MINUTE_NS, State
 from telemetry.clock import Clock
+from telemetry.raw_frames import is_raw_frame
 from telemetry.wire import ReadingsBatch
 
 __all__ = ["InfluxTiers"]
 
 _LATE: Final = f"{MEASUREMENT}_late"
 _PROGRESS: Final = f"{MEASUREMENT}_tiers"
+_PACKED_FROM: Final = "packed_from_ns"
 _EVERYONE: Final = "*"  # in a mark: all devices; no device's id may hold it
 _MOST_MARKS: Final = 200_000  # in memory: some 40 MB
 _MARKS_AT_ONCE: Final = 200
@@ -57,6 +60,8 @@ class InfluxTiers:
         self._fields = fields
         self.live = LiveEdge()
         self.state = State()
+        self.packed_from_ns = 0
+        """From then on every hour has its packed field, too."""
         self._closing_ns = 0
         self._waiting: dict[Mark, int] = {}
         self._own: set[Mark] = set()
@@ -68,14 +73,16 @@ class InfluxTiers:
 
     async def open(self) -> None:
         """Learn what earlier runs left to do."""
-        wanted = ", ".join(map(quote, State.__struct_fields__))
+        wanted = ", ".join(map(quote, (_PACKED_FROM, *State.__struct_fields__)))
         [progress] = await self._client.query(
             [f"SELECT {wanted} FROM {quote(_PROGRESS)} WHERE {_ALL_TIME} ORDER BY time DESC LIMIT 1"]
         )
-        self.state = State()
+        self.state, self.packed_from_ns = State(), 0
         for series in progress:
-            for _, *told in series.values:
+            for _, packed_from_ns, *told in series.values:
                 self.state = State(**{name: at or 0 for name, at in zip(State.__struct_fields__, told, strict=True)})
+                # An earlier version made the hours, and may have made one anew whose packed field was there before.
+                self.packed_from_ns = self.state.hours_ns if packed_from_ns is None else packed_from_ns
         await self._learn_marks()
         self._closing_ns = self.state.minutes_ns
         self.live.begin(max(self._clock.wall_ns(), self.state.minutes_ns))
@@ -83,6 +90,7 @@ class InfluxTiers:
     async def take(self, batches: Sequence[ReadingsBatch]) -> None:
         """What has just been written; returns when the marks of what was late are kept."""
         now_ns = self._clock.wall_ns()
+        batches = [_measured(batch) for batch in batches]
         self.live.add(batches, now_ns)
         # Who only writes leaves marks for all that is past: somebody else makes the tiers, and does not see the values.
         closing_ns = now_ns if self.state.minutes_ns and not self._rolls else self._closing_ns
@@ -198,7 +206,7 @@ class InfluxTiers:
         edges = np.arange(since_ns, until_ns, MINUTE_NS)
         rest = f'WHERE {_of(devices)}{interval(since_ns, until_ns)} GROUP BY "device"'
         for metric, kinds in sorted((await self._fields()).items()):
-            if metric.endswith((BAD, FLAW, NONE)):
+            if metric.endswith((BAD, FLAW, NONE)) or is_raw_frame(metric):
                 continue
             [answer] = await self._client.query([f"SELECT {quote(metric)} FROM {quote(MEASUREMENT)} {rest}"])
             names: list[tuple[str, str]] = []
@@ -252,6 +260,7 @@ class InfluxTiers:
     async def _progress(self, **changed: int) -> None:
         state = State(**{**{name: getattr(self.state, name) for name in State.__struct_fields__}, **changed})
         fields = ",".join(f"{name}={getattr(state, name)}i" for name in State.__struct_fields__)
+        fields += f",{_PACKED_FROM}={self.packed_from_ns}i"
         # One point an hour, at its beginning: it is as young as the data, whatever a retention of the server's does.
         await self._client.write([f"{_PROGRESS},of=cloud {fields} {state.minutes_ns - state.minutes_ns % HOUR_NS}"])
         self.state = state
@@ -284,6 +293,12 @@ class InfluxTiers:
             [f"SELECT * FROM {quote(table)} WHERE {interval(since_ns, 2**63)} ORDER BY time ASC LIMIT 1"]
         )
         return min((row[0] for series in answer for row in series.values), default=2**62)
+
+
+def _measured(batch: ReadingsBatch) -> ReadingsBatch:
+    """The batch without frames as devices sent them: they have readings of their own, and amount to nothing."""
+    groups = [group for group in batch.groups if not (group.metrics and is_raw_frame(group.metrics[0]))]
+    return batch if len(groups) == len(batch.groups) else msgspec.structs.replace(batch, groups=groups)
 
 
 def _keys(names: Sequence[tuple[str, str]], rows: Rows) -> list[tuple[tuple[str, str], int]]:
