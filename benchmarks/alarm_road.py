@@ -24,14 +24,14 @@ import msgspec
 from aiohttp import web
 
 from benchmarks.ingest import StoreKind, cloud_process
-from benchmarks.load import GATEWAY, VALUES_EACH, Street
+from benchmarks.load import GATEWAY, VALUES_EACH, Street, raised
 from benchmarks.servers import influxd, mosquitto
 from edge_agent.config import OutboxLimits
 from edge_agent.outbox.outbox import Outbox
 from edge_agent.uplink.uplink import Uplink, UplinkSettings
 from telemetry.clock import SystemClock
 from telemetry.reason import Reason
-from telemetry.records import Cause, Lane, Origin, Priority, Transition
+from telemetry.records import Lane
 from telemetry.wire import DeviceDeclaration, GatewayStatus
 
 __all__ = ["AlarmRoadFigures", "measure_alarm_road"]
@@ -131,7 +131,7 @@ class _Gateway:
         """One alarm of each device, now."""
         now_ns, now = time.time_ns(), time.perf_counter()
         self.raised |= dict.fromkeys(devices, now)
-        await self._outbox.commit([], [_raised(device, now_ns) for device in devices])
+        await self._outbox.commit([], [raised(device, now_ns) for device in devices])
 
 
 async def measure_alarm_road(
@@ -303,27 +303,8 @@ def _complain(source: str, reason: Reason, detail: str, _raw: bytes) -> None:
     sys.stderr.write(f"{source}: {reason}: {detail}\n")
 
 
-def _raised(device: str, now_ns: int) -> Transition:
-    return Transition(
-        alarm=f"{device}/cover_opened/{now_ns}",
-        origin=Origin.EDGE,
-        n=1,
-        device=device,
-        rule="cover_opened",
-        profile="cover_nbiot",
-        profile_version=1,
-        cause=Cause.RAISE,
-        priority=Priority.CRITICAL,
-        event_time_ns=now_ns,
-        recorded_ns=now_ns,
-        actor=GATEWAY,
-        evidence={"tilt_deg": 41.5},
-        note="",
-    )
-
-
-def _spread(raised: dict[str, float], heard: dict[str, float], devices: Sequence[str]) -> Spread:
-    taken = sorted((heard[device] - raised[device]) * 1000 for device in devices)
+def _spread(sent: dict[str, float], heard: dict[str, float], devices: Sequence[str]) -> Spread:
+    taken = sorted((heard[device] - sent[device]) * 1000 for device in devices)
     cuts = statistics.quantiles(taken, n=100, method="inclusive") if len(taken) > 1 else taken * 99
     return Spread(len(taken), round(cuts[49], 1), round(cuts[98], 1), round(taken[-1], 1))
 

@@ -20,12 +20,11 @@ import numpy as np
 from benchmarks.atlas import Spread, make_city, page_paths, search_paths, tile_paths, timed
 from benchmarks.history import Road, ask_chart, fill_past, known, writing_road
 from benchmarks.ingest import StoreKind, cloud_process
-from benchmarks.load import METRICS
+from benchmarks.load import METRICS, raised
 from benchmarks.servers import influxd, mosquitto
 from cloud.relational.engine import make_engine
 from cloud.relational.migrate import migrate
 from telemetry.clock import SECOND_NS
-from telemetry.records import Cause, Origin, Priority, Transition
 
 __all__ = ["ApiFigures", "measure_api"]
 
@@ -172,7 +171,7 @@ async def _news(
             path = tile_paths((np.array([place[0]]), np.array([place[1]])), 14, 1)[0]
             before = await _etag(session, path)
             said[device] = began = time.perf_counter()
-            await road.outbox.commit([], [_raised(device)])
+            await road.outbox.commit([], [raised(device, time.time_ns())])
             async with asyncio.timeout(60):
                 while await _etag(session, path) == before:  # noqa: ASYNC110 - a measurement looks from outside
                     await asyncio.sleep(0.05)
@@ -197,26 +196,6 @@ async def _etag(session: aiohttp.ClientSession, path: str) -> str:
     async with session.get(path) as answer:
         await answer.read()
         return answer.headers["ETag"]
-
-
-def _raised(device: str) -> Transition:
-    now_ns = time.time_ns()
-    return Transition(
-        alarm=f"{device}/cover_opened/{now_ns}",
-        origin=Origin.EDGE,
-        n=1,
-        device=device,
-        rule="cover_opened",
-        profile="cover_nbiot",
-        profile_version=1,
-        cause=Cause.RAISE,
-        priority=Priority.CRITICAL,
-        event_time_ns=now_ns,
-        recorded_ns=now_ns,
-        actor="edge",
-        evidence={"tilt_deg": 41.5},
-        note="",
-    )
 
 
 def _spread(taken: Sequence[float]) -> Spread:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from itertools import count
 
-from telemetry.records import Reading
+from telemetry.records import Cause, Origin, Priority, Reading, Transition
 from telemetry.wire import DeviceDeclaration
 
-__all__ = ["DEVICES", "GATEWAY", "METRICS", "VALUES_EACH", "Street"]
+__all__ = ["DEVICES", "GATEWAY", "METRICS", "VALUES_EACH", "Street", "raised"]
 
 GATEWAY = "gw-bench"
 _PROFILE, _VERSION = "lamp_loop", 1
@@ -58,3 +58,23 @@ class Street:
             received_ns=time_ns,
             values=_NUMBERS[tick % len(_NUMBERS)],
         )
+
+
+def raised(device: str, now_ns: int) -> Transition:
+    """The first step of an alarm: a cover was opened."""
+    return Transition(
+        alarm=f"{device}/cover_opened/{now_ns}",
+        origin=Origin.EDGE,
+        n=1,
+        device=device,
+        rule="cover_opened",
+        profile="cover_nbiot",
+        profile_version=1,
+        cause=Cause.RAISE,
+        priority=Priority.CRITICAL,
+        event_time_ns=now_ns,
+        recorded_ns=now_ns,
+        actor=GATEWAY,
+        evidence={"tilt_deg": 41.5},
+        note="",
+    )
