@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cloud import presence
 from cloud.relational.tables import devices, epochs, gateways
 from cloud.series.honest import MOST_AHEAD_NS, timed
 from telemetry.clock import SECOND_NS
@@ -200,6 +201,9 @@ class Registry:
         return {"id": declared.device, "first_seen_ns": first, "last_reading_ns": heard, **stated}
 
     async def _put_gateway(self, conn: AsyncConnection, gateway: str, row: Mapping[str, Any], now_ns: int) -> None:
+        known = (await conn.execute(select(gateways.c.online, gateways.c.last_seen_ns).where(gateways.c.id == gateway))).first()
+        before = None if known is None else (known.online, known.last_seen_ns)
+        await presence.note(conn, gateway, before, online=row.get("online"), now_ns=now_ns)
         done = await conn.execute(update(gateways).where(gateways.c.id == gateway).values(row))
         if done.rowcount == 0:
             await conn.execute(gateways.insert().values(id=gateway, first_seen_ns=now_ns, **row))

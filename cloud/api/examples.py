@@ -299,6 +299,13 @@ GATEWAY: dict[str, Any] = {
     "clock_ahead_s": -0.012,
     "status": {"devices_heard": 5},
     "lanes": [LANE],
+    "standing": "online",
+    "beats": "u" * 80 + "pddddddpuu",
+    "beat_s": 960,
+    "expected": 5,
+    "heard": 5,
+    "alarm": None,
+    "case_id": None,
 }
 
 REFUSAL: dict[str, Any] = {

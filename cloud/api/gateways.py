@@ -1,48 +1,146 @@
 """Gateways with the account of every lane, what was refused, and the profiles in use."""
 
-from collections import defaultdict
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
-from sqlalchemy import RowMapping, and_, func, or_, select
+from pydantic import Field
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.responses import Response
 
 from cloud.api import schemas
+from cloud.api.answers import json_answer
 from cloud.api.common import Given, NoQuery, PageQuery, metric_info, text
 from cloud.api.cursors import next_cursor, read_cursor
+from cloud.api.gateway_schemas import GatewayPage, GatewayTotals
 from cloud.api.ledger import account, awaited
+from cloud.api.schemas import Printable
 from cloud.api.times import age_s, iso
+from cloud.presence import BEAT_NS, SILENT_NS, Standing, beats, standing_of, states_of
 from cloud.relational.engine import reading
-from cloud.relational.tables import devices, gateways, lanes, refusals
+from cloud.relational.tables import alarms, devices, gateways, lanes, refusals
 from cloud.watch.limits import offline_after_s
+from cloud.watch.names import GATEWAY
+from cloud.watch.own import IS_ACTIVE
 from device_profiles.model import Profile
 from telemetry.clock import SECOND_NS
+from telemetry.records import ClockQuality
 
 __all__ = ["router"]
 
 router = APIRouter(tags=["gateways"])
 
 MAX_GAPS = 20
+_PORTION: Final = 1000
+_HERE: Final[Mapping[str, Any]] = {"alarm": None, "case_id": None}
 
 
-@router.get("/gateways", summary="Gateways with the account of each lane", response_model=schemas.GatewayPage)
-async def list_gateways(given: Given, query: Annotated[PageQuery, Query()]) -> dict[str, Any]:
+class GatewayQuery(PageQuery):
+    """Which gateways."""
+
+    standing: list[Standing] = Field(default=[], max_length=3, description="only those that are so now; say it again for more")
+    backlog: bool | None = Field(None, description="true: only those with records waiting, false: only those without")
+    clock: list[ClockQuality] = Field(default=[], max_length=3, description="only with such a clock; say it again for more")
+    version: Annotated[str, Printable] | None = Field(None, max_length=64, description="only with this version of the agent")
+    q: Annotated[str, Printable] | None = Field(None, min_length=1, max_length=64, description="part of the id")
+
+    def narrow(self, wanted: Select[Any], now_ns: int) -> Select[Any]:
+        """All but `backlog`, which stands in what the gateways say."""
+        if self.standing:
+            wanted = wanted.where(or_(*(_stands(standing, now_ns) for standing in self.standing)))
+        if self.clock:
+            wanted = wanted.where(gateways.c.clock.in_([clock.value for clock in self.clock]))
+        if self.version is not None:
+            wanted = wanted.where(gateways.c.agent_version == self.version)
+        return wanted if self.q is None else wanted.where(gateways.c.id.contains(self.q, autoescape=True))
+
+
+@router.get("/gateways", summary="Gateways with the account of each lane", response_model=GatewayPage)
+async def list_gateways(given: Given, query: Annotated[GatewayQuery, Query()]) -> Response:
     """In order of id. For every lane of every epoch: stored + quarantined + lost + moved + missing = next_seq - 1."""
     after = read_cursor(query.cursor, tuple[str])
-    counted = select(func.count()).where(devices.c.gateway == gateways.c.id).scalar_subquery()
-    wanted = select(gateways, counted.label("devices")).order_by(gateways.c.id).limit(query.limit + 1)
-    if after is not None:
-        wanted = wanted.where(gateways.c.id > after[0])
+    now_ns = given.clock.wall_ns()
     accounts: dict[str, list[dict[str, Any]]] = defaultdict(list)
     async with reading(given.engine) as conn:
-        rows = (await conn.execute(wanted)).mappings().all()
+        rows = await _found(conn, query, after[0] if after else "", now_ns)
         page = rows[: query.limit]
-        held = select(lanes).where(lanes.c.gateway.in_([row["id"] for row in page]))
+        ids = [row["id"] for row in page]
+        held = select(lanes).where(lanes.c.gateway.in_(ids))
         for lane in (await conn.execute(held.order_by(lanes.c.updated_ns.desc(), lanes.c.lane))).mappings():
             accounts[lane["gateway"]].append(_account(lane))
-    more = next_cursor(page[-1]["id"]) if len(rows) > query.limit else None
+        states = await states_of(conn, ids)
+        gone = await _gone(conn, ids)
+    more = next_cursor(ids[-1]) if len(rows) > query.limit else None
+    items = [
+        {
+            **_shown(row, accounts[row["id"]], now_ns),
+            "beats": beats(states[row["id"]], dict(row), now_ns),
+            **gone.get(row["id"], _HERE),
+        }
+        for row in page
+    ]
+    return json_answer({"items": items, "next": more})
+
+
+@router.get("/gateways/totals", summary="All gateways, counted", response_model=GatewayTotals)
+async def count_gateways(given: Given, _: NoQuery) -> dict[str, Any]:
+    """`records` wait in the outboxes of `backlog` gateways; `heard` of the devices that gateways know were heard lately."""
     now_ns = given.clock.wall_ns()
-    return {"items": [_shown(row, accounts[row["id"]], now_ns) for row in page], "next": more}
+    named = (gateways.c.online, gateways.c.last_seen_ns, gateways.c.agent_version, gateways.c.clock, gateways.c.status)
+    async with reading(given.engine) as conn:
+        rows = (await conn.execute(select(*named))).mappings().all()
+    standing = Counter(standing_of(online=row["online"], last_seen_ns=row["last_seen_ns"], now_ns=now_ns) for row in rows)
+    waiting = [sum(_outbox(row["status"] or {})["backlog"].values()) for row in rows]
+    told = [_devices(row["status"] or {}) for row in rows]
+    return {
+        "gateways": len(rows),
+        **{word.value: standing[word] for word in Standing},
+        "backlog": sum(count > 0 for count in waiting),
+        "records": sum(waiting),
+        "devices": sum(expected or 0 for expected, _ in told),
+        "heard": sum(heard or 0 for _, heard in told),
+        "clocks": Counter(row["clock"] for row in rows if row["clock"]),
+        "versions": Counter(row["agent_version"] for row in rows if row["agent_version"]),
+    }
+
+
+async def _found(conn: AsyncConnection, query: GatewayQuery, after: str, now_ns: int) -> list[RowMapping]:
+    """The next gateways behind the id `after`, one more than are asked for where there are so many."""
+    counted = select(func.count()).where(devices.c.gateway == gateways.c.id).scalar_subquery()
+    wanted = query.narrow(select(gateways, counted.label("devices")), now_ns).order_by(gateways.c.id)
+    most = query.limit + 1
+    if query.backlog is None:
+        return list((await conn.execute(wanted.where(gateways.c.id > after).limit(most))).mappings())
+    found: list[RowMapping] = []
+    while len(found) < most:
+        some = (await conn.execute(wanted.where(gateways.c.id > after).limit(_PORTION))).mappings().all()
+        found += [row for row in some if _waits(row) is query.backlog]
+        if len(some) < _PORTION:
+            break
+        after = some[-1]["id"]
+    return found[:most]
+
+
+def _waits(row: RowMapping) -> bool:
+    return any(_outbox(row["status"] or {})["backlog"].values())
+
+
+def _stands(standing: Standing, now_ns: int) -> ColumnElement[bool]:
+    if standing is Standing.OFFLINE:
+        return gateways.c.online.is_(False)
+    since_ns = now_ns - SILENT_NS
+    heard = gateways.c.last_seen_ns >= since_ns if standing is Standing.ONLINE else gateways.c.last_seen_ns < since_ns
+    return and_(gateways.c.online, heard)
+
+
+async def _gone(conn: AsyncConnection, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The active alarms of gateways that are gone, with the case that each belongs to."""
+    wanted = select(alarms.c.device, alarms.c.id, alarms.c.case_id).where(
+        alarms.c.device.in_(ids), alarms.c.rule == GATEWAY, IS_ACTIVE
+    )
+    return {row.device: {"alarm": row.id, "case_id": row.case_id} for row in await conn.execute(wanted)}
 
 
 @router.get("/refusals", summary="What was refused, by source and reason", response_model=schemas.RefusalPage)
@@ -72,6 +170,9 @@ def _shown(row: RowMapping, accounts: list[dict[str, Any]], now_ns: int) -> dict
         "first_seen": iso(row["first_seen_ns"]),
         "last_seen": iso(row["last_seen_ns"]),
         "age_s": age_s(row["last_seen_ns"], now_ns),
+        "standing": standing_of(online=row["online"], last_seen_ns=row["last_seen_ns"], now_ns=now_ns).value,
+        "beat_s": BEAT_NS // SECOND_NS,
+        **dict(zip(("expected", "heard"), _devices(row["status"] or {}), strict=True)),
         **_outbox(row["status"] or {}),
         "clock": row["clock"] or None,
         "clock_ahead_s": _ahead_s(row["clock_ahead_ns"]),
@@ -94,6 +195,11 @@ def _outbox(status: Mapping[str, Any]) -> dict[str, Any]:
         "outbox_bytes": status.get("outbox_bytes", 0),
         "outbox_max_bytes": status.get("outbox_max_bytes", 0),
     }
+
+
+def _devices(status: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """How many devices the gateway expects to hear, and how many it heard; None where it never said."""
+    return status.get("devices_expected"), status.get("devices_heard")
 
 
 def _ahead_s(ahead_ns: int | None) -> float | None:

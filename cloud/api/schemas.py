@@ -17,8 +17,8 @@ __all__ = [
     "DeviceDetail",
     "DevicePage",
     "GatewayLedger",
-    "GatewayPage",
     "Health",
+    "LaneAccount",
     "Latest",
     "LatestPage",
     "Note",
@@ -286,32 +286,6 @@ class LaneAccount(LaneSums):
     gaps: list[LaneGap]
 
 
-class Gateway(Answer):
-    """`backlog`, `oldest`, the outbox and `declared_lost` are the gateway's own words, as of its last status.
-
-    `clock` is who vouches for its clock: synced, cloud (corrected by ours) or unsynced; null before the first hello.
-    `clock_ahead_s` is how far its clock was ahead of ours when it last said hello, the way here taken for nothing.
-    """
-
-    id: str
-    online: bool
-    agent_version: str
-    epoch: str
-    first_seen: str
-    last_seen: str
-    age_s: float
-    devices: int
-    backlog: dict[str, int]
-    oldest: str | None
-    outbox_bytes: int
-    outbox_max_bytes: int
-    declared_lost: dict[str, int]
-    clock: Literal["synced", "cloud", "unsynced"] | None
-    clock_ahead_s: float | None
-    status: dict[str, Any]
-    lanes: list[LaneAccount]
-
-
 class LedgerGap(Answer):
     """Records `first` to `last`, both included, that are not stored, and what became of them.
 
@@ -358,15 +332,6 @@ class GatewayLedger(Answer):
     lanes: list[LedgerLane]
     more: bool
     security: list[SecurityEvent]
-
-
-class GatewayPage(Answer):
-    model_config = example(
-        items=[examples.GATEWAY],
-        next=None,
-    )
-    items: list[Gateway]
-    next: str | None
 
 
 class Refusal(Answer):

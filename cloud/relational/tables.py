@@ -36,6 +36,7 @@ __all__ = [
     "devices",
     "epochs",
     "evidence",
+    "gateway_states",
     "gateways",
     "lanes",
     "leases",
@@ -82,6 +83,15 @@ gateways = Table(
     Column("hello_ns", _ns, nullable=False, default=0, server_default="0"),
     Column("clock", String(16), nullable=False, default="", server_default=""),
     Column("clock_ahead_ns", _ns),
+)
+
+# When a gateway became online, offline or silent; the newest 256 of each.
+gateway_states = Table(
+    "gateway_states",
+    metadata,
+    Column("gateway", _id, primary_key=True),
+    Column("at_ns", _ns, primary_key=True, autoincrement=False),
+    Column("state", String(16), nullable=False),
 )
 
 # Every epoch that a gateway ever said hello with; `gateways.epoch` is the newest one.

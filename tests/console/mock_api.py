@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from cloud.api import case_schemas, problems, schemas
 from cloud.api.headers import SecurityHeaders
+from cloud.api.gateway_schemas import GatewayPage, GatewayTotals
 from cloud.api.history_schemas import History
 from cloud.console.serve import mount_console
 from cloud.workflow.case import DeviceSays
@@ -282,7 +283,7 @@ def _add_devices(app: FastAPI, city: City) -> None:
         lanes = [_lane("events", 214, 0), _lane("readings", 120_433, 3)]
         common = {
             "agent_version": "0.1.0", "epoch": "e7f3", "first_seen": iso(city.now - 9e5), "devices": 30, "status": {},
-            "outbox_max_bytes": 536_870_912,
+            "outbox_max_bytes": 536_870_912, "beat_s": 960, "expected": 30, "heard": 29, "alarm": None, "case_id": None,
         }  # fmt: skip
         busy = {
             "declared_lost": {"readings": 8000},
@@ -298,6 +299,8 @@ def _add_devices(app: FastAPI, city: City) -> None:
             "last_seen": iso(time.time()),
             "age_s": 0.1,
             "lanes": lanes,
+            "standing": "online",
+            "beats": "u" * 90,
             **common,
             **busy,
         }
@@ -308,11 +311,27 @@ def _add_devices(app: FastAPI, city: City) -> None:
             "last_seen": iso(city.now - 7200),
             "age_s": 7200.0,
             "lanes": [],
+            "standing": "offline",
+            "beats": "u" * 82 + "p" + "d" * 7,
             **common,
             **idle,
         }
         gone["clock_ahead_s"] = -412.5
-        return _checked(schemas.GatewayPage, {"items": [here, gone], "next": None})
+        return _checked(GatewayPage, {"items": [here, gone], "next": None})
+
+    @app.get("/api/gateways/totals")
+    async def totals() -> Response:
+        counts = {
+            "gateways": 2,
+            "online": 1,
+            "offline": 1,
+            "silent": 0,
+            "backlog": 1,
+            "records": 1203,
+            "devices": 60,
+            "heard": 58,
+        }
+        return _checked(GatewayTotals, {**counts, "clocks": {"synced": 1, "unsynced": 1}, "versions": {"0.1.0": 2}})
 
     @app.get("/api/gateways/{gateway}/ledger")
     async def ledger(gateway: str) -> Response:

@@ -157,7 +157,7 @@ class TestHistory:
         said = [reading(at, {"voltage_a_v": 230.0, "relay_1_on": at > now - 4 * 3600}, device="lamp-1") for at in quiet]
         write(real, said)
         real_page.goto("/devices/lamp-1?tab=history&metrics=voltage_a_v,relay_1_on")
-        expect(panel(real_page, "voltage_a_v")).to_contain_text("1 段无数据")
+        expect(panel(real_page, "voltage_a_v")).to_contain_text("2 段无数据")  # before it began, and the six hours
         lit = panel(real_page, "relay_1_on")
         expect(lit.get_by_role("img")).to_have_attribute("aria-label", re.compile("最近 是"))
         expect(lit).to_contain_text(re.compile("[23] 次变化"))
