@@ -13,7 +13,7 @@ from cloud.sensorthings.expression import read_filter, read_orderby
 from cloud.sensorthings.model import ID, SELF, SETS, Kind
 from cloud.sensorthings.tree import Node, Ordering
 
-__all__ = ["MOST_PAGE", "Options", "read_options", "read_pairs"]
+__all__ = ["MOST_PAGE", "PAGE", "Options", "read_options", "read_pairs"]
 
 PAGE: Final = 100
 MOST_PAGE: Final = 1000

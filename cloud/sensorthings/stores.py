@@ -7,7 +7,9 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cloud.sensorthings.ask import Ask, Budget
+from cloud.sensorthings.firsts import Firsts
 from cloud.sensorthings.model import ID, Entity, Kind
+from cloud.sensorthings.newest import Newest
 from cloud.sensorthings.numbers import Numbers
 from cloud.sensorthings.rows import Rows
 from cloud.sensorthings.times import Period
@@ -16,13 +18,9 @@ from cloud.sensorthings.values import TIMES, Stream, Values
 from cloud.series.store import SeriesStore
 from device_profiles.model import Profile
 from device_profiles.quantities import Metric
-from telemetry.clock import SECOND_NS, Clock
+from telemetry.clock import Clock
 
 __all__ = ["Stores", "scope_of"]
-
-_FIRST_FOR_NS: Final = 600 * SECOND_NS
-_MOST_FIRST: Final = 50_000
-_EVER: Final = 2**63 - 1
 
 
 class Stores:
@@ -42,8 +40,9 @@ class Stores:
         self.rows = Rows(engine, catalog, vocabulary)
         self.numbers = Numbers(engine, catalog, vocabulary, clock)
         self.values = Values(series, self.rows)
+        self._firsts = Firsts(series, clock)
+        self.newest = Newest(series, clock)
         self._tracks = Tracks(series, self.rows, catalog)
-        self._first: dict[tuple[str, str], tuple[int, int | None]] = {}
         self._listed: Mapping[str, Callable[[Ask], Awaitable[list[Entity]]]] = {
             "Things": self.rows.things,
             "Datastreams": self._datastreams,
@@ -103,23 +102,12 @@ class Stores:
         """From the first value to the latest one; nothing where there is none (18-088, table 11)."""
         streams = [Stream.of(entity) for entity in found]
         latest = await self.series.latest(list(dict.fromkeys(stream.device for stream in streams)))
-        for entity, stream in zip(found, streams, strict=True):
-            newest = latest[stream.device].get(stream.metric)
-            first = None if newest is None else await self._first_ns(stream)
-            held = None if newest is None or first is None else Period(min(first, newest.time_ns), newest.time_ns)
+        ends = {each.no: point for each in streams if (point := latest[each.device].get(each.metric)) is not None}
+        firsts = await self._firsts.of([stream for stream in streams if stream.no in ends])
+        for entity in found:
+            first = firsts.get(entity.id)
+            held = None if first is None else Period(min(first, ends[entity.id].time_ns), ends[entity.id].time_ns)
             entity.values |= dict.fromkeys(TIMES, held)
-
-    async def _first_ns(self, stream: Stream) -> int | None:
-        """The time of the first value, remembered for some minutes: what came late is shown a little later."""
-        key, now_ns = (stream.device, stream.metric), self.clock.monotonic_ns()
-        held = self._first.get(key)
-        if held is not None and now_ns - held[0] < _FIRST_FOR_NS:
-            return held[1]
-        points = (await self.series.range(stream.device, [stream.metric], 0, _EVER, 1))[stream.metric]
-        if len(self._first) >= _MOST_FIRST:
-            self._first.clear()
-        self._first[key] = now_ns, points[0].time_ns if points else None
-        return self._first[key][1]
 
 
 def _named(ask: Ask) -> int | None:

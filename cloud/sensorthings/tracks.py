@@ -86,7 +86,9 @@ class Tracks:
     async def features(self, ask: Ask) -> list[Entity]:
         """The places of Things, as FeaturesOfInterest."""
         rows = await self._rows.thing_rows(ask)
-        return [await self._feature(row) for row in rows]
+        # From memory, all at once: a list of many places must not read the past of each.
+        latest = await self._series.latest([row["id"] for row in rows if self._moves(row)])
+        return [_feature(row, _latest(latest.get(row["id"], {})) or _registered(row)) for row in rows]
 
     async def _of_thing(
         self, row: Mapping[str, Any], span: tuple[int, int], ask: Ask, budget: Budget, after: int | None
@@ -120,27 +122,6 @@ class Tracks:
                     return part[0]
         registered = _registered(row)
         return None if registered is None else (first_of(row["no"]), registered)
-
-    async def _feature(self, row: Mapping[str, Any]) -> Entity:
-        fix = await self._latest(row) or _registered(row)
-        place = fix.point if fix else {"type": "Point", "coordinates": []}
-        name = row["name"] or row["id"]
-        values = {
-            "name": name,
-            "description": f"where {name} is",
-            "encodingType": _GEOJSON,
-            "feature": place,
-            "properties": {"device": row["id"]},
-        }
-        return Entity(SETS["FeaturesOfInterest"], row["no"], values)
-
-    async def _latest(self, row: Mapping[str, Any]) -> Fix | None:
-        """From memory: a list of many places must not read the past of each."""
-        if not self._moves(row):
-            return None
-        latest = (await self._series.latest([row["id"]]))[row["id"]]
-        pair = latest.get(LONGITUDE), latest.get(LATITUDE)
-        return None if pair[0] is None or pair[1] is None else _fix(pair[0], pair[1])
 
     async def _newest_ns(self, row: Mapping[str, Any]) -> int:
         point = (await self._series.latest([row["id"]]))[row["id"]].get(LATITUDE)
@@ -200,6 +181,11 @@ def _fix(east: Point, north: Point) -> Fix | None:
             return None
 
 
+def _latest(points: Mapping[str, Point]) -> Fix | None:
+    east, north = points.get(LONGITUDE), points.get(LATITUDE)
+    return None if east is None or north is None else _fix(east, north)
+
+
 def _registered(row: Mapping[str, Any]) -> Fix | None:
     if row["longitude"] is None or row["latitude"] is None:
         return None
@@ -220,3 +206,15 @@ def _entity(kind: Kind, row: Mapping[str, Any], number: int, fix: Fix) -> Entity
         "properties": {"device": row["id"]},
     }
     return Entity(kind, number, values, refs)
+
+
+def _feature(row: Mapping[str, Any], fix: Fix | None) -> Entity:
+    name = row["name"] or row["id"]
+    values = {
+        "name": name,
+        "description": f"where {name} is",
+        "encodingType": _GEOJSON,
+        "feature": fix.point if fix else {"type": "Point", "coordinates": []},
+        "properties": {"device": row["id"]},
+    }
+    return Entity(SETS["FeaturesOfInterest"], row["no"], values)

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +26,7 @@ from cloud.relational.engine import make_engine, writing
 from cloud.relational.tables import devices, metadata
 from cloud.sensorthings.door import PATH, Door, install
 from cloud.series.duckdb_store import DuckStore
+from cloud.series.store import SeriesStore
 from device_profiles.loader import load_vocabulary
 from device_profiles.shelf import load_catalog
 from telemetry.clock import SECOND_NS, ManualClock
@@ -39,6 +41,18 @@ VOCABULARY = load_vocabulary()
 COVER, TOILET, TRUCK = "cover_nbiot", "toilet_air_modbus", "vehicle_terminal"
 
 
+class Watched:
+    """The series store as the door has it, which counts what it is asked: others ask the store too."""
+
+    def __init__(self, series: SeriesStore) -> None:
+        self._series = series
+        self.asked: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked[name] += 1
+        return getattr(self._series, name)
+
+
 @dataclass
 class World:
     """The door and what is behind it."""
@@ -48,7 +62,13 @@ class World:
     clock: ManualClock
     session: aiohttp.ClientSession
     base: str
+    watched: "Watched"
     heard: list[ReadingsBatch] = field(default_factory=list)
+
+    @property
+    def asked(self) -> Counter[str]:
+        """How often the door asked the series store what."""
+        return self.watched.asked
 
     async def ask(self, path: str, status: int = 200, method: str = "GET", body: Any = None, **headers: str) -> Any:
         """What the door answers at a path below /sta/v1.1, as it is written there: JSON, text, or None where it is empty."""
@@ -109,13 +129,20 @@ async def world(folder: Path) -> AsyncIterator[World]:
             await conn.run_sync(metadata.create_all)
         await _fill(services)
         app = build_app(services)
-        door = install(app, services, VOCABULARY, ["mqtt://broker.example:1883"], lambda batch, _ns: heard.append(batch))
+        watched: Any = Watched(store)
+        door = install(
+            app,
+            replace(services, series=watched),
+            VOCABULARY,
+            ["mqtt://broker.example:1883"],
+            lambda batch, _ns: heard.append(batch),
+        )
         base = f"http://127.0.0.1:{bound.getsockname()[1]}"
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(serve(app, bound, services.stop, ready.set))
             await ready.wait()
             async with aiohttp.ClientSession() as session:
-                yield World(services, door, clock, session, base, heard)
+                yield World(services, door, clock, session, base, watched, heard)
             serving.cancel()
     finally:
         await store.close()
