@@ -18,6 +18,7 @@ from cloud.series.honest import sound
 from cloud.series.rollups import Rows
 from cloud.series.store import Point, Rolled, RowRefused
 from cloud.series.tiers import Part
+from telemetry.raw_frames import is_raw_frame
 from telemetry.reason import Reason
 from telemetry.records import Flaw, Quality, Value
 from telemetry.wire import ReadingsBatch
@@ -63,6 +64,9 @@ class _Names:
 
     def unset_flaws(self) -> list[int]:
         return [no for (space, no) in list(self._words) if space == "flaw" and self.flaw_of(no)[1] is Reason.CLOCK_UNSYNCED]
+
+    def frames(self) -> list[int]:
+        return [no for (space, name), no in list(self._known.items()) if space == "metric" and is_raw_frame(name)]
 
     def word(self, space: str, no: int) -> str:
         return self._words[space, no]
@@ -154,7 +158,7 @@ class DuckFile:
         return [] if whose is None else self.tiers.stale_hours(whose)
 
     def roll(self, now_ns: int) -> Rolled:
-        return self.tiers.roll(now_ns, self._names.bad_flaws())
+        return self.tiers.roll(now_ns, self._names.bad_flaws(), self._names.frames())
 
     def latest(self, horizon_ns: int) -> list[tuple[str, str, Point]]:
         """(device, metric, newest point up to `horizon_ns` whose clock was set), table by table."""

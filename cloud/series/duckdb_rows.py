@@ -10,14 +10,14 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from cloud.series.duckdb_tiers import RAW_TABLES, TIER_TABLES, merged
-from cloud.series.rollups import ROW, Rows, rows_of
+from cloud.series.duckdb_tiers import MERGED_TEXT, RAW_TABLES, TIER_TABLES, merged
+from cloud.series.rollups import ROW, Kind, Rows, rows_of
 from cloud.series.store import Tier
 from cloud.series.tiers import Part
 
 __all__ = ["DuckRows"]
 
-_KEPT: Final = tuple(name for name in ROW.names or () if name != "start_ns")
+_NUMBERS: Final = tuple(name for name in ROW.names or () if name not in {"start_ns", "kind", "text"})
 
 
 class DuckRows:
@@ -56,14 +56,17 @@ class DuckRows:
     ) -> None:
         if grid is not None and grid[0] == part.tier.width_ns:
             grid = None  # as they lie
-        wanted, grouped = (", ".join(_KEPT[1:]), "") if grid is None else merged(*grid)
+        wanted, grouped = (", ".join(_NUMBERS), "") if grid is None else merged(*grid)
         start = "start_ns" if grid is None else "min(start_ns) AS start_ns"
-        answer = self._connection.execute(
-            f"SELECT metric, kind, {start}, {wanted} FROM {TIER_TABLES[part.tier]} "
-            f"WHERE {_where(device, metrics, 'start_ns', part)} {grouped}"
-        ).fetchnumpy()
+        rest = f"FROM {TIER_TABLES[part.tier]} WHERE {_where(device, metrics, 'start_ns', part)} {grouped}"
+        answer = self._connection.execute(f"SELECT metric, kind, {start}, {wanted} {rest}").fetchnumpy()
+        if Kind.TEXT in answer["kind"]:
+            # A column of texts costs as much as all the others, and hardly anybody has any.
+            held = "text" if grid is None else MERGED_TEXT
+            answer = self._connection.execute(f"SELECT metric, kind, {start}, {wanted}, {held} {rest}").fetchnumpy()
         rows = np.zeros(len(answer["metric"]), dtype=ROW)
-        for name in ROW.names or ():
+        rows["text"] = None
+        for name in answer.keys() & set(ROW.names or ()):
             column = answer[name]
             if isinstance(column, np.ma.MaskedArray):
                 column = column.filled({"f": np.nan, "O": None}.get(ROW[name].kind, 0))

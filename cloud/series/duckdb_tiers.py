@@ -20,7 +20,7 @@ from cloud.series.rollups import Kind
 from cloud.series.store import Rolled, Tier
 from cloud.series.tiers import DELAY_NS, HOUR_NS, MINUTE_NS, State
 
-__all__ = ["RAW_TABLES", "TIER_TABLES", "DuckTiers", "Mark", "merged"]
+__all__ = ["MERGED_TEXT", "RAW_TABLES", "TIER_TABLES", "DuckTiers", "Mark", "merged"]
 
 RAW_TABLES: Final = {Kind.FLOAT: "floats", Kind.WHOLE: "wholes", Kind.TRUTH: "truths", Kind.TEXT: "texts"}
 TIER_TABLES: Final = {Tier.MINUTE: "minutes", Tier.HOUR: "hours"}
@@ -38,9 +38,10 @@ _LAST: Final = {Kind.FLOAT: "NULL, NULL", Kind.TEXT: "NULL, arg_max(value, time_
 _MERGED: Final = (
     "sum(n)::BIGINT AS n, sum(total) AS total, min(low) AS low, max(high) AS high, arg_min(low_ns, low) AS low_ns, "
     "arg_max(high_ns, high) AS high_ns, min(first_ns) AS first_ns, max(last_ns) AS last_ns, "
-    "arg_min(first, first_ns) AS first, arg_max(last, last_ns) AS last, arg_max(exact, last_ns) AS exact, "
-    "arg_max(text, last_ns) AS text"
+    "arg_min(first, first_ns) AS first, arg_max(last, last_ns) AS last, arg_max(exact, last_ns) AS exact"
 )
+MERGED_TEXT: Final = "arg_max(text, last_ns) AS text"
+"""What `merged` leaves out: the last text of rows that have one."""
 _SAME: Final = " AND ".join(f"old.{name} = fresh.{name}" for name in ("device", "metric", "kind", "start_ns"))
 
 _EVERYONE: Final = 0  # in a mark: all devices; their numbers begin at 1
@@ -77,6 +78,7 @@ class DuckTiers:
         self._closing_ns = self.state.minutes_ns
         self._span_ns = _AT_FIRST_NS
         self._coarse = 0
+        self._frames: Sequence[int] = ()
 
     def close(self) -> None:
         self._connection.close()
@@ -111,8 +113,10 @@ class DuckTiers:
 
     # --- making
 
-    def roll(self, now_ns: int, bad: Sequence[int]) -> Rolled:
-        """One portion. `bad` are the numbers of the flaws whose values never count."""
+    def roll(self, now_ns: int, bad: Sequence[int], frames: Sequence[int] = ()) -> Rolled:
+        """One portion. `bad` are the numbers of the flaws whose values never count, `frames` those of the metrics that are
+        frames as devices sent them, and amount to nothing."""
+        self._frames = frames
         closed_ns = (now_ns - DELAY_NS) // MINUTE_NS * MINUTE_NS
         if self.state.minutes_ns < closed_ns:
             self._roll_closed(closed_ns, bad)
@@ -198,20 +202,20 @@ class DuckTiers:
 
     def _make(self, table: str, which: str, bad: Sequence[int]) -> None:
         """Minutes from raw values, each time of a metric once."""
-        flaws = ", ".join(map(str, [-1, *bad]))
+        flaws, frames = (", ".join(map(str, [-1, *numbers])) for numbers in (bad, self._frames))
         for kind, raw in RAW_TABLES.items():
             amounts = _TEXTS if kind is Kind.TEXT else _NUMBERS
             last = _LAST.get(kind, "arg_max(value, time_ns), NULL")
             self._connection.execute(
                 f"INSERT INTO {table} SELECT device, metric, {kind.value}, time_ns - time_ns % {MINUTE_NS} AS start_ns, "
                 f"count(*), {amounts}, {last} FROM (SELECT device, metric, time_ns, any_value(value) AS value FROM {raw} {which} "
-                f"AND flaw NOT IN ({flaws}) AND value IS NOT NULL GROUP BY device, metric, time_ns) "
+                f"AND flaw NOT IN ({flaws}) AND metric NOT IN ({frames}) AND value IS NOT NULL GROUP BY device, metric, time_ns) "
                 "GROUP BY device, metric, start_ns ORDER BY device, metric, start_ns"
             )
 
     def _make_hours(self, table: str, which: str) -> None:
         self._connection.execute(
-            f"INSERT INTO {table} SELECT device, metric, kind, start_ns - start_ns % {HOUR_NS} AS hour_ns, {_MERGED} "
+            f"INSERT INTO {table} SELECT device, metric, kind, start_ns - start_ns % {HOUR_NS} AS hour_ns, {_MERGED}, {MERGED_TEXT} "
             f"FROM minutes {which} GROUP BY device, metric, kind, hour_ns ORDER BY device, metric, hour_ns"
         )
 
@@ -266,7 +270,7 @@ class DuckTiers:
 
 
 def merged(grid_ns: int, origin_ns: int) -> tuple[str, str]:
-    """What to select of a tier, and how to group it, so that there is one row for each interval of an even grid."""
+    """What to select of a tier, texts left out, and how to group it, so that there is one row for each interval of an even grid."""
     return _MERGED, f"GROUP BY metric, kind, (start_ns - {origin_ns}) // {grid_ns}"
 
 

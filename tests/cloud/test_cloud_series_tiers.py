@@ -15,7 +15,7 @@ from cloud.series.duckdb_store import DuckStore
 from cloud.series.duckdb_tiers import DuckTiers
 from cloud.series.influx_http import InfluxClient, parse_address
 from cloud.series.influx_store import InfluxStore
-from cloud.series.store import Bucket, Rolled, SeriesStore, StoreUnavailable, Tier
+from cloud.series.store import Bucket, Point, Rolled, SeriesStore, StoreUnavailable, Tier
 from telemetry.clock import ManualClock
 from telemetry.reason import Reason
 from telemetry.records import Flaw, Quality, Value
@@ -194,6 +194,24 @@ async def test_booleans_count_as_0_and_1_whole_numbers_stay_exact_and_text_has_a
         assert plate_bucket == Bucket(START, None, None, None, 'c"\\', 3, START, START + 2 * S)
         assert (count_bucket.last, count_bucket.min, type(count_bucket.last)) == (big, 5, int)
         assert found["absent"] == []
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_frames_as_devices_sent_them_amount_to_nothing(store: SeriesStore, clock: ManualClock, late: bool) -> None:
+    if late:
+        clock.set_wall(START + HOUR)
+        await roll(store, START + HOUR)
+    frames: dict[str, Value] = {"raw_frame": "gbt-tcp:00ff", "raw_frame.2": "aa", "raw_frame.received_ns": START}
+    await store.write([batch(reading(at_ns=START, values={"m": 1.0}), reading(at_ns=START, values=frames))])
+    await roll(store, START + HOUR + MINUTE)
+    for tier in (Tier.MINUTE, Tier.HOUR):
+        found = await store.rollup(tier, "cover-1", ["m", *frames], 0, FOREVER)
+        assert {metric: len(rows) for metric, rows in found.items()} == {"m": 1, **dict.fromkeys(frames, 0)}
+    assert [point.value for point in await raw(store, "raw_frame")] == ["gbt-tcp:00ff"]
+
+
+async def raw(store: SeriesStore, metric: str) -> list[Point]:
+    return (await store.range("cover-1", [metric], 0, FOREVER, 10))[metric]
 
 
 async def test_a_metric_of_two_kinds_in_one_minute_is_one_bucket(store: SeriesStore) -> None:
