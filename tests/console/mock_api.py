@@ -18,8 +18,8 @@ from mock_cases import MockCase, Photos, iso
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from cloud.api import case_schemas, problems, schemas
-from cloud.api.headers import SecurityHeaders
 from cloud.api.gateway_schemas import GatewayPage, GatewayTotals
+from cloud.api.headers import SecurityHeaders
 from cloud.api.history_schemas import History
 from cloud.console.serve import mount_console
 from cloud.workflow.case import DeviceSays
