@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 help:
 	@echo "make demo     set everything up, then run a small city on this machine until Ctrl-C"
-	@echo "make test     set everything up, then pass the checks and the tests"
+	@echo "make test     set everything up, then pass the checks and the tests (J=2 at once)"
 	@echo "make check    format, lint, types, imports, spelling, profiles"
 	@echo "make format   let ruff write the code's form"
 	@echo "make console  build the console's bundle"
@@ -46,8 +46,10 @@ check: setup
 	$(BIN)/citynerve profile lint
 	$(BIN)/citynerve profile matters
 
+# Half of the time of the tests is waiting. A file's tests stay together: many share a server.
+J ?= 2
 test: setup console servers check
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(J) --dist loadfile
 
 format: setup
 	$(BIN)/ruff format .
