@@ -215,8 +215,8 @@ class DuckTiers:
 
     def _make_hours(self, table: str, which: str) -> None:
         self._connection.execute(
-            f"INSERT INTO {table} SELECT device, metric, kind, start_ns - start_ns % {HOUR_NS} AS hour_ns, {_MERGED}, {MERGED_TEXT} "
-            f"FROM minutes {which} GROUP BY device, metric, kind, hour_ns ORDER BY device, metric, hour_ns"
+            f"INSERT INTO {table} SELECT device, metric, kind, start_ns - start_ns % {HOUR_NS} AS hour_ns, "
+            f"{_MERGED}, {MERGED_TEXT} FROM minutes {which} GROUP BY device, metric, kind, hour_ns ORDER BY device, metric, hour_ns"
         )
 
     def _replace(self, table: str, first: int, last: int, lost_ns: int) -> None:
@@ -270,7 +270,7 @@ class DuckTiers:
 
 
 def merged(grid_ns: int, origin_ns: int) -> tuple[str, str]:
-    """What to select of a tier, texts left out, and how to group it, so that there is one row for each interval of an even grid."""
+    """What to select of a tier, but for texts, and how to group it, so that there is a row for each interval of an even grid."""
     return _MERGED, f"GROUP BY metric, kind, (start_ns - {origin_ns}) // {grid_ns}"
 
 
