@@ -216,7 +216,8 @@ class DuckTiers:
     def _make_hours(self, table: str, which: str) -> None:
         self._connection.execute(
             f"INSERT INTO {table} SELECT device, metric, kind, start_ns - start_ns % {HOUR_NS} AS hour_ns, "
-            f"{_MERGED}, {MERGED_TEXT} FROM minutes {which} GROUP BY device, metric, kind, hour_ns ORDER BY device, metric, hour_ns"
+            f"{_MERGED}, {MERGED_TEXT} FROM minutes {which} "
+            "GROUP BY device, metric, kind, hour_ns ORDER BY device, metric, hour_ns"
         )
 
     def _replace(self, table: str, first: int, last: int, lost_ns: int) -> None:
