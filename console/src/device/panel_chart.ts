@@ -11,7 +11,7 @@ export type Picture = { shape: Shape; other: Line | null; from: number; to: numb
 const CURSOR = 'history';
 /** Fewer values than this are shown as points, too. */
 const DENSE = 240;
-const [TALL, FLAT] = [150, 84];
+const [TALL, FLAT] = [150, 96];
 const shown = (_u: uPlot, value: number | null) => (value === null ? '—' : numberOf(value));
 const clock = new Intl.DateTimeFormat('sv-SE', { dateStyle: 'short', timeStyle: 'medium' });
 
@@ -89,7 +89,7 @@ export class PanelChart {
     ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
     ctx.clip();
     ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
-    ctx.textBaseline = 'middle';
+    [ctx.textAlign, ctx.textBaseline] = ['left', 'middle'];
     for (const piece of shape.pieces) {
       const left = Math.max(bbox.left, plot.valToPos(piece.from, 'x', true));
       const wide = Math.max(devicePixelRatio, plot.valToPos(piece.to, 'x', true) - left);
