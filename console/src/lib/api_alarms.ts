@@ -1,5 +1,6 @@
 /** What the list of alarms and the evidence of a case are made of. */
 import { ask, at, post, query, type Alarm, type NoteBody, type Page, type Quality } from './api';
+import type { KeptFrame } from './api_device';
 import type { Value } from './format';
 import type { Text } from './words.svelte';
 
@@ -23,11 +24,6 @@ export type Evidence = {
   rule_text: string | null; evidence: Record<string, Value>; triggered: string | null; window: { start: string; end: string } | null; threshold: Limit[];
   metrics: EvidenceMetric[]; neighbours: { device: string; name: string; distance_m: number; metric: string; value: Value; time: string | null }[];
 };
-export type FrameField = { name: string; value: Value; unit: string; note: string };
-export type Frame = {
-  alarm: string; time: string; direction: 'up' | 'down'; language: string; hex: string; size: number; gateway: string;
-  decoded: { ok: boolean; error: string | null; fields: FrameField[] } | null;
-};
 
 /** As many as one call takes. */
 export const MOST_AT_ONCE = 500;
@@ -43,5 +39,5 @@ export const alarmApi = {
   unshelve: (id: string, body: NoteBody) => post<unknown>(`/api/alarms/${path(id)}/unshelve`, body),
   health: (days: number) => ask<Health>(`/api/alarms/health${query({ days })}`),
   evidence: (id: number, alarm: string, minutes: number) => ask<Evidence>(`/api/cases/${id}/evidence${query({ alarm, minutes })}`),
-  frames: async (device: string, when: string) => (await ask<{ items: Frame[] }>(`/api/devices/${at(device)}/frames${query({ at: when, before: 1, after: 0 })}`)).items,
+  frames: async (device: string, when: string) => (await ask<{ items: KeptFrame[] }>(`/api/devices/${at(device)}/frames${query({ at: when, before: 1, after: 0 })}`)).items,
 };
