@@ -244,9 +244,7 @@ def test_the_quick_and_the_slow_way_write_the_same_lines() -> None:
     assert slow[4] == f"reading,device=cover-1 f%_quality=2,i=1,b=1 {T0 + 9}"
 
 
-@pytest.mark.parametrize(
-    "text", ["ftp://host", "http://", "http://me:secret@host:1/", "http://host/?pass=secret", "http://[::"]
-)
+@pytest.mark.parametrize("text", ["ftp://host", "http://", "http://me:secret@host:1/", "http://host/?pass=secret", "http://[::"])
 def test_an_address_that_is_none_is_refused_without_its_secret(text: str) -> None:
     with pytest.raises(ValueError, match="want") as told:
         parse_mirror(text)
