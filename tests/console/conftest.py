@@ -97,7 +97,7 @@ def _watched(context: BrowserContext) -> tuple[Page, list[str]]:
     """A page and what it complained of."""
     page = context.new_page()
     wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("pageerror", lambda error: wrong.append(error.stack or str(error)))
     page.on("console", lambda m: wrong.append(m.text) if m.type == "error" and not any(q in m.text for q in QUIET) else None)
     return page, wrong
 
