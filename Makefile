@@ -46,10 +46,13 @@ check: setup
 	$(BIN)/citynerve profile lint
 	$(BIN)/citynerve profile matters
 
-# Half of the time of the tests is waiting. A file's tests stay together: many share a server.
+# Half of the time of the tests is waiting, so two files run at once; a file's tests stay together, for many share a server.
+# A browser that draws by software and a city that breaks down want the machine for themselves.
 J ?= 2
+ALONE := tests/console tests/faults
 test: setup console servers check
-	$(BIN)/pytest -n $(J) --dist loadfile
+	$(BIN)/pytest -n $(J) --dist loadfile $(ALONE:%=--ignore=%)
+	$(BIN)/pytest $(ALONE)
 
 format: setup
 	$(BIN)/ruff format .
