@@ -79,6 +79,5 @@ def test_a_thousand_gateways_come_back_at_once(tmp_path: Path, start_mosquitto: 
     )
     assert totals(tmp_path / "data" / "cloud.db") == (GATEWAYS * BACKLOG, 0, 0, GATEWAYS)
     assert memory_mb < MEMORY_MB
-    # All of them want something in the same minute, and no alarm waits until all of it is done; how long that takes is the
-    # machine's affair, which may be busy with other tests.
-    assert alarms[98] < max(15.0, 0.7 * drained_s)
+    # All of them want something in the same minute, and no alarm waits for it.
+    assert alarms[98] < max(15.0, drained_s / 2)

@@ -21,8 +21,6 @@ export type LatestMetric = {
 export type Latest = { device: string; metrics: LatestMetric[] };
 export type RawPoint = { time: string; value: Value; quality: Quality };
 export type BucketPoint = { time: string; min: number | null; max: number | null; mean: number | null; last: Value; count: number };
-export type RawHistory = { device: string; tier: string; method: 'raw'; truncated: boolean; metrics: Record<string, RawPoint[]> };
-export type BucketHistory = { device: string; tier: string; method: 'bucket'; metrics: Record<string, BucketPoint[]> };
 
 export type Alarm = {
   id: string; device: string; device_name: string; rule: string; title: Text | null; priority: Priority; state: string; uncertain: boolean;
@@ -137,10 +135,6 @@ export const api = {
   device: (id: string) => ask<DeviceDetail>(`/api/devices/${at(id)}`),
   latest: (id: string) => ask<Latest>(`/api/devices/${at(id)}/latest`),
   latestOf: async (ids: readonly string[]) => (await ask<{ items: Latest[] }>(`/api/latest${query({ device: ids })}`)).items,
-  rawHistory: (id: string, metric: string, start: string, end: string) =>
-    ask<RawHistory>(`/api/devices/${at(id)}/history${query({ metric, start, end, limit: 10000 })}`),
-  bucketHistory: (id: string, metric: string, start: string, end: string, bucket: number) =>
-    ask<BucketHistory>(`/api/devices/${at(id)}/history${query({ metric, start, end, bucket, zone: Intl.DateTimeFormat().resolvedOptions().timeZone })}`),
   alarms: (filter: { state?: 'open' | 'all'; device?: string; limit?: number }) => ask<Page<Alarm>>(`/api/alarms${query(filter)}`),
   acknowledgeAlarm: (id: string, body: NoteBody) => post<unknown>(`/api/alarms/${id.split('/').map(at).join('/')}/acknowledge`, body),
   cases: (filter: CaseFilter) => ask<Page<Case>>(`/api/cases${query(filter)}`),

@@ -1,10 +1,9 @@
 /** From the API's points to what the chart draws. Times are Unix seconds; null breaks the line. */
-import type { BucketPoint, Quality, RawPoint } from './api';
+import type { Quality, RawPoint } from './api';
 import type { Value } from './format';
 
 type Column = (number | null)[];
 export type RawColumns = { time: number[]; line: Column; bad: Column; uncertain: Column; badCount: number };
-export type BucketColumns = { time: number[]; mean: Column; min: Column; max: Column };
 
 /** A pause this many times the usual distance is a gap. */
 const GAP_TIMES = 3.5;
@@ -38,27 +37,6 @@ export function rawColumns(points: readonly RawPoint[]): RawColumns {
     push(point.at, point.value, point.quality);
     if (point.quality === 'bad') out.badCount += 1;
     before = point.at;
-  }
-  return out;
-}
-
-/** Buckets without readings are absent from the answer: put a null there. */
-export function bucketColumns(points: readonly BucketPoint[], bucket: number): BucketColumns {
-  const out: BucketColumns = { time: [], mean: [], min: [], max: [] };
-  let before = Infinity;
-  for (const point of points) {
-    const at = Date.parse(point.time) / 1000;
-    if (at - before > bucket * 1.5) {
-      out.time.push(before + bucket);
-      for (const column of [out.mean, out.min, out.max]) column.push(null);
-    }
-    const empty = point.count === 0;
-    out.time.push(at);
-    // Booleans have no mean everywhere: their last value stands for it.
-    out.mean.push(empty ? null : (point.mean ?? numeric(point.last)));
-    out.min.push(empty ? null : point.min);
-    out.max.push(empty ? null : point.max);
-    before = at;
   }
   return out;
 }
